@@ -1,0 +1,143 @@
+//! Writing a part of a difference as a layer's tar.
+
+use std::io::{self, Write};
+
+use super::cut::Part;
+use super::{Change, Changes};
+use crate::layer::{Entry, Kind, zeros};
+use crate::tar::{END, HeaderSpec, Mtime, header, padding};
+use crate::tree::Origin;
+
+/// Where the content of files comes from when a layer is written.
+pub trait Contents {
+    /// Copies `length` bytes at `offset` of the uncompressed layer `layer` to `out`.
+    ///
+    /// # Errors
+    /// Where the layer cannot be read or `out` not be written.
+    fn copy(&mut self, layer: usize, offset: u64, length: u64, out: &mut dyn Write) -> io::Result<()>;
+}
+
+impl Changes<'_, '_> {
+    /// The exact length in bytes of the uncompressed layer that [`Changes::write`] makes.
+    #[must_use]
+    pub fn size(&self, part: &Part) -> u64 {
+        let mut scratch = Vec::new();
+        let sum: u64 = part
+            .changes
+            .iter()
+            .map(|&change| {
+                scratch.clear();
+                let size = self.header(change, &mut scratch).map_or(0, |(_, entry)| entry.size);
+                scratch.len() as u64 + size + padding(size) as u64
+            })
+            .sum();
+        sum + END.len() as u64
+    }
+
+    /// Writes the layer.
+    ///
+    /// # Errors
+    /// Where content cannot be read or the layer not be written.
+    pub fn write(&self, part: &Part, contents: &mut dyn Contents, out: &mut dyn Write) -> io::Result<()> {
+        let mut blocks = Vec::new();
+        for &change in &part.changes {
+            blocks.clear();
+            let content = self.header(change, &mut blocks);
+            out.write_all(&blocks)?;
+            if let Some((origin, entry)) = content {
+                self.write_content(origin, entry, contents, out)?;
+                out.write_all(&END[..padding(entry.size)])?;
+            }
+        }
+        out.write_all(&END)
+    }
+
+    fn write_content(
+        &self,
+        origin: Origin,
+        entry: &Entry,
+        contents: &mut dyn Contents,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let sparse = self.upper.layers()[origin.layer].sparse(entry);
+        let Some(runs) = sparse else {
+            return contents.copy(origin.layer, entry.data_offset, entry.size, out);
+        };
+        let (mut position, mut stored) = (0, entry.data_offset);
+        for run in runs {
+            write_zeros(run.offset - position, out)?;
+            contents.copy(origin.layer, stored, run.length, out)?;
+            stored += run.length;
+            position = run.offset + run.length;
+        }
+        write_zeros(entry.size - position, out)
+    }
+
+    /// Appends a change's header blocks; gives the entry whose content follows.
+    fn header(&self, change: Change, out: &mut Vec<u8>) -> Option<(Origin, &Entry)> {
+        let mut spec = HeaderSpec {
+            type_flag: b'0',
+            path: &[],
+            link: &[],
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            mtime: Mtime::default(),
+            size: 0,
+            device: (0, 0),
+            xattrs: &[],
+        };
+        if let Change::Whiteout { gone, .. } = change {
+            let mut path = self.lower.path(gone);
+            let name = path.len() - self.lower.name(gone).len();
+            path.splice(name..name, *b".wh.");
+            header(&HeaderSpec { path: &path, ..spec }, out);
+            return None;
+        }
+        let (Change::Entry(node) | Change::Link { node, .. }) = change else { return None };
+        let mut path = self.upper.path(node);
+        let attributes = self.upper.attributes(node);
+        spec = HeaderSpec {
+            mode: attributes.mode,
+            uid: attributes.uid,
+            gid: attributes.gid,
+            mtime: attributes.mtime,
+            device: attributes.device,
+            link: attributes.link,
+            xattrs: attributes.xattrs,
+            ..spec
+        };
+        if let Change::Link { first, .. } = change {
+            // The inode's attributes stand with its first name; readers that apply a link's own get the same.
+            let target = self.upper.path(first);
+            header(&HeaderSpec { type_flag: b'1', path: &path, link: &target, xattrs: &[], device: (0, 0), ..spec }, out);
+            return None;
+        }
+        spec.type_flag = match attributes.kind {
+            Kind::Directory => {
+                path.extend_from_slice(if path.is_empty() { b"./" } else { b"/" });
+                b'5'
+            }
+            Kind::Symlink => b'2',
+            Kind::CharDevice => b'3',
+            Kind::BlockDevice => b'4',
+            Kind::Fifo => b'6',
+            // A tree's nodes are none of the others: links and marks became inodes and absences.
+            Kind::File | Kind::HardLink | Kind::Whiteout | Kind::Opaque => b'0',
+        };
+        header(&HeaderSpec { path: &path, size: attributes.size, ..spec }, out);
+        let origin = self.upper.origin(node);
+        let (_, entry) = self.upper.entry(origin).filter(|(_, entry)| entry.kind == Kind::File)?;
+        Some((origin, entry))
+    }
+}
+
+fn write_zeros(count: u64, out: &mut dyn Write) -> io::Result<()> {
+    let mut result = Ok(());
+    zeros(count, |piece| {
+        if result.is_ok() {
+            result = out.write_all(piece);
+        }
+    });
+    result
+}

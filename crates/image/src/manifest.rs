@@ -1,0 +1,166 @@
+//! Descriptors, image manifests and indexes, kept field for field: what is not known is carried along.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::digest::Digest;
+use crate::media;
+use crate::platform::Platform;
+
+/// The annotation that holds an image's tag in an OCI layout.
+pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// The annotation in which containerd and Docker keep the full name.
+pub const CONTAINERD_NAME: &str = "io.containerd.image.name";
+/// The annotation that names the base image's manifest digest.
+pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+/// The annotation that names the base image's reference.
+pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
+
+/// A content descriptor (image-spec, descriptor.md).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// What the blob is.
+    pub media_type: String,
+    /// The digest of the blob's bytes as stored.
+    pub digest: Digest,
+    /// The blob's size in bytes as stored.
+    pub size: u64,
+    /// For manifests in an index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// Arbitrary metadata.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<Map<String, Value>>,
+    /// `urls`, `data`, `artifactType` and whatever else is there.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+impl Descriptor {
+    /// The descriptor of a blob with these bytes.
+    #[must_use]
+    pub fn of(media_type: &str, bytes: &[u8]) -> Self {
+        Self::new(media_type, Digest::of(bytes), bytes.len() as u64)
+    }
+
+    /// A descriptor without annotations or other fields.
+    #[must_use]
+    pub fn new(media_type: &str, digest: Digest, size: u64) -> Self {
+        Self {
+            media_type: media_type.to_owned(),
+            digest,
+            size,
+            platform: None,
+            annotations: None,
+            rest: Map::new(),
+        }
+    }
+
+    /// The text of one annotation.
+    #[must_use]
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.as_ref()?.get(key)?.as_str()
+    }
+
+    /// Whether the blob is a manifest that attests to, signs or otherwise refers to another one.
+    #[must_use]
+    pub fn is_referrer(&self) -> bool {
+        self.platform.as_ref().is_some_and(Platform::is_attestation)
+            || self.annotation("vnd.docker.reference.type").is_some()
+            || self.rest.contains_key("artifactType")
+    }
+
+    /// Whether the blob is an index, in either dialect.
+    #[must_use]
+    pub fn is_index(&self) -> bool {
+        [media::OCI_INDEX, media::DOCKER_INDEX].contains(&self.media_type.as_str())
+    }
+
+    /// Whether the blob is an image manifest, in either dialect.
+    #[must_use]
+    pub fn is_manifest(&self) -> bool {
+        [media::OCI_MANIFEST, media::DOCKER_MANIFEST].contains(&self.media_type.as_str())
+    }
+}
+
+/// An image manifest (image-spec, manifest.md; Docker's schema 2 has the same shape).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// Always 2.
+    pub schema_version: u32,
+    /// May be missing in OCI manifests of old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// The image config.
+    pub config: Descriptor,
+    /// The layers, lowest first.
+    pub layers: Vec<Descriptor>,
+    /// `annotations`, `subject`, `artifactType` and whatever else is there.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+impl Manifest {
+    /// The text of one annotation.
+    #[must_use]
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.rest.get("annotations")?.get(key)?.as_str()
+    }
+
+    /// Takes one annotation away and says what it was. An `annotations` object left empty goes with it.
+    pub fn remove_annotation(&mut self, key: &str) -> Option<Value> {
+        let annotations = self.rest.get_mut("annotations")?.as_object_mut()?;
+        let value = annotations.shift_remove(key);
+        if annotations.is_empty() {
+            self.rest.shift_remove("annotations");
+        }
+        value
+    }
+}
+
+/// An index of manifests (image-spec, image-index.md), also the `index.json` of a layout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Index {
+    /// Always 2.
+    pub schema_version: u32,
+    /// May be missing in layouts of old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// Manifests, or indexes of their own.
+    pub manifests: Vec<Descriptor>,
+    /// `annotations`, `subject` and whatever else is there.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+impl Index {
+    /// An OCI index of `manifests`.
+    #[must_use]
+    pub fn new(manifests: Vec<Descriptor>) -> Self {
+        Self { schema_version: 2, media_type: Some(media::OCI_INDEX.to_owned()), manifests, rest: Map::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_fields_survive() {
+        let text = r#"{"schemaVersion":2,"config":{"mediaType":"c","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0,"data":"AA=="},"layers":[],"annotations":{"a":"b"},"x-new":[1]}"#;
+        let manifest: Manifest = serde_json::from_str(text).expect("parses");
+        assert_eq!(serde_json::to_string(&manifest).expect("prints"), text);
+        assert_eq!(manifest.annotation("a"), Some("b"));
+    }
+
+    #[test]
+    fn an_empty_annotations_object_goes_with_its_last_key() {
+        let text = r#"{"schemaVersion":2,"config":{"mediaType":"c","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0},"layers":[],"annotations":{"a":"b"}}"#;
+        let mut manifest: Manifest = serde_json::from_str(text).expect("parses");
+        assert_eq!(manifest.remove_annotation("a"), Some(Value::from("b")));
+        assert!(manifest.rest.is_empty());
+    }
+}

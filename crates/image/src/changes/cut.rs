@@ -157,7 +157,7 @@ impl Changes<'_, '_> {
 
     /// The highest layer that hides each path by a whiteout, an opaque mark or another type.
     fn removers(&self) -> HashMap<&[u8], usize> {
-        let layers: &[Layer] = &self.upper.layers()[..self.upper.applied()];
+        let layers: &[&Layer] = &self.upper.layers()[..self.upper.applied()];
         let mut removers = HashMap::new();
         for (number, layer) in layers.iter().enumerate().skip(self.lower.applied()) {
             for entry in &layer.entries {

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use crate::layer::Kind;
 use crate::tree::{Inode, Node, ROOT, Tree};
 
-pub use cut::Cut;
+pub use cut::{Cut, Part};
 pub use write::Contents;
 
 /// One entry of a layer that is to be written.

@@ -71,7 +71,7 @@ impl<'a> Tree<'a> {
     pub fn apply_until(&mut self, count: usize) -> Result<(), TreeError> {
         while self.applied < count {
             let index = self.applied;
-            let layer = &self.layers[index];
+            let layer = self.layers[index];
             self.nodes.reserve(layer.entries.len() / 2);
             self.hide(index, layer);
             self.put_all(index, layer)?;
@@ -372,7 +372,7 @@ impl<'a> Tree<'a> {
         }
         self.nodes.push(NodeData { parent: parent.0, first_child: NONE, next, previous: NONE, inode, name });
         let hash = self.hash(parent.0, self.name_text(name));
-        let (nodes, layers, hasher) = (&self.nodes, self.layers, &self.hasher);
+        let (nodes, layers, hasher) = (&self.nodes, &self.layers, &self.hasher);
         self.index.insert_unique(hash, node, |&node| {
             use std::hash::BuildHasher as _;
             let data = &nodes[node as usize];

@@ -102,7 +102,7 @@ struct InodeData {
 /// The state of a container's file tree above a stack of layers.
 #[derive(Clone)]
 pub struct Tree<'a> {
-    layers: &'a [Layer],
+    layers: Vec<&'a Layer>,
     nodes: Vec<NodeData>,
     inodes: Vec<InodeData>,
     index: HashTable<u32>,
@@ -143,19 +143,19 @@ impl<'a> Tree<'a> {
     ///
     /// # Errors
     /// Where a layer cannot be applied to those below it.
-    pub fn of(layers: &'a [Layer]) -> Result<Self, TreeError> {
+    pub fn of(layers: impl IntoIterator<Item = &'a Layer>) -> Result<Self, TreeError> {
         let mut tree = Self::empty(layers);
-        tree.apply_until(layers.len())?;
+        tree.apply_until(tree.layers.len())?;
         Ok(tree)
     }
 
     /// A tree of none of `layers` yet: a root directory and nothing else.
     #[must_use]
-    pub fn empty(layers: &'a [Layer]) -> Self {
+    pub fn empty(layers: impl IntoIterator<Item = &'a Layer>) -> Self {
         let name = Name { layer: 0, slice: Slice::default() };
         let root = NodeData { parent: NONE, first_child: NONE, next: NONE, previous: NONE, inode: 0, name };
         Self {
-            layers,
+            layers: layers.into_iter().collect(),
             nodes: vec![root],
             inodes: vec![InodeData { layer: 0, entry: NONE, links: 1 }],
             index: HashTable::new(),
@@ -168,8 +168,8 @@ impl<'a> Tree<'a> {
 
     /// The layers that the tree was made of, those not applied yet included.
     #[must_use]
-    pub fn layers(&self) -> &'a [Layer] {
-        self.layers
+    pub fn layers(&self) -> &[&'a Layer] {
+        &self.layers
     }
 
     /// How many layers were applied.
@@ -316,7 +316,7 @@ impl<'a> Tree<'a> {
     /// The layer and entry behind an origin.
     #[must_use]
     pub fn entry(&self, origin: Origin) -> Option<(&'a Layer, &'a Entry)> {
-        let layer = self.layers.get(origin.layer)?;
+        let layer = *self.layers.get(origin.layer)?;
         Some((layer, layer.entries.get(origin.entry?)?))
     }
 

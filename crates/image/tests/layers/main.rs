@@ -1,0 +1,82 @@
+//! Every way in which layers combine, as a stack of layers and the tree that a container sees, with the
+//! proof that each stack is rebuilt to the same tree from every base and by every cut.
+
+#[path = "../rebuild/mod.rs"]
+mod rebuild;
+
+mod configs;
+mod dialects;
+mod entries;
+mod hard_links;
+mod links;
+mod whiteouts;
+
+use std::collections::HashMap;
+
+use jettison_image::changes::Cut;
+use jettison_image::text::{Content, ImageText, Item, LayerText, What};
+use jettison_image::{Digest, Layer, LayerError, Limits, Tree, TreeError};
+
+use rebuild::Stack;
+
+/// Layers in the text form; the tree is given as the entries of the one layer that makes it.
+fn check(layers: &str, expected: &str) {
+    let image: ImageText = layers.parse().expect("the text form");
+    let stack = Stack::read(image.tars().expect("contents"));
+    assert_eq!(stack.layers, image.layers().expect("layers"), "the layers as values and as read from their tars");
+    let contents = image.layer_texts().flat_map(|layer| &layer.entries).filter_map(|entry| match &entry.what {
+        What::File(content) => Some((content.digest(), content.clone())),
+        _ => None,
+    });
+    check_stack(&stack, &contents.collect(), expected);
+}
+
+/// The same for layers that the text form cannot write.
+fn check_tars(tars: &[Vec<u8>], expected: &str) {
+    let stack = Stack::read(tars.to_vec());
+    check_stack(&stack, &HashMap::new(), expected);
+}
+
+fn check_stack(stack: &Stack, contents: &HashMap<Digest, Content>, expected: &str) {
+    let tree = stack.tree();
+    let mut seen = LayerText::of_tree(&tree);
+    for entry in &mut seen.entries {
+        if let What::File(content) = &mut entry.what
+            && let Some(literal) = contents.get(&content.digest())
+        {
+            *content = literal.clone();
+        }
+    }
+    assert_eq!(seen.to_string(), canonical(expected));
+    for kept in 0..=stack.layers.len() {
+        for cut in [Cut::Ranges(1), Cut::Ranges(3), Cut::ByLayer] {
+            stack.check_rebuilt(kept, cut);
+        }
+    }
+}
+
+/// The entries of one layer as the text form prints them.
+fn canonical(entries: &str) -> String {
+    let image: ImageText = format!("layer 1\n{entries}").parse().expect("the text form");
+    image.layer_texts().map(ToString::to_string).collect()
+}
+
+/// The error of a layer that cannot be read.
+fn unreadable(tar: &[u8]) -> LayerError {
+    Layer::read(tar, Limits::default()).expect_err("a layer that is not valid")
+}
+
+/// The error of a stack that cannot be applied, as text.
+fn inapplicable(layers: &str) -> TreeError {
+    let image: ImageText = layers.parse().expect("the text form");
+    let layers = image.layers().expect("layers");
+    Tree::of(&layers).map(|_| ()).expect_err("layers that do not apply")
+}
+
+#[test]
+fn the_shortest_stack() {
+    check("layer 1", "");
+    let image = ImageText { items: vec![Item::Layer(LayerText::default())], ..ImageText::default() };
+    assert_eq!(image.to_string(), "layer 1\n");
+    check_tars(&[], "");
+}

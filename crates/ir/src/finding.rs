@@ -1,0 +1,86 @@
+//! What a pass finds, what it proposes, and what it claims about that.
+
+use jettison_image::tree::Cause;
+
+use crate::level::{Level, Safety};
+use crate::plan::Plan;
+use crate::unit::ImageUnit;
+
+/// One pass. The table in `jettison-passes` holds them all, in the order in which they run.
+pub struct Pass {
+    /// The waste that the pass finds, in kebab-case.
+    pub name: &'static str,
+    /// One line for lists.
+    pub summary: &'static str,
+    /// The lowest level at which it runs.
+    pub level: Level,
+    /// What it promises.
+    pub safety: Safety,
+    /// The page: what it finds, why it is safe, when it stays quiet, cases.
+    pub page: &'static str,
+    /// Looks at the image and the plan so far.
+    pub run: fn(&ImageUnit<'_>, &Plan) -> Vec<Remark>,
+}
+
+/// What a pass says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remark {
+    /// Waste, and what to do about it.
+    Found(Finding),
+    /// Something that looks like the waste and is left alone.
+    Declined(Decline),
+}
+
+/// Waste of one kind, from one layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The layer that ships it, counted from 0.
+    pub shipped_by: usize,
+    /// The layer that makes it waste, counted from 0.
+    pub hidden_by: Option<usize>,
+    /// In which way.
+    pub cause: Option<Cause>,
+    /// How many files.
+    pub files: usize,
+    /// Their content's bytes, unpacked.
+    pub bytes: u64,
+    /// The proposal.
+    pub fix: Fix,
+}
+
+/// A proposed change, which only the driver carries out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    /// What is to be done.
+    pub edit: Edit,
+    /// What the judge may hold the change to.
+    pub claim: Claim,
+}
+
+/// A change to a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// Own layers are written without what no container sees.
+    DropHidden,
+    /// Own layers are merged into at most so many.
+    Regroup {
+        /// The most own layers.
+        at_most: usize,
+    },
+}
+
+/// What a fix says about the difference between before and after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// There is none: every path and every setting is as it was.
+    NoDifference,
+}
+
+/// Why a pass did nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decline {
+    /// The layer that it is about, counted from 0.
+    pub layer: Option<usize>,
+    /// A whole sentence without its full stop.
+    pub reason: String,
+}

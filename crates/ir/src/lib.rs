@@ -1,0 +1,18 @@
+//! What passes see and say: the image as a unit of optimization, findings and their fixes with claims,
+//! the plan of what is to be written, and the values that reports are made of.
+
+mod finding;
+mod level;
+mod plan;
+mod report;
+mod unit;
+mod verdict;
+mod weight;
+
+pub use finding::{Claim, Decline, Edit, Finding, Fix, Pass, Remark};
+pub use level::{Level, LevelError, Safety};
+pub use plan::{Own, Plan};
+pub use report::{Acted, Measure, OptimizeReport};
+pub use unit::{ImageUnit, UnitError};
+pub use verdict::{Difference, Place, Verdict};
+pub use weight::{Equal, LayerWeight, Score, Waste, Weight, WastedFile};

@@ -1,0 +1,60 @@
+//! What is to be written in place of an image's layers.
+
+use jettison_image::Changes;
+use jettison_image::changes::{Cut, Part};
+
+use crate::finding::Edit;
+use crate::unit::ImageUnit;
+
+/// The layers of the output: the base's as they are, then the own ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// What becomes of the layers above the base.
+    pub own: Own,
+}
+
+/// What becomes of an image's own layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// Copied as they are.
+    AsShipped,
+    /// Written anew, with what a container sees of them only.
+    Written(Cut),
+}
+
+impl Plan {
+    /// The plan that changes nothing.
+    #[must_use]
+    pub fn as_shipped() -> Self {
+        Self { own: Own::AsShipped }
+    }
+
+    /// The plan after one edit.
+    #[must_use]
+    pub fn edited(self, edit: Edit) -> Self {
+        let own = match (edit, self.own) {
+            (Edit::DropHidden, Own::AsShipped) => Own::Written(Cut::ByLayer),
+            (Edit::DropHidden, written) => written,
+            (Edit::Regroup { at_most }, _) => Own::Written(Cut::Ranges(at_most)),
+        };
+        Self { own }
+    }
+
+    /// The own layers that are written; `None` where they are copied.
+    #[must_use]
+    pub fn parts(&self, changes: &Changes<'_, '_>) -> Option<Vec<Part>> {
+        match self.own {
+            Own::AsShipped => None,
+            Own::Written(cut) => Some(changes.cut(cut)),
+        }
+    }
+
+    /// How many own layers there will be, and the bytes of their unpacked tars.
+    #[must_use]
+    pub fn own_size(&self, unit: &ImageUnit<'_>, changes: &Changes<'_, '_>) -> (usize, u64) {
+        match self.parts(changes) {
+            None => (unit.own().len(), unit.own().iter().map(|layer| layer.size).sum()),
+            Some(parts) => (parts.len(), parts.iter().map(|part| changes.size(part)).sum()),
+        }
+    }
+}

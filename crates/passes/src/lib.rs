@@ -1,0 +1,20 @@
+//! The passes, in the order in which they run, and the driver that runs them.
+//!
+//! A pass is one file with its page beside it. This table is the one place that knows them all: lists,
+//! explanations, flags and tests are made from it.
+
+mod driver;
+mod image {
+    pub(super) mod shadowed_files;
+    pub(super) mod split_layers;
+}
+
+use jettison_ir::Pass;
+
+pub use driver::{Event, Outcome, Selection, SelectionError, run};
+
+/// Every pass, in execution order: what nobody sees goes first, so that what is merged is small.
+pub const PASSES: &[Pass] = &[
+    image::shadowed_files::PASS,
+    image::split_layers::PASS,
+];

@@ -1,0 +1,183 @@
+//! Named files of an image, in a folder or in a tar, which may itself be compressed.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use jettison_image::Compression;
+use jettison_image::tar::{Member, MemberType, Reader, TarError, TarErrorKind};
+
+use crate::decompress;
+use crate::error::{Error, Result};
+use crate::section::Section;
+
+/// The files that an image consists of.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    path: PathBuf,
+    files: Files,
+}
+
+#[derive(Debug)]
+enum Files {
+    Folder,
+    Tar { whole: Section, members: HashMap<String, Place> },
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    File { offset: u64, length: u64 },
+    /// Old engines list a layer that another image also has as a symbolic link to it.
+    Link(String),
+}
+
+impl Archive {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io("open", path))?;
+        let is_folder = file.metadata().map_err(Error::io("read", path))?.is_dir();
+        if is_folder { Ok(Self { path: path.to_owned(), files: Files::Folder }) } else { Self::of_file(path, file) }
+    }
+
+    /// An archive in a file that is open already: one without a name, or not renamed into place yet.
+    pub(crate) fn of_file(path: &Path, file: File) -> Result<Self> {
+        let whole = unpacked(path, file)?;
+        let members = members(path, &whole)?;
+        Ok(Self { path: path.to_owned(), files: Files::Tar { whole, members } })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        match &self.files {
+            Files::Folder => self.path.join(name).is_file(),
+            Files::Tar { members, .. } => members.contains_key(name),
+        }
+    }
+
+    pub(crate) fn is_folder(&self) -> bool {
+        matches!(self.files, Files::Folder)
+    }
+
+    /// One of the files.
+    pub(crate) fn section(&self, name: &str) -> Result<Section> {
+        let missing = || Error::Missing { path: self.path.clone(), name: name.to_owned() };
+        match &self.files {
+            Files::Folder => {
+                let path = self.path.join(name);
+                let file = File::open(&path).map_err(|source| match source.kind() {
+                    std::io::ErrorKind::NotFound => missing(),
+                    _ => Error::io("open", &path)(source),
+                })?;
+                Section::whole(file).map_err(Error::io("read", &path))
+            }
+            Files::Tar { whole, members } => {
+                let mut name = clean(name);
+                // A chain of links is no longer than the archive has members.
+                for _ in 0..=members.len() {
+                    match members.get(&name) {
+                        None => return Err(missing()),
+                        Some(Place::File { offset, length }) => return Ok(whole.part(*offset, *length)),
+                        Some(Place::Link(target)) => name.clone_from(target),
+                    }
+                }
+                Err(missing())
+            }
+        }
+    }
+
+    /// The bytes of a small file: manifests, configs, indexes.
+    pub(crate) fn bytes(&self, name: &str) -> Result<Vec<u8>> {
+        // The limit is the registries' for manifests (distribution-spec, 4 MiB), with room for large configs.
+        const LIMIT: u64 = 64 << 20;
+        let section = self.section(name)?;
+        if section.length() > LIMIT {
+            let reason = format!("{name} has {} bytes, more than a manifest or config may have", section.length());
+            return Err(Error::NotAnImage { path: self.path.clone(), reason });
+        }
+        section.bytes().map_err(Error::io("read", &self.path))
+    }
+
+    pub(crate) fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T> {
+        serde_json::from_slice(&self.bytes(name)?).map_err(|source| Error::Json {
+            path: self.path.clone(),
+            name: name.to_owned(),
+            source,
+        })
+    }
+}
+
+/// The archive itself, or what a compressed one unpacks to, in a temporary file that has no name.
+fn unpacked(path: &Path, mut file: File) -> Result<Section> {
+    let read = Error::io("read", path);
+    let mut first = Vec::new();
+    if let Err(source) = (&mut file).take(6).read_to_end(&mut first).and_then(|_| file.seek(SeekFrom::Start(0))) {
+        return Err(read(source));
+    }
+    let compression = Compression::of_magic(&first);
+    if compression == Compression::None {
+        return Section::whole(file).map_err(read);
+    }
+    let mut decoder = decompress::decoder(BufReader::with_capacity(1 << 18, file), compression).map_err(read)?;
+    let folder = std::env::temp_dir();
+    let mut plain = tempfile::tempfile().map_err(Error::io("make a temporary file in", &folder))?;
+    std::io::copy(&mut decoder, &mut plain).map_err(Error::io("unpack", path))?;
+    Section::whole(plain).map_err(Error::io("read", &folder))
+}
+
+/// Finds the members by their headers alone.
+fn members(path: &Path, whole: &Section) -> Result<HashMap<String, Place>> {
+    let damaged = |source| Error::Archive { path: path.to_owned(), source };
+    let mut members = HashMap::new();
+    let mut position = 0;
+    let mut member = Member::default();
+    while position < whole.length() {
+        let rest = whole.part(position, u64::MAX);
+        let mut input = BufReader::with_capacity(4096, rest.reader());
+        if input.fill_buf().map_err(Error::io("read", path))?.is_empty() {
+            break;
+        }
+        let mut reader = Reader::new(input);
+        let shift = |error: TarError| damaged(TarError { offset: error.offset + position, kind: error.kind });
+        if !reader.next(&mut member).map_err(shift)? {
+            break;
+        }
+        let offset = position + member.data_offset;
+        if offset + member.stored > whole.length() {
+            return Err(damaged(TarError { offset: whole.length(), kind: TarErrorKind::Truncated }));
+        }
+        let name = clean(&String::from_utf8_lossy(&member.path));
+        match member.member_type {
+            MemberType::File => {
+                members.insert(name, Place::File { offset, length: member.stored });
+            }
+            MemberType::Symlink | MemberType::HardLink => {
+                let target = String::from_utf8_lossy(&member.link).into_owned();
+                let folder = match (member.member_type, name.rsplit_once('/')) {
+                    (MemberType::Symlink, Some((folder, _))) if !target.starts_with('/') => folder,
+                    _ => "",
+                };
+                members.insert(name.clone(), Place::Link(clean(&format!("{folder}/{target}"))));
+            }
+            _ => {}
+        }
+        position = (offset + member.stored).next_multiple_of(512);
+    }
+    Ok(members)
+}
+
+fn clean(name: &str) -> String {
+    let mut parts = Vec::new();
+    for part in name.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            _ => parts.push(part),
+        }
+    }
+    parts.join("/")
+}

@@ -1,0 +1,117 @@
+//! What can go wrong with stored images, each with the file and the place in it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jettison_image::config::ConfigError;
+use jettison_image::layer::LayerError;
+use jettison_image::tar::TarError;
+use jettison_image::validate::Inconsistency;
+use jettison_image::{Compression, Digest};
+
+/// The result of a store operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an image could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The messages say it.
+pub enum Error {
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} is neither an image archive nor an OCI layout: {reason}", path.display())]
+    NotAnImage { path: PathBuf, reason: String },
+    #[error("{}: the archive is damaged", path.display())]
+    Archive {
+        path: PathBuf,
+        #[source]
+        source: TarError,
+    },
+    #[error("{}: {name} is missing", path.display())]
+    Missing { path: PathBuf, name: String },
+    #[error("{}: {name} is not valid", path.display())]
+    Json {
+        path: PathBuf,
+        name: String,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("{}: {name} is not valid", path.display())]
+    Config {
+        path: PathBuf,
+        name: String,
+        #[source]
+        source: ConfigError,
+    },
+    #[error("{}: {name} has {got}, not the {expected} that its name or descriptor states", path.display())]
+    Digest { path: PathBuf, name: String, expected: Digest, got: Digest },
+    #[error("{}: {name} has {got} bytes, not the {expected} that its descriptor states", path.display())]
+    Size { path: PathBuf, name: String, expected: u64, got: u64 },
+    #[error("{}: {name} is {got}, but its media type says {expected}", path.display())]
+    Compression { path: PathBuf, name: String, expected: Compression, got: Compression },
+    #[error("{}: {name} has the media type {media_type:?}, which is no layer that can be read", path.display())]
+    MediaType { path: PathBuf, name: String, media_type: String },
+    #[error("{}: {name} cannot be read", path.display())]
+    Layer {
+        path: PathBuf,
+        name: String,
+        #[source]
+        source: LayerError,
+    },
+    #[error("{}: {name} cannot be unpacked at offset {offset}", path.display())]
+    Decode {
+        path: PathBuf,
+        name: String,
+        /// In the blob as stored, in bytes.
+        offset: u64,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{}: the image contradicts itself", path.display())]
+    Inconsistent {
+        path: PathBuf,
+        #[source]
+        source: Inconsistency,
+    },
+    #[error("{} holds several images", path.display())]
+    Ambiguous { path: PathBuf, names: Vec<String> },
+    #[error("{} has no image {wanted}", path.display())]
+    NoSuchImage { path: PathBuf, wanted: String, names: Vec<String> },
+    #[error("{} has no image for {wanted}", path.display())]
+    NoSuchPlatform { path: PathBuf, wanted: String, platforms: Vec<String> },
+    #[error("{}: indexes are nested more than {limit} deep", path.display())]
+    NestedTooDeep { path: PathBuf, limit: usize },
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// What the user could do about it, where something can be said.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Ambiguous { names, .. } => {
+                Some(format!("name one of them after the path, as in FILE:{}", names.join(" or FILE:")))
+            }
+            Self::NoSuchImage { names, .. } => Some(format!("it has {}", list(names))),
+            Self::NoSuchPlatform { platforms, .. } => {
+                Some(format!("it has {}; choose one with --platform", list(platforms)))
+            }
+            Self::Layer { source: LayerError::TooLarge { .. }, .. } => {
+                Some("if the image is to be trusted, raise the limit with --max-layer-size".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}

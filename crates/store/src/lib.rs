@@ -1,0 +1,35 @@
+//! Where images live: `docker-archive:`, `oci:` and `oci-archive:`, each to read from and to write to.
+//!
+//! Reading streams every layer once, checks its digests on the way, and hands out the pure values of
+//! `jettison-image`. Writing happens beside the target and becomes visible by one rename.
+
+mod archive;
+mod compress;
+mod decompress;
+mod error;
+mod open;
+mod output;
+mod reference;
+mod scan;
+mod section;
+mod stage;
+
+pub use compress::Encoding;
+pub use error::{Error, Result};
+pub use open::{Opened, StoredImage, StoredLayer, Wanted, open, open_file};
+pub use output::{Output, Written, measure};
+pub use reference::{Reference, ReferenceError, Selector, Transport};
+pub use scan::{ScannedLayer, Scans, Scope, scan};
+pub use section::Section;
+pub use stage::remove_all_stages;
+
+/// Hears how far long work is. Called from several threads.
+pub trait Progress: Sync {
+    /// So many more bytes of the input, as stored, were read or written.
+    fn advance(&self, bytes: u64);
+}
+
+/// For callers that show no progress.
+impl Progress for () {
+    fn advance(&self, _bytes: u64) {}
+}

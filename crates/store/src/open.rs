@@ -1,0 +1,408 @@
+//! Finding the images of a place: `manifest.json` of docker archives, `index.json` of OCI layouts,
+//! indexes within indexes, and the platform that is wanted.
+
+use std::fs::File;
+use std::path::Path;
+
+use jettison_image::manifest::{CONTAINERD_NAME, REF_NAME};
+use jettison_image::{Config, Descriptor, Digest, Index, Manifest, Platform, media, validate};
+use serde::Deserialize;
+
+use crate::archive::Archive;
+use crate::error::{Error, Result};
+use crate::reference::{Reference, Selector, Transport};
+use crate::section::Section;
+
+/// Indexes within indexes that are followed. Images in use have two levels.
+const MAX_NESTING: usize = 8;
+
+/// Which platforms of an image are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// One platform. An image that has only one manifest is taken whatever its platform is.
+    Platform(Platform),
+    /// Every platform.
+    All,
+}
+
+/// What was found at a place.
+#[derive(Debug)]
+pub struct Opened {
+    /// The kind of place.
+    pub transport: Transport,
+    /// The images, one unless every platform was wanted.
+    pub images: Vec<StoredImage>,
+    /// The names (tags or full references) of the image.
+    pub names: Vec<String>,
+    /// Whether the images are the platforms of one index.
+    pub is_index: bool,
+    /// What was left out: attestations, signatures and other referrers.
+    pub left_out: Vec<String>,
+}
+
+/// One image for one platform, with the place of each of its layers.
+#[derive(Clone, Debug)]
+pub struct StoredImage {
+    /// The manifest. For docker archives of old, which have none, one is made; its layer digests are
+    /// those of the uncompressed layers.
+    pub manifest: Manifest,
+    /// The manifest's bytes and digest where one is stored.
+    pub stored_manifest: Option<(Vec<u8>, Descriptor)>,
+    /// The config.
+    pub config: Config,
+    /// The config's bytes as stored.
+    pub config_bytes: Vec<u8>,
+    /// The layers, the lowest first.
+    pub layers: Vec<StoredLayer>,
+}
+
+/// A layer's blob.
+#[derive(Clone, Debug)]
+pub struct StoredLayer {
+    /// The blob's name in its place, for messages.
+    pub name: String,
+    /// The blob.
+    pub blob: Section,
+    /// What the manifest says of it; `None` in docker archives of old.
+    pub descriptor: Option<Descriptor>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DockerImage {
+    config: String,
+    #[serde(default)]
+    repo_tags: Option<Vec<String>>,
+    layers: Vec<String>,
+}
+
+/// Finds the image that `reference` names.
+///
+/// # Errors
+/// Where nothing readable lies there, or no image, or several and the reference does not say which.
+pub fn open(reference: &Reference, wanted: &Wanted) -> Result<Opened> {
+    let archive = Archive::open(&reference.path)?;
+    find(&archive, reference, wanted)
+}
+
+/// Finds the image in an archive that is open already; `path` is for messages.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_file(path: &Path, file: File, reference: &Reference, wanted: &Wanted) -> Result<Opened> {
+    find(&Archive::of_file(path, file)?, reference, wanted)
+}
+
+fn find(archive: &Archive, reference: &Reference, wanted: &Wanted) -> Result<Opened> {
+    let not_an_image = |reason: &str| Error::NotAnImage { path: archive.path().to_owned(), reason: reason.to_owned() };
+    let has = |name: &str| archive.has(name);
+    let transport = match reference.transport {
+        Some(Transport::Oci) if !archive.is_folder() => return Err(not_an_image("it is a file, not a folder")),
+        Some(transport) => transport,
+        None if archive.is_folder() => Transport::Oci,
+        None if has("manifest.json") => Transport::DockerArchive,
+        None => Transport::OciArchive,
+    };
+    match transport {
+        Transport::DockerArchive if has("manifest.json") => docker_archive(archive, reference.selector.as_ref(), wanted),
+        Transport::DockerArchive => Err(not_an_image("it has no manifest.json")),
+        Transport::Oci | Transport::OciArchive if has("index.json") => {
+            oci_layout(archive, transport, reference.selector.as_ref(), wanted)
+        }
+        Transport::Oci | Transport::OciArchive => Err(not_an_image("it has no index.json")),
+    }
+}
+
+fn docker_archive(archive: &Archive, selector: Option<&Selector>, wanted: &Wanted) -> Result<Opened> {
+    let path = archive.path().to_owned();
+    let images: Vec<DockerImage> = archive.json("manifest.json")?;
+    let tags = |image: &DockerImage| image.repo_tags.clone().unwrap_or_default();
+    let all_names: Vec<String> = images.iter().flat_map(tags).collect();
+    let no_such = |wanted: String| Error::NoSuchImage { path: path.clone(), wanted, names: all_names.clone() };
+    let chosen = match selector {
+        None => match &images[..] {
+            [one] => one,
+            [] => return Err(Error::NotAnImage { path, reason: "its manifest.json lists no image".to_owned() }),
+            _ => return Err(Error::Ambiguous { path, names: all_names }),
+        },
+        Some(Selector::Position(at)) => images.get(*at).ok_or_else(|| no_such(format!("at position {at}")))?,
+        Some(Selector::Digest(digest)) => {
+            images.iter().find(|image| image.config.contains(&digest.hex())).ok_or_else(|| no_such(digest.to_string()))?
+        }
+        Some(Selector::Name(name)) => images
+            .iter()
+            .find(|image| tags(image).iter().any(|tag| is_named(tag, name)))
+            .ok_or_else(|| no_such(name.clone()))?,
+    };
+    // Engines from version 25 on write an OCI layout as well, whose manifest says more.
+    if archive.has("index.json")
+        && let Some(mut opened) = layout_of_docker_image(archive, chosen, wanted)?
+    {
+        opened.transport = Transport::DockerArchive;
+        opened.names = tags(chosen);
+        return Ok(opened);
+    }
+    let image = docker_image(archive, chosen)?;
+    Ok(Opened {
+        transport: Transport::DockerArchive,
+        images: vec![image],
+        names: tags(chosen),
+        is_index: false,
+        left_out: Vec::new(),
+    })
+}
+
+/// The layout's own image for one that `manifest.json` lists, found by its config.
+fn layout_of_docker_image(archive: &Archive, chosen: &DockerImage, wanted: &Wanted) -> Result<Option<Opened>> {
+    let index: Index = archive.json("index.json")?;
+    for descriptor in &index.manifests {
+        if descriptor.is_referrer() || !(descriptor.is_manifest() || descriptor.is_index()) {
+            continue;
+        }
+        let platforms = if descriptor.is_index() { wanted } else { &Wanted::All };
+        let Ok(opened) = resolve(archive, descriptor, platforms) else { continue };
+        let of_config = |image: &StoredImage| chosen.config.contains(&image.manifest.config.digest.hex());
+        if opened.images.iter().any(of_config) {
+            return Ok(Some(opened));
+        }
+    }
+    Ok(None)
+}
+
+fn docker_image(archive: &Archive, image: &DockerImage) -> Result<StoredImage> {
+    let path = archive.path();
+    let config_bytes = archive.bytes(&image.config)?;
+    let config = parse_config(archive, &image.config, &config_bytes)?;
+    let stem = image.config.rsplit('/').next().unwrap_or_default().trim_end_matches(".json");
+    if let Ok(expected) = Digest::from_hex(stem) {
+        check_digest(archive, &image.config, expected, &config_bytes)?;
+    }
+    let mut layers = Vec::new();
+    for name in &image.layers {
+        layers.push(StoredLayer { name: name.clone(), blob: archive.section(name)?, descriptor: None });
+    }
+    let descriptors = config.diff_ids().iter().zip(&layers).map(|(&diff_id, layer)| {
+        Descriptor::new(jettison_image::Compression::None.media_type(media_dialect()), diff_id, layer.blob.length())
+    });
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: Some(media::OCI_MANIFEST.to_owned()),
+        config: Descriptor::of(media::OCI_CONFIG, &config_bytes),
+        layers: descriptors.collect(),
+        rest: serde_json::Map::new(),
+    };
+    let counts = validate::Inconsistency::LayerCount { manifest: layers.len(), config: config.diff_ids().len() };
+    if layers.len() != config.diff_ids().len() {
+        return Err(Error::Inconsistent { path: path.to_owned(), source: counts });
+    }
+    Ok(StoredImage { manifest, stored_manifest: None, config, config_bytes, layers })
+}
+
+fn media_dialect() -> media::Dialect {
+    media::Dialect::Oci
+}
+
+fn oci_layout(
+    archive: &Archive,
+    transport: Transport,
+    selector: Option<&Selector>,
+    wanted: &Wanted,
+) -> Result<Opened> {
+    let path = archive.path().to_owned();
+    let index: Index = archive.json("index.json")?;
+    let candidates: Vec<&Descriptor> = index.manifests.iter().filter(|d| !d.is_referrer()).collect();
+    let names: Vec<String> = candidates.iter().flat_map(|descriptor| names_of(descriptor)).collect();
+    let no_such = |wanted: String| Error::NoSuchImage { path: path.clone(), wanted, names: names.clone() };
+    let chosen = match selector {
+        // One image under several tags is still one image.
+        None => match &candidates[..] {
+            [first, rest @ ..] if rest.iter().all(|other| other.digest == first.digest) => *first,
+            [] => return Err(Error::NotAnImage { path, reason: "its index.json lists no image".to_owned() }),
+            _ => {
+                return platforms_of_layout(archive, transport, &index, &candidates, wanted)?
+                    .ok_or(Error::Ambiguous { path, names });
+            }
+        },
+        Some(Selector::Position(at)) => candidates.get(*at).ok_or_else(|| no_such(format!("at position {at}")))?,
+        Some(Selector::Digest(digest)) => {
+            candidates.iter().find(|d| d.digest == *digest).ok_or_else(|| no_such(digest.to_string()))?
+        }
+        Some(Selector::Name(name)) => candidates
+            .iter()
+            .find(|descriptor| names_of(descriptor).iter().any(|own| is_named(own, name)))
+            .ok_or_else(|| no_such(name.clone()))?,
+    };
+    let mut opened = resolve(archive, chosen, wanted)?;
+    opened.transport = transport;
+    let same = index.manifests.iter().filter(|descriptor| descriptor.digest == chosen.digest);
+    opened.names = same.flat_map(names_of).collect();
+    opened.names.dedup();
+    left_out(&index.manifests, &mut opened.left_out);
+    Ok(opened)
+}
+
+/// A layout whose `index.json` is itself the list of platforms: manifests without names, or all of one.
+fn platforms_of_layout(
+    archive: &Archive,
+    transport: Transport,
+    index: &Index,
+    candidates: &[&Descriptor],
+    wanted: &Wanted,
+) -> Result<Option<Opened>> {
+    let name = names_of(candidates[0]);
+    if !candidates.iter().all(|d| d.platform.is_some() && d.is_manifest() && names_of(d) == name) {
+        return Ok(None);
+    }
+    let mut left = Vec::new();
+    left_out(&index.manifests, &mut left);
+    let images = choose(archive, candidates, wanted, 0, &mut left)?;
+    Ok(Some(Opened { transport, images, names: name, is_index: true, left_out: left }))
+}
+
+/// The names that a descriptor of an `index.json` carries; the fuller one where there are two.
+fn names_of(descriptor: &Descriptor) -> Vec<String> {
+    let name = descriptor.annotation(CONTAINERD_NAME).or_else(|| descriptor.annotation(REF_NAME));
+    name.map(str::to_owned).into_iter().collect()
+}
+
+/// Whether a stored name is the one that was asked for: in full, or its tag, or without what Docker adds.
+fn is_named(stored: &str, asked: &str) -> bool {
+    let short = |name: &str| {
+        let name = name.strip_prefix("docker.io/").unwrap_or(name);
+        name.strip_prefix("library/").unwrap_or(name).to_owned()
+    };
+    let tag = stored.rsplit_once(':').map_or(stored, |(_, tag)| tag);
+    stored == asked || short(stored) == short(asked) || tag == asked || short(stored) == format!("{}:latest", short(asked))
+}
+
+fn resolve(archive: &Archive, descriptor: &Descriptor, wanted: &Wanted) -> Result<Opened> {
+    let mut left = Vec::new();
+    let (images, is_index) = if descriptor.is_index() {
+        (from_index(archive, descriptor, wanted, 0, &mut left)?, true)
+    } else {
+        (vec![stored_image(archive, descriptor)?], false)
+    };
+    let is_index = is_index && *wanted == Wanted::All;
+    Ok(Opened { transport: Transport::Oci, images, names: Vec::new(), is_index, left_out: left })
+}
+
+fn from_index(
+    archive: &Archive,
+    descriptor: &Descriptor,
+    wanted: &Wanted,
+    depth: usize,
+    left: &mut Vec<String>,
+) -> Result<Vec<StoredImage>> {
+    if depth >= MAX_NESTING {
+        return Err(Error::NestedTooDeep { path: archive.path().to_owned(), limit: MAX_NESTING });
+    }
+    let index: Index = parse_blob(archive, descriptor)?;
+    left_out(&index.manifests, left);
+    let candidates: Vec<&Descriptor> = index.manifests.iter().filter(|d| !d.is_referrer()).collect();
+    choose(archive, &candidates, wanted, depth, left)
+}
+
+fn choose(
+    archive: &Archive,
+    candidates: &[&Descriptor],
+    wanted: &Wanted,
+    depth: usize,
+    left: &mut Vec<String>,
+) -> Result<Vec<StoredImage>> {
+    let mut images = Vec::new();
+    for descriptor in candidates {
+        let passes = match (wanted, &descriptor.platform) {
+            (Wanted::Platform(wanted), Some(platform)) => platform.satisfies(wanted),
+            _ => true,
+        };
+        if descriptor.is_index() && passes {
+            // A nested index without the platform is no failure while a sibling may have it.
+            match from_index(archive, descriptor, wanted, depth + 1, left) {
+                Err(Error::NoSuchPlatform { .. }) => {}
+                other => images.extend(other?),
+            }
+        } else if descriptor.is_manifest() && passes {
+            images.push(stored_image(archive, descriptor)?);
+        }
+    }
+    match wanted {
+        Wanted::All => Ok(images),
+        Wanted::Platform(platform) => {
+            let known = |image: &StoredImage| image.config.platform();
+            let exact = images.iter().position(|image| known(image).satisfies(platform));
+            let chosen = exact.map(|at| images.swap_remove(at));
+            chosen.map(|image| vec![image]).ok_or_else(|| Error::NoSuchPlatform {
+                path: archive.path().to_owned(),
+                wanted: platform.to_string(),
+                platforms: candidates.iter().filter_map(|d| d.platform.as_ref().map(Platform::to_string)).collect(),
+            })
+        }
+    }
+}
+
+fn left_out(manifests: &[Descriptor], out: &mut Vec<String>) {
+    for descriptor in manifests.iter().filter(|descriptor| descriptor.is_referrer()) {
+        let kind = descriptor.annotation("vnd.docker.reference.type").unwrap_or("referrer");
+        let text = format!("{kind} {}", descriptor.digest.short());
+        if !out.contains(&text) {
+            out.push(text);
+        }
+    }
+}
+
+fn stored_image(archive: &Archive, descriptor: &Descriptor) -> Result<StoredImage> {
+    let name = blob_name(descriptor.digest);
+    let bytes = blob_bytes(archive, descriptor)?;
+    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|source| Error::Json {
+        path: archive.path().to_owned(),
+        name: name.clone(),
+        source,
+    })?;
+    let config_bytes = blob_bytes(archive, &manifest.config)?;
+    let config = parse_config(archive, &blob_name(manifest.config.digest), &config_bytes)?;
+    validate::layer_count(&manifest, &config)
+        .map_err(|source| Error::Inconsistent { path: archive.path().to_owned(), source })?;
+    let mut layers = Vec::new();
+    for layer in &manifest.layers {
+        let name = blob_name(layer.digest);
+        layers.push(StoredLayer { blob: archive.section(&name)?, name, descriptor: Some(layer.clone()) });
+    }
+    let stored_manifest = Some((bytes, descriptor.clone()));
+    Ok(StoredImage { manifest, stored_manifest, config, config_bytes, layers })
+}
+
+fn parse_config(archive: &Archive, name: &str, bytes: &[u8]) -> Result<Config> {
+    Config::parse(bytes).map_err(|source| Error::Config {
+        path: archive.path().to_owned(),
+        name: name.to_owned(),
+        source,
+    })
+}
+
+fn parse_blob<T: serde::de::DeserializeOwned>(archive: &Archive, descriptor: &Descriptor) -> Result<T> {
+    serde_json::from_slice(&blob_bytes(archive, descriptor)?).map_err(|source| Error::Json {
+        path: archive.path().to_owned(),
+        name: blob_name(descriptor.digest),
+        source,
+    })
+}
+
+/// The place of a blob in an OCI layout (image-spec, image-layout.md).
+pub(crate) fn blob_name(digest: Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+fn blob_bytes(archive: &Archive, descriptor: &Descriptor) -> Result<Vec<u8>> {
+    let name = blob_name(descriptor.digest);
+    let bytes = archive.bytes(&name)?;
+    check_digest(archive, &name, descriptor.digest, &bytes)?;
+    Ok(bytes)
+}
+
+fn check_digest(archive: &Archive, name: &str, expected: Digest, bytes: &[u8]) -> Result<()> {
+    let got = Digest::of(bytes);
+    if got == expected {
+        return Ok(());
+    }
+    Err(Error::Digest { path: archive.path().to_owned(), name: name.to_owned(), expected, got })
+}

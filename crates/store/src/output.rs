@@ -1,0 +1,467 @@
+//! Writing an image: blobs, index and, for Docker, its `manifest.json`, into a folder or one tar.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
+use std::path::PathBuf;
+use std::thread;
+
+use crossbeam_channel::bounded;
+use jettison_image::manifest::{CONTAINERD_NAME, REF_NAME};
+use jettison_image::tar::{END, HeaderSpec, Mtime, header, padding};
+use jettison_image::{Descriptor, Digest, Hasher, Index, Manifest, media};
+use serde_json::{Value, json};
+
+use crate::Progress;
+use crate::compress::{Encoder, Encoding};
+use crate::error::{Error, Result};
+use crate::open::blob_name;
+use crate::reference::{Reference, Selector, Transport};
+use crate::section::Section;
+use crate::stage::Stage;
+
+/// The name of the output within its stage.
+const STAGED: &str = "image";
+/// The size of the pieces in which a layer passes from writing to hashing.
+const PIECE: usize = 256 << 10;
+
+/// A layer that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The digest of the blob.
+    pub digest: Digest,
+    /// The digest of the unpacked layer.
+    pub diff_id: Digest,
+    /// The blob's size in bytes.
+    pub stored_size: u64,
+    /// The unpacked layer's size in bytes.
+    pub size: u64,
+}
+
+/// An image that is being written. Nothing shows at the target before [`Output::publish`].
+pub struct Output {
+    stage: Stage,
+    transport: Transport,
+    target: PathBuf,
+    tag: Option<String>,
+    body: Body,
+    blobs: HashMap<Digest, u64>,
+    images: Vec<(Descriptor, Manifest)>,
+}
+
+enum Body {
+    Folder,
+    Tar { file: File, position: u64 },
+}
+
+impl Output {
+    /// Starts an output for `target`, whose transport must be known; `default` is that of bare paths.
+    ///
+    /// # Errors
+    /// Where nothing can be written beside the target.
+    pub fn create(target: &Reference, default: Transport) -> Result<Self> {
+        let transport = target.transport.unwrap_or(default);
+        let stage = Stage::beside(&target.path)?;
+        let staged = stage.path(STAGED);
+        let write = Error::io("write", &target.path);
+        let body = if transport == Transport::Oci {
+            fs::create_dir_all(staged.join("blobs/sha256")).map_err(write)?;
+            Body::Folder
+        } else {
+            Body::Tar { file: File::create_new(&staged).map_err(write)?, position: 0 }
+        };
+        let tag = match &target.selector {
+            Some(Selector::Name(name)) => Some(name.clone()),
+            _ => None,
+        };
+        let path = target.path.clone();
+        Ok(Self { stage, transport, target: path, tag, body, blobs: HashMap::new(), images: Vec::new() })
+    }
+
+    /// The folder in which temporary files belong: beside the target, on the disk that is to hold it.
+    #[must_use]
+    pub fn scratch(&self) -> PathBuf {
+        self.stage.path("")
+    }
+
+    /// Copies a blob as it is.
+    ///
+    /// # Errors
+    /// Where it cannot be read or written.
+    pub fn copy_blob(&mut self, blob: &Section, digest: Digest, progress: &dyn Progress) -> Result<()> {
+        if self.blobs.contains_key(&digest) {
+            return Ok(());
+        }
+        let target = self.target.clone();
+        let mut reader = blob.reader();
+        self.blob(|out| {
+            let mut piece = vec![0; PIECE];
+            loop {
+                let read = reader.read(&mut piece)?;
+                if read == 0 {
+                    return Ok((digest, ()));
+                }
+                out.write_all(&piece[..read])?;
+                progress.advance(read as u64);
+            }
+        })
+        .map_err(Error::io("write", &target))
+    }
+
+    /// Packs and writes a layer whose unpacked bytes `fill` writes.
+    ///
+    /// # Errors
+    /// Where `fill` fails, or the layer cannot be written.
+    pub fn write_layer(
+        &mut self,
+        encoding: Encoding,
+        fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<Written> {
+        let target = self.target.clone();
+        self.blob(|out| {
+            let written = pack(encoding, fill, out)?;
+            Ok((written.digest, written))
+        })
+        .map_err(Error::io("write", &target))
+    }
+
+    /// Adds an image whose layers were all written; writes its config and manifest.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    pub fn add_image(&mut self, manifest: Manifest, manifest_bytes: &[u8], config: &[u8]) -> Result<Digest> {
+        let target = self.target.clone();
+        for bytes in [config, manifest_bytes] {
+            let digest = Digest::of(bytes);
+            if !self.blobs.contains_key(&digest) {
+                let written = self.blob(|out| out.write_all(bytes).map(|()| (digest, ())));
+                written.map_err(Error::io("write", &target))?;
+            }
+        }
+        let descriptor = Descriptor::of(media::OCI_MANIFEST, manifest_bytes);
+        let digest = descriptor.digest;
+        self.images.push((descriptor, manifest));
+        Ok(digest)
+    }
+
+    /// Writes the index and what else the transport asks for. `names` are the image's own; a name in the
+    /// target's reference takes their place. `platforms` are those of the images, in their order.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    pub fn finish(&mut self, names: &[String], platforms: &[Value], is_index: bool) -> Result<()> {
+        let names: Vec<String> = self.tag.clone().map_or_else(|| names.to_vec(), |tag| vec![tag]);
+        let target = self.target.clone();
+        let mut descriptors: Vec<Descriptor> = self.images.iter().map(|(descriptor, _)| descriptor.clone()).collect();
+        if is_index {
+            for (descriptor, platform) in descriptors.iter_mut().zip(platforms) {
+                descriptor.platform = serde_json::from_value(platform.clone()).ok();
+            }
+            let bytes = to_json(&Index::new(descriptors));
+            let digest = Digest::of(&bytes);
+            let written = self.blob(|out| out.write_all(&bytes).map(|()| (digest, ())));
+            written.map_err(Error::io("write", &target))?;
+            descriptors = vec![Descriptor::of(media::OCI_INDEX, &bytes)];
+        }
+        let mut listed = self.kept_descriptors(&names)?;
+        for descriptor in &descriptors {
+            listed.extend(named(descriptor, &names));
+        }
+        self.small_file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        self.small_file("index.json", &to_json(&Index::new(listed)))?;
+        if self.transport == Transport::DockerArchive {
+            let tags: Vec<&String> = names.iter().filter(|name| name.contains(':')).collect();
+            let images: Vec<Value> = self.images.iter().map(|(_, manifest)| docker_image(manifest, &tags)).collect();
+            self.small_file("manifest.json", &to_json(&images))?;
+        }
+        if let Body::Tar { file, .. } = &mut self.body {
+            file.write_all(&END).map_err(Error::io("write", &target))?;
+        }
+        Ok(())
+    }
+
+    /// Where the finished output can be read before it is published.
+    #[must_use]
+    pub fn staged(&self) -> Reference {
+        Reference { transport: Some(self.transport), path: self.stage.path(STAGED), selector: None }
+    }
+
+    /// The image's manifest digests, in the order in which they were added.
+    pub fn digests(&self) -> impl Iterator<Item = Digest> {
+        self.images.iter().map(|(descriptor, _)| descriptor.digest)
+    }
+
+    /// Puts the output in the target's place. Other images of a layout that stands there stay.
+    ///
+    /// # Errors
+    /// Where it cannot be put there; the target is then as it was.
+    pub fn publish(self) -> Result<()> {
+        if self.transport == Transport::Oci && self.target.is_dir() {
+            self.keep_blobs().map_err(Error::io("keep the other images of", &self.target))?;
+        }
+        self.stage.publish(STAGED)
+    }
+
+    /// The images that a layout at the target has under other names.
+    fn kept_descriptors(&self, names: &[String]) -> Result<Vec<Descriptor>> {
+        let path = self.target.join("index.json");
+        if self.transport != Transport::Oci || !path.is_file() {
+            // A folder of something else must not vanish under the output.
+            let occupied = self.transport == Transport::Oci && fs::read_dir(&self.target).is_ok_and(|mut d| d.next().is_some());
+            let reason = "the folder is not empty and holds no OCI layout".to_owned();
+            return if occupied { Err(Error::NotAnImage { path: self.target.clone(), reason }) } else { Ok(Vec::new()) };
+        }
+        let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
+        let index: Index = serde_json::from_slice(&bytes).map_err(|source| Error::Json {
+            path: self.target.clone(),
+            name: "index.json".to_owned(),
+            source,
+        })?;
+        let new: Vec<Descriptor> =
+            self.images.first().map(|(descriptor, _)| named(descriptor, names)).unwrap_or_default();
+        let replaced = |old: &Descriptor| {
+            let name = |d: &Descriptor| d.annotation(CONTAINERD_NAME).or(d.annotation(REF_NAME)).map(str::to_owned);
+            new.iter().any(|new| name(new) == name(old))
+        };
+        Ok(index.manifests.into_iter().filter(|old| !replaced(old)).collect())
+    }
+
+    fn keep_blobs(&self) -> io::Result<()> {
+        let staged = self.stage.path(STAGED).join("blobs");
+        for algorithm in fs::read_dir(self.target.join("blobs"))? {
+            let algorithm = algorithm?;
+            let to = staged.join(algorithm.file_name());
+            fs::create_dir_all(&to)?;
+            for blob in fs::read_dir(algorithm.path())? {
+                let blob = blob?;
+                let to = to.join(blob.file_name());
+                if !to.exists() {
+                    fs::hard_link(blob.path(), &to).or_else(|_| fs::copy(blob.path(), &to).map(|_| ()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn small_file(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        let write = Error::io("write", &self.target);
+        match &mut self.body {
+            Body::Folder => fs::write(self.stage.path(STAGED).join(name), bytes).map_err(write),
+            Body::Tar { file, position } => {
+                let mut member = Vec::new();
+                header(&member_header(name, bytes.len() as u64), &mut member);
+                member.extend_from_slice(bytes);
+                member.resize(member.len() + padding(bytes.len() as u64), 0);
+                *position += member.len() as u64;
+                file.write_all(&member).map_err(write)
+            }
+        }
+    }
+
+    /// Writes one blob whose digest is known only at its end; one that is there already is dropped.
+    fn blob<T>(&mut self, write: impl FnOnce(&mut File) -> io::Result<(Digest, T)>) -> io::Result<T> {
+        match &mut self.body {
+            Body::Folder => {
+                let folder = self.stage.path(STAGED).join("blobs/sha256");
+                let unnamed = folder.join("unnamed");
+                let mut file = File::create(&unnamed)?;
+                let (digest, result) = write(&mut file)?;
+                self.blobs.insert(digest, file.metadata()?.len());
+                fs::rename(&unnamed, folder.join(digest.hex()))?;
+                Ok(result)
+            }
+            Body::Tar { file, position } => {
+                let start = *position;
+                // The header's place; its size and name are known at the end.
+                file.write_all(&[0; 512])?;
+                let (digest, result) = write(file)?;
+                let end = file.stream_position()?;
+                if self.blobs.contains_key(&digest) {
+                    file.set_len(start)?;
+                    file.seek(SeekFrom::Start(start))?;
+                    return Ok(result);
+                }
+                let size = end - start - 512;
+                file.write_all(&END[..padding(size)])?;
+                let mut block = Vec::new();
+                header(&member_header(&blob_name(digest), size), &mut block);
+                // Sizes of 8 GiB and more need a PAX header, for which there is no place here.
+                let block: [u8; 512] = block.try_into().map_err(|_| {
+                    io::Error::other("a layer of more than 8 GiB does not fit an archive; write to oci:DIR")
+                })?;
+                file.seek(SeekFrom::Start(start))?;
+                file.write_all(&block)?;
+                *position = file.seek(SeekFrom::End(0))?;
+                self.blobs.insert(digest, size);
+                Ok(result)
+            }
+        }
+    }
+}
+
+/// Packs a layer into `out`, computing both of its digests on the way.
+fn pack(
+    encoding: Encoding,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    out: &mut File,
+) -> io::Result<Written> {
+    let is_plain = encoding == Encoding::NONE;
+    let blob = BlobWriter { out, hasher: (!is_plain).then(Hasher::default), size: 0 };
+    thread::scope(|threads| {
+        let (full, to_hash) = bounded::<Vec<u8>>(4);
+        let (empty, free) = bounded(4);
+        let hashing = threads.spawn(move || {
+            let mut hasher = Hasher::default();
+            for piece in to_hash {
+                hasher.update(&piece);
+                let _ = empty.send(piece);
+            }
+            hasher.finish()
+        });
+        let mut pieces =
+            PieceWriter { out: Encoder::new(blob, encoding)?, piece: Vec::with_capacity(PIECE), full, free, made: 1, size: 0 };
+        fill(&mut pieces)?;
+        pieces.hand_over()?;
+        let PieceWriter { out, full, size, .. } = pieces;
+        drop(full);
+        let mut blob = out.finish()?;
+        let diff_id = match hashing.join() {
+            Ok(digest) => digest,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        let digest = blob.hasher.as_mut().map_or(diff_id, Hasher::finish);
+        Ok(Written { digest, diff_id, stored_size: blob.size, size })
+    })
+}
+
+/// What a layer would be packed to, without writing it anywhere: to measure a saving.
+///
+/// # Errors
+/// Where `fill` fails.
+pub fn measure(encoding: Encoding, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<u64> {
+    struct Count(u64);
+    impl Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len() as u64;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut encoder = Encoder::new(Count(0), encoding)?;
+    fill(&mut encoder)?;
+    encoder.finish().map(|count| count.0)
+}
+
+struct BlobWriter<'a> {
+    out: &'a mut File,
+    hasher: Option<Hasher>,
+    size: u64,
+}
+
+impl Write for BlobWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&bytes[..written]);
+        }
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Gathers small writes into pieces, each written here and then hashed by another thread.
+struct PieceWriter<W: Write> {
+    out: W,
+    piece: Vec<u8>,
+    full: crossbeam_channel::Sender<Vec<u8>>,
+    free: crossbeam_channel::Receiver<Vec<u8>>,
+    made: usize,
+    size: u64,
+}
+
+impl<W: Write> PieceWriter<W> {
+    fn hand_over(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.piece)?;
+        self.size += self.piece.len() as u64;
+        let next = if self.made < 4 {
+            self.made += 1;
+            Vec::with_capacity(PIECE)
+        } else {
+            let mut piece = self.free.recv().unwrap_or_default();
+            piece.clear();
+            piece
+        };
+        let piece = std::mem::replace(&mut self.piece, next);
+        // The other end lives until this sender is dropped.
+        let _ = self.full.send(piece);
+        Ok(())
+    }
+}
+
+impl<W: Write> Write for PieceWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let take = bytes.len().min(PIECE - self.piece.len());
+        self.piece.extend_from_slice(&bytes[..take]);
+        if self.piece.len() == PIECE {
+            self.hand_over()?;
+        }
+        Ok(take)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn member_header(name: &str, size: u64) -> HeaderSpec<'_> {
+    HeaderSpec {
+        type_flag: b'0',
+        path: name.as_bytes(),
+        link: &[],
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        mtime: Mtime::default(),
+        size,
+        device: (0, 0),
+        xattrs: &[],
+    }
+}
+
+fn docker_image(manifest: &Manifest, tags: &[&String]) -> Value {
+    let layers: Vec<String> = manifest.layers.iter().map(|layer| blob_name(layer.digest)).collect();
+    json!({ "Config": blob_name(manifest.config.digest), "RepoTags": tags, "Layers": layers })
+}
+
+/// A descriptor for each name: the tag in the specification's annotation, a full name in containerd's.
+fn named(descriptor: &Descriptor, names: &[String]) -> Vec<Descriptor> {
+    if names.is_empty() {
+        return vec![descriptor.clone()];
+    }
+    let annotated = |name: &String| {
+        let mut descriptor = descriptor.clone();
+        let annotations = descriptor.annotations.get_or_insert_default();
+        match name.rsplit_once(':') {
+            Some((_, tag)) if !tag.contains('/') => {
+                annotations.insert(CONTAINERD_NAME.to_owned(), Value::from(name.as_str()));
+                annotations.insert(REF_NAME.to_owned(), Value::from(tag));
+            }
+            _ => {
+                annotations.insert(REF_NAME.to_owned(), Value::from(name.as_str()));
+            }
+        }
+        descriptor
+    };
+    names.iter().map(annotated).collect()
+}
+
+fn to_json<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    // These values hold string keys only, the one thing that JSON cannot do without.
+    serde_json::to_vec(value).unwrap_or_default()
+}

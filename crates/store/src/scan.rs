@@ -1,0 +1,380 @@
+//! Reading layers: one streaming pass over each, several at a time, every digest checked.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use jettison_image::layer::{LayerError, Limits};
+use jettison_image::tar::{TarError, TarErrorKind};
+use jettison_image::validate::Inconsistency;
+use jettison_image::{Compression, Digest, Hasher, Layer};
+
+use crate::decompress;
+use crate::error::{Error, Result};
+use crate::open::{StoredImage, StoredLayer};
+use crate::section::{Section, SectionReader};
+use crate::Progress;
+
+/// The size of the pieces in which layers pass from reading to hashing. Small enough for a core's
+/// second-level cache, large enough that handing over costs nothing.
+const PIECE: usize = 256 << 10;
+
+/// What reading a layer showed.
+#[derive(Clone, Debug)]
+pub struct ScannedLayer {
+    /// The digest of the blob as stored.
+    pub digest: Digest,
+    /// The digest of the unpacked layer.
+    pub diff_id: Digest,
+    /// The blob's size as stored, in bytes.
+    pub stored_size: u64,
+    /// How the blob is compressed.
+    pub compression: Compression,
+    /// The unpacked layer, where its content can be read again: the blob itself where it is not
+    /// compressed, else a temporary file if one was asked for.
+    pub plain: Option<Section>,
+}
+
+/// What to read, and what to keep of it.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// Bounds on what is read.
+    pub limits: Limits,
+    /// Compressed layers from this one on are unpacked to temporary files in the folder, so that their
+    /// content can be read again.
+    pub unpack: Option<(usize, PathBuf)>,
+}
+
+/// Layers that were read before, by the digest of their blob: a layer that stands in several images, or
+/// was copied as it is, is hashed again but not taken apart again.
+#[derive(Debug, Default)]
+pub struct Scans {
+    known: Mutex<HashMap<Digest, (Digest, Arc<Layer>)>>,
+}
+
+/// Reads all layers of an image.
+///
+/// # Errors
+/// For the lowest layer that is damaged, does not have the digest that its descriptor or the config
+/// states, or exceeds the limits.
+pub fn scan(
+    path: &Path,
+    image: &StoredImage,
+    scope: &Scope,
+    scans: &Scans,
+    progress: &dyn Progress,
+) -> Result<(Vec<ScannedLayer>, Vec<Arc<Layer>>)> {
+    let count = image.layers.len();
+    let mut results: Vec<Option<Result<(ScannedLayer, Arc<Layer>)>>> = (0..count).map(|_| None).collect();
+    // The largest first, so that the last to end is a small one.
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by_key(|&at| std::cmp::Reverse(image.layers[at].blob.length()));
+    let (queue, slots) = (Mutex::new(order.into_iter()), Mutex::new(&mut results));
+    let workers = thread::available_parallelism().map_or(1, usize::from).min(count.max(1));
+    thread::scope(|threads| {
+        for _ in 0..workers {
+            threads.spawn(|| {
+                loop {
+                    let next = queue.lock().ok().and_then(|mut queue| queue.next());
+                    let Some(at) = next else { return };
+                    let job = Job { path, image, scope, scans, progress, at };
+                    let result = job.run();
+                    if let Ok(mut slots) = slots.lock() {
+                        slots[at] = Some(result);
+                    }
+                }
+            });
+        }
+    });
+    let mut scanned = Vec::with_capacity(count);
+    let mut layers = Vec::with_capacity(count);
+    for (at, result) in results.into_iter().enumerate() {
+        let name = image.layers[at].name.clone();
+        let stopped = || Error::Missing { path: path.to_owned(), name };
+        let (layer, entries) = result.ok_or_else(stopped)??;
+        let expected = image.config.diff_ids()[at];
+        if layer.diff_id != expected {
+            let source = Inconsistency::DiffId { layer: at + 1, expected, got: layer.diff_id };
+            return Err(Error::Inconsistent { path: path.to_owned(), source });
+        }
+        scanned.push(layer);
+        layers.push(entries);
+    }
+    Ok((scanned, layers))
+}
+
+/// One layer to be read.
+struct Job<'a> {
+    path: &'a Path,
+    image: &'a StoredImage,
+    scope: &'a Scope,
+    scans: &'a Scans,
+    progress: &'a dyn Progress,
+    at: usize,
+}
+
+impl Job<'_> {
+    fn run(&self) -> Result<(ScannedLayer, Arc<Layer>)> {
+        let stored = &self.image.layers[self.at];
+        let compression = self.compression(stored)?;
+        if let Some(known) = self.known(stored)? {
+            return Ok(known);
+        }
+        let spool = match &self.scope.unpack {
+            Some((first, folder)) if self.at >= *first && compression != Compression::None => {
+                Some(tempfile::tempfile_in(folder).map_err(Error::io("make a temporary file in", folder))?)
+            }
+            _ => None,
+        };
+        let blob = Arc::new(Mutex::new(BlobState::default()));
+        let input = BlobReader { input: stored.blob.reader(), state: Arc::clone(&blob), progress: self.progress };
+        let (layer, diff_id, spool) = if compression == Compression::None {
+            // The blob is the layer: one digest serves both.
+            self.read_pieces(Box::new(input), spool, stored, &blob)?
+        } else {
+            if let Ok(mut state) = blob.lock() {
+                state.hasher = Some(Hasher::default());
+            }
+            let input = BufReader::with_capacity(PIECE, input);
+            let decoder = decompress::decoder(input, compression)
+                .map_err(|source| Error::Io { action: "unpack", path: self.path.to_owned(), source })?;
+            self.read_pieces(decoder, spool, stored, &blob)?
+        };
+        let digest = match compression {
+            Compression::None => diff_id,
+            _ => self.rest_of_blob(stored, &blob)?,
+        };
+        self.check(stored, digest)?;
+        let plain = match (compression, spool) {
+            (Compression::None, _) => Some(stored.blob.clone()),
+            (_, Some(file)) => Some(Section::whole(file).map_err(Error::io("read", self.path))?),
+            _ => None,
+        };
+        let stored_size = stored.blob.length();
+        Ok((ScannedLayer { digest, diff_id, stored_size, compression, plain }, Arc::new(layer)))
+    }
+
+    /// How the blob is compressed: by its media type, which its bytes must bear out; by the bytes alone
+    /// in docker archives of old.
+    fn compression(&self, stored: &StoredLayer) -> Result<Compression> {
+        let (path, name) = (self.path.to_owned(), stored.name.clone());
+        let mut first = Vec::new();
+        stored.blob.reader().take(6).read_to_end(&mut first).map_err(Error::io("read", self.path))?;
+        let got = Compression::of_magic(&first);
+        let Some(descriptor) = &stored.descriptor else { return Ok(got) };
+        let media_type = descriptor.media_type.clone();
+        match Compression::of_media_type(&media_type) {
+            None => Err(Error::MediaType { path, name, media_type }),
+            Some(expected) if expected != got => Err(Error::Compression { path, name, expected, got }),
+            Some(expected) => Ok(expected),
+        }
+    }
+
+    /// A blob with a digest that was read before is hashed, and that is all.
+    fn known(&self, stored: &StoredLayer) -> Result<Option<(ScannedLayer, Arc<Layer>)>> {
+        let Some(descriptor) = &stored.descriptor else { return Ok(None) };
+        let known = self.scans.known.lock().ok().and_then(|known| known.get(&descriptor.digest).cloned());
+        let Some((diff_id, layer)) = known else { return Ok(None) };
+        let mut hasher = Hasher::default();
+        let mut reader = stored.blob.reader();
+        let mut piece = vec![0; PIECE];
+        loop {
+            let read = reader.read(&mut piece).map_err(Error::io("read", self.path))?;
+            if read == 0 {
+                break;
+            }
+            hasher.update(&piece[..read]);
+            self.progress.advance(read as u64);
+        }
+        let digest = hasher.finish();
+        self.check(stored, digest)?;
+        let compression = Compression::of_media_type(&descriptor.media_type).unwrap_or(Compression::None);
+        let plain = (compression == Compression::None).then(|| stored.blob.clone());
+        let stored_size = stored.blob.length();
+        Ok(Some((ScannedLayer { digest, diff_id, stored_size, compression, plain }, layer)))
+    }
+
+    fn read_pieces<'r>(
+        &self,
+        input: Box<dyn Read + Send + 'r>,
+        spool: Option<File>,
+        stored: &StoredLayer,
+        blob: &Arc<Mutex<BlobState>>,
+    ) -> Result<(Layer, Digest, Option<File>)> {
+        thread::scope(|threads| {
+            let (full, to_hash) = bounded::<(Vec<u8>, usize)>(4);
+            let (empty, free) = bounded(4);
+            let hashing = threads.spawn(move || hash_pieces(&to_hash, &empty, spool));
+            let mut pieces = Pieces { input, piece: Vec::new(), filled: 0, position: 0, full, free, made: 0 };
+            let layer = Layer::read(&mut pieces, self.scope.limits);
+            pieces.hand_over();
+            drop(pieces);
+            let (diff_id, spool) = match hashing.join() {
+                Ok(result) => result.map_err(|source| {
+                    let folder = self.scope.unpack.as_ref().map_or(self.path, |(_, folder)| folder);
+                    Error::Io { action: "write a temporary file in", path: folder.to_owned(), source }
+                })?,
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+            let layer = layer.map_err(|source| self.unreadable(stored, source, blob))?;
+            Ok((layer, diff_id, spool))
+        })
+    }
+
+    /// Says whether the tar inside is damaged, or the compression around it.
+    fn unreadable(&self, stored: &StoredLayer, source: LayerError, blob: &Mutex<BlobState>) -> Error {
+        let (path, name) = (self.path.to_owned(), stored.name.clone());
+        match source {
+            LayerError::Tar { source: TarError { kind: TarErrorKind::Io(source), .. }, .. } => {
+                let offset = blob.lock().map_or(0, |state| state.position);
+                Error::Decode { path, name, offset, source }
+            }
+            source => Error::Layer { path, name, source },
+        }
+    }
+
+    /// The digest of a compressed blob, whose last bytes the decoder may not have asked for.
+    fn rest_of_blob(&self, stored: &StoredLayer, blob: &Arc<Mutex<BlobState>>) -> Result<Digest> {
+        let position = blob.lock().map_or(0, |state| state.position);
+        let rest = stored.blob.part(position, u64::MAX);
+        let mut rest = BlobReader { input: rest.reader(), state: Arc::clone(blob), progress: self.progress };
+        io::copy(&mut rest, &mut io::sink()).map_err(Error::io("read", self.path))?;
+        let digest = blob.lock().ok().and_then(|mut state| state.hasher.as_mut().map(Hasher::finish));
+        Ok(digest.unwrap_or_default())
+    }
+
+    fn check(&self, stored: &StoredLayer, got: Digest) -> Result<()> {
+        let Some(descriptor) = &stored.descriptor else { return Ok(()) };
+        let (path, name) = (self.path.to_owned(), stored.name.clone());
+        let length = stored.blob.length();
+        if length != descriptor.size {
+            return Err(Error::Size { path, name, expected: descriptor.size, got: length });
+        }
+        if got != descriptor.digest {
+            return Err(Error::Digest { path, name, expected: descriptor.digest, got });
+        }
+        Ok(())
+    }
+}
+
+impl Scans {
+    /// Remembers layers that were read and whose digests were found right.
+    pub fn remember(&self, scanned: &[ScannedLayer], layers: &[Arc<Layer>]) {
+        let Ok(mut known) = self.known.lock() else { return };
+        for (scan, layer) in scanned.iter().zip(layers) {
+            known.entry(scan.digest).or_insert_with(|| (scan.diff_id, Arc::clone(layer)));
+        }
+    }
+}
+
+#[derive(Default)]
+struct BlobState {
+    position: u64,
+    hasher: Option<Hasher>,
+}
+
+/// Reads a blob as stored; knows how far it is, and its digest where asked.
+struct BlobReader<'a> {
+    input: SectionReader,
+    state: Arc<Mutex<BlobState>>,
+    progress: &'a dyn Progress,
+}
+
+impl Read for BlobReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        if let Ok(mut state) = self.state.lock() {
+            state.position += read as u64;
+            if let Some(hasher) = &mut state.hasher {
+                hasher.update(&buffer[..read]);
+            }
+        }
+        self.progress.advance(read as u64);
+        Ok(read)
+    }
+}
+
+fn hash_pieces(
+    full: &Receiver<(Vec<u8>, usize)>,
+    empty: &Sender<Vec<u8>>,
+    mut spool: Option<File>,
+) -> io::Result<(Digest, Option<File>)> {
+    let mut hasher = Hasher::default();
+    let mut result = Ok(());
+    for (piece, filled) in full {
+        hasher.update(&piece[..filled]);
+        if let (Some(file), Ok(())) = (&mut spool, &result) {
+            result = file.write_all(&piece[..filled]);
+        }
+        // The reader may be done already and want no piece back.
+        let _ = empty.send(piece);
+    }
+    result.map(|()| (hasher.finish(), spool))
+}
+
+/// Hands each piece, once it was read here, to the thread that hashes the whole layer.
+struct Pieces<R> {
+    input: R,
+    piece: Vec<u8>,
+    filled: usize,
+    position: usize,
+    full: Sender<(Vec<u8>, usize)>,
+    free: Receiver<Vec<u8>>,
+    made: usize,
+}
+
+impl<R> Pieces<R> {
+    /// Passes the current piece on, whether it was read here to its end or not.
+    fn hand_over(&mut self) {
+        if self.filled > 0 {
+            let piece = std::mem::take(&mut self.piece);
+            // The other end lives until this sender is dropped.
+            let _ = self.full.send((piece, self.filled));
+            (self.filled, self.position) = (0, 0);
+        }
+    }
+}
+
+impl<R: Read> Read for Pieces<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let available = self.fill_buf()?;
+        let take = available.len().min(buffer.len());
+        buffer[..take].copy_from_slice(&available[..take]);
+        self.consume(take);
+        Ok(take)
+    }
+}
+
+impl<R: Read> BufRead for Pieces<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.position == self.filled {
+            self.hand_over();
+            if self.piece.is_empty() {
+                self.piece = if self.made < 4 {
+                    self.made += 1;
+                    vec![0; PIECE]
+                } else {
+                    self.free.recv().unwrap_or_else(|_| vec![0; PIECE])
+                };
+            }
+            // Decoders return little at a time; a full piece costs fewer hand-overs.
+            while self.filled < self.piece.len() {
+                match self.input.read(&mut self.piece[self.filled..]) {
+                    Ok(0) => break,
+                    Ok(read) => self.filled += read,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(&self.piece[self.position..self.filled])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.position += amount;
+    }
+}

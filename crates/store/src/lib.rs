@@ -5,6 +5,7 @@
 
 mod archive;
 mod compress;
+mod contents;
 mod decompress;
 mod error;
 mod open;
@@ -15,9 +16,10 @@ mod section;
 mod stage;
 
 pub use compress::Encoding;
+pub use contents::PlainContents;
 pub use error::{Error, Result};
 pub use open::{Opened, StoredImage, StoredLayer, Wanted, open, open_file};
-pub use output::{Output, Written, measure};
+pub use output::{Mark, Output, Written, measure};
 pub use reference::{Reference, ReferenceError, Selector, Transport};
 pub use scan::{ScannedLayer, Scans, Scope, scan};
 pub use section::Section;

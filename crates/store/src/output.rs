@@ -54,6 +54,12 @@ enum Body {
     Tar { file: File, position: u64 },
 }
 
+/// A point that an output can go back to.
+pub struct Mark {
+    blobs: HashMap<Digest, u64>,
+    position: u64,
+}
+
 impl Output {
     /// Starts an output for `target`, whose transport must be known; `default` is that of bare paths.
     ///
@@ -123,6 +129,36 @@ impl Output {
             Ok((written.digest, written))
         })
         .map_err(Error::io("write", &target))
+    }
+
+    /// The point that [`Output::go_back`] returns to.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        let position = match &self.body {
+            Body::Folder => 0,
+            Body::Tar { position, .. } => *position,
+        };
+        Mark { blobs: self.blobs.clone(), position }
+    }
+
+    /// Takes back the blobs written since `mark`.
+    ///
+    /// # Errors
+    /// Where they cannot be removed.
+    pub fn go_back(&mut self, mark: Mark) -> Result<()> {
+        let folder = self.stage.path(STAGED).join("blobs/sha256");
+        let result = match &mut self.body {
+            Body::Folder => {
+                let new = self.blobs.keys().filter(|digest| !mark.blobs.contains_key(*digest));
+                new.map(|digest| fs::remove_file(folder.join(digest.hex()))).collect()
+            }
+            Body::Tar { file, position } => {
+                *position = mark.position;
+                file.set_len(mark.position).and_then(|()| file.seek(SeekFrom::Start(mark.position))).map(|_| ())
+            }
+        };
+        self.blobs = mark.blobs;
+        result.map_err(Error::io("write", &self.target))
     }
 
     /// Adds an image whose layers were all written; writes its config and manifest.

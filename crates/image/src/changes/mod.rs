@@ -2,6 +2,7 @@
 //! canonical order, so that equal trees give equal bytes whatever their history was.
 
 mod cut;
+mod model;
 mod write;
 
 use hashbrown::HashMap;

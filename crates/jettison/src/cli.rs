@@ -1,0 +1,257 @@
+//! Arguments. Help texts are the comments here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use jettison_ir::Level;
+use jettison_report::By;
+use jettison_store::{Encoding, Reference};
+
+/// An optimizing compiler for container images
+///
+/// An IMAGE is docker-archive:FILE[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG], or a bare path that is one of them.
+#[derive(Parser)]
+#[command(version, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct OutputArgs {
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Output")]
+    pub(crate) color: ColorWhen,
+    /// Print nothing but results and errors
+    #[arg(short, long, global = true, help_heading = "Output")]
+    pub(crate) quiet: bool,
+    /// Say more: why each pass left something alone, how long each took
+    #[arg(short, long, global = true, help_heading = "Output")]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorWhen {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Show what an image weighs: layers, waste and its causes, what -O1 would save
+    Weigh(Weigh),
+    /// Write a smaller image, proven equal to the input
+    Optimize(Optimize),
+    /// Compare two images as running containers see them
+    Diff(Diff),
+    /// Print an image's layers in the text form
+    Dump(Dump),
+    /// Make an image from this machine's own files, weigh it and optimize it
+    Demo(Demo),
+    /// List the passes
+    Passes,
+    /// Explain a pass
+    Explain {
+        /// Its name, as listed by `jettison passes`
+        name: String,
+    },
+    /// Print a completion script
+    Completions {
+        /// The shell that it is for
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Which image, and how much of it may be read.
+#[derive(Args, Clone)]
+pub(crate) struct ReadArgs {
+    /// The platform, as in linux/arm64; `all` for every one [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH", help_heading = "Reading")]
+    pub(crate) platform: Option<String>,
+    /// The most bytes that one layer may unpack to (with k, M, G or T)
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Reading")]
+    pub(crate) max_layer_size: Option<u64>,
+}
+
+/// How the base is found.
+#[derive(Args, Clone)]
+pub(crate) struct BaseArgs {
+    /// The base image, whose layers stay as they are
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) base: Option<Reference>,
+    /// The image has no base, or none worth sharing: every layer is its own
+    #[arg(long, conflicts_with = "base")]
+    pub(crate) squash_all: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Weigh {
+    /// The image
+    pub(crate) image: Reference,
+    #[command(flatten)]
+    pub(crate) base: BaseArgs,
+    /// What the waste is listed by
+    #[arg(long, value_name = "WHAT", default_value = "layer")]
+    pub(crate) by: ByArg,
+    /// The most rows of waste that are listed
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub(crate) rows: usize,
+    /// Don't pack the layers to measure what -O1 saves of the stored size
+    #[arg(long)]
+    pub(crate) no_measure: bool,
+    /// human or json
+    #[arg(long, default_value = "human")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum ByArg {
+    Layer,
+    Path,
+    Cause,
+}
+
+impl From<ByArg> for By {
+    fn from(by: ByArg) -> Self {
+        match by {
+            ByArg::Layer => Self::Layer,
+            ByArg::Path => Self::Path,
+            ByArg::Cause => Self::Cause,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Human,
+    Json,
+}
+
+#[derive(Args)]
+pub(crate) struct Optimize {
+    /// The image
+    pub(crate) image: Reference,
+    /// Where to write: docker-archive:FILE, oci:DIR[:TAG], oci-archive:FILE; a bare path is of the input's kind
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Reference,
+    /// 0: copy as it is; 1: lossless
+    #[arg(short = 'O', value_name = "LEVEL", default_value = "1")]
+    pub(crate) level: Level,
+    #[command(flatten)]
+    pub(crate) base: BaseArgs,
+    /// At most so many own layers
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=120))]
+    pub(crate) layers: u16,
+    /// How written layers are packed: gzip, zstd or none, with :LEVEL [default: none to docker-archive, else gzip]
+    #[arg(long, value_name = "FORMAT[:LEVEL]")]
+    pub(crate) compression: Option<Encoding>,
+    /// human or json
+    #[arg(long, default_value = "human")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    #[command(flatten)]
+    pub(crate) passes: PassArgs,
+}
+
+/// Which passes run, for those who look for the one that does something wrong.
+#[derive(Args, Clone, Default)]
+#[command(next_help_heading = "Passes")]
+pub(crate) struct PassArgs {
+    /// Leave out a pass
+    #[arg(long, value_name = "PASS", value_delimiter = ',')]
+    pub(crate) skip: Vec<String>,
+    /// Run no other passes
+    #[arg(long, value_name = "PASS", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Apply no more than so many fixes
+    #[arg(long, value_name = "N")]
+    pub(crate) pass_limit: Option<usize>,
+    /// Have the judge compare after every pass
+    #[arg(long)]
+    pub(crate) verify_each: bool,
+    /// Print the own layers after a pass, in the text form
+    #[arg(long, value_name = "PASS")]
+    pub(crate) print_after: Option<String>,
+    /// Say how long each pass took
+    #[arg(long)]
+    pub(crate) time_passes: bool,
+    /// Say what passes left alone, and why
+    #[arg(long)]
+    pub(crate) remarks: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Diff {
+    /// One image
+    pub(crate) before: Reference,
+    /// The other
+    pub(crate) after: Reference,
+    /// The most differences that are listed
+    #[arg(long, value_name = "N", default_value = "100")]
+    pub(crate) rows: usize,
+    /// human or json
+    #[arg(long, default_value = "human")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct Dump {
+    /// The image
+    pub(crate) image: Reference,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct Demo {
+    /// Where to put the images [default: jettison-demo in the folder for temporary files]
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+}
+
+/// A number of bytes, with a decimal unit.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let (digits, unit) = match text.trim_end_matches(['B', 'b', 'i']) {
+        trimmed if trimmed.ends_with(|c: char| c.is_ascii_alphabetic()) => trimmed.split_at(trimmed.len() - 1),
+        trimmed => (trimmed, ""),
+    };
+    let factor: u64 = match unit {
+        "" => 1,
+        "k" | "K" => 1000,
+        "M" | "m" => 1_000_000,
+        "G" | "g" => 1_000_000_000,
+        "T" | "t" => 1_000_000_000_000,
+        other => return Err(format!("{other:?} is no unit; there are k, M, G and T")),
+    };
+    let number: u64 = digits.parse().map_err(|_| format!("{text:?} is not a size such as 500M"))?;
+    number.checked_mul(factor).ok_or_else(|| format!("{text:?} is too large"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(parse_size("500M"), Ok(500_000_000));
+        assert_eq!(parse_size("2GB"), Ok(2_000_000_000));
+        assert_eq!(parse_size("7"), Ok(7));
+        for bad in ["", "M", "1X", "-1", "99999999999T"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+}

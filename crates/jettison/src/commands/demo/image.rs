@@ -1,0 +1,144 @@
+//! The demo's image: a base, then layers that do to files what Dockerfiles do.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use jettison_image::tar::{END, HeaderSpec, Mtime, header, padding};
+use jettison_image::{Compression, Config, Descriptor, Manifest, media};
+use jettison_store::{Encoding, Output, Reference, Transport};
+use serde_json::json;
+
+use super::host::HostFiles;
+
+/// Where the image keeps the small files.
+const APP: &str = "srv/app";
+
+/// The content of an entry.
+#[derive(Clone)]
+enum Content {
+    Host(PathBuf),
+    /// A host file with a line added.
+    Edited(PathBuf),
+    Text(&'static str),
+}
+
+/// An entry of a layer. Folders are added as needed.
+enum Entry {
+    File { path: String, mode: u16, content: Content },
+    Whiteout(String),
+}
+
+fn file(path: impl Into<String>, mode: u16, content: Content) -> Entry {
+    Entry::File { path: path.into(), mode, content }
+}
+
+/// The layers, each with the Dockerfile line that stands for it.
+fn layers(files: &HostFiles) -> Vec<(&'static str, Vec<Entry>)> {
+    let tool = |path: &PathBuf| file(path.to_string_lossy().trim_start_matches('/'), 0o755, Content::Host(path.clone()));
+    let mut base: Vec<Entry> = files.tools.iter().map(tool).collect();
+    base.push(file("etc/passwd", 0o644, Content::Text("root:x:0:0:root:/root:/bin/sh\n")));
+    let app = |path: &PathBuf| format!("{APP}{}", path.to_string_lossy());
+    let third = |at: usize| files.small.iter().enumerate().filter(move |(n, _)| n % 3 == at).map(|(_, path)| path);
+    let build = |path: &PathBuf| file(format!("opt/build{}", path.to_string_lossy()), 0o644, Content::Host(path.clone()));
+    vec![
+        ("ADD rootfs.tar /", base),
+        ("COPY . /srv/app", files.small.iter().map(|path| file(app(path), 0o600, Content::Host(path.clone()))).collect()),
+        ("RUN make -C /srv/app DESTDIR=/opt/build", third(0).chain(third(1)).map(build).collect()),
+        ("RUN chmod -R go+r /srv/app", files.small.iter().map(|path| file(app(path), 0o644, Content::Host(path.clone()))).collect()),
+        ("RUN sed -i '$a # ready' $(cat /srv/app/list)", third(2).map(|path| file(app(path), 0o644, Content::Edited(path.clone()))).collect()),
+        ("RUN rm -rf /opt/build", vec![Entry::Whiteout("opt/.wh.build".to_owned())]),
+        ("RUN mkdir /opt/build && echo done > /opt/build/stamp", vec![file("opt/build/stamp", 0o644, Content::Text("done\n"))]),
+    ]
+}
+
+/// Builds the image at `path`.
+pub(super) fn build(path: &Path, files: &HostFiles) -> Result<()> {
+    let target = Reference { transport: Some(Transport::DockerArchive), path: path.to_owned(), selector: None };
+    let mut output = Output::create(&target, Transport::DockerArchive)?;
+    let mut diff_ids = Vec::new();
+    let mut descriptors = Vec::new();
+    let mut history = Vec::new();
+    for (instruction, entries) in layers(files) {
+        let written = output.write_layer(Encoding::NONE, |out| write_layer(&entries, out))?;
+        diff_ids.push(written.diff_id.to_string());
+        let media_type = Compression::None.media_type(media::Dialect::Oci);
+        descriptors.push(Descriptor::new(media_type, written.digest, written.stored_size));
+        let comment = "buildkit.dockerfile.v0";
+        history.push(json!({ "created_by": format!("{instruction} # buildkit"), "comment": comment }));
+        if history.len() == 1 {
+            history.push(json!({ "created_by": "CMD [\"/bin/sh\"]", "comment": comment, "empty_layer": true }));
+        }
+    }
+    history.push(json!({ "created_by": "ENV APP=/srv/app", "comment": "buildkit.dockerfile.v0", "empty_layer": true }));
+    let architecture = if std::env::consts::ARCH == "aarch64" { "arm64" } else { "amd64" };
+    let config = serde_json::to_vec(&json!({
+        "architecture": architecture,
+        "os": "linux",
+        "config": { "Env": ["PATH=/usr/bin:/bin", "APP=/srv/app"], "Cmd": ["/bin/sh"], "WorkingDir": "/" },
+        "rootfs": { "type": "layers", "diff_ids": diff_ids },
+        "history": history,
+    }))?;
+    Config::parse(&config).context("the demo's own config")?;
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: Some(media::OCI_MANIFEST.to_owned()),
+        config: Descriptor::of(media::OCI_CONFIG, &config),
+        layers: descriptors,
+        rest: serde_json::Map::new(),
+    };
+    let bytes = serde_json::to_vec(&manifest)?;
+    output.add_image(manifest, &bytes, &config)?;
+    output.finish(&["demo:latest".to_owned()], &[], false)?;
+    Ok(output.publish()?)
+}
+
+fn write_layer(entries: &[Entry], out: &mut dyn Write) -> io::Result<()> {
+    let mut folders = BTreeSet::new();
+    for entry in entries {
+        let (path, mode, content) = match entry {
+            Entry::File { path, mode, content } => (path, *mode, content),
+            Entry::Whiteout(path) => (path, 0, &Content::Text("")),
+        };
+        for (at, _) in path.match_indices('/') {
+            if folders.insert(&path[..at]) {
+                out.write_all(&blocks(&path[..=at], b'5', 0o755, 0, 0))?;
+            }
+        }
+        let (bytes, mtime) = read(content)?;
+        out.write_all(&blocks(path, b'0', mode, mtime, bytes.len() as u64))?;
+        out.write_all(&bytes)?;
+        out.write_all(&END[..padding(bytes.len() as u64)])?;
+    }
+    out.write_all(&END)
+}
+
+fn read(content: &Content) -> io::Result<(Vec<u8>, i64)> {
+    match content {
+        Content::Host(path) => Ok((fs::read(path)?, fs::metadata(path)?.mtime())),
+        Content::Edited(path) => Ok(([&fs::read(path)?[..], b"# ready\n"].concat(), fs::metadata(path)?.mtime() + 1)),
+        Content::Text(text) => Ok((text.as_bytes().to_vec(), 0)),
+    }
+}
+
+fn blocks(path: &str, type_flag: u8, mode: u16, seconds: i64, size: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mtime = Mtime { seconds, nanos: 0 };
+    let spec = HeaderSpec {
+        type_flag,
+        path: path.as_bytes(),
+        link: &[],
+        mode,
+        uid: 0,
+        gid: 0,
+        mtime,
+        size,
+        device: (0, 0),
+        xattrs: &[],
+    };
+    header(&spec, &mut out);
+    out
+}

@@ -1,0 +1,37 @@
+//! The commands, a file each.
+
+mod demo;
+mod diff;
+mod dump;
+mod optimize;
+mod passes;
+mod weigh;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::CommandFactory as _;
+
+use crate::cli::{Cli, Command};
+use crate::printer::Printer;
+
+/// Findings over budget, or a verdict that is not `equal`.
+const FAILED: u8 = 1;
+
+pub(crate) fn run(cli: &Cli, printer: &Printer) -> Result<ExitCode> {
+    match &cli.command {
+        Command::Weigh(args) => weigh::run(args, printer),
+        Command::Optimize(args) => optimize::run(args, printer),
+        Command::Diff(args) => diff::run(args, printer),
+        Command::Dump(args) => dump::run(args, printer),
+        Command::Demo(args) => demo::run(args, printer),
+        Command::Passes => passes::list(printer),
+        Command::Explain { name } => passes::explain(name, printer),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "jettison", &mut script);
+            printer.result(&String::from_utf8_lossy(&script))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

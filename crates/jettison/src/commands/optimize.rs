@@ -1,0 +1,45 @@
+//! `jettison optimize`: a smaller image, proven.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use jettison_report::{optimize_human, optimize_json};
+use serde_json::Value;
+
+use super::FAILED;
+use crate::cli::{Format, Optimize};
+use crate::optimizer::{Request, optimize};
+use crate::printer::Printer;
+
+pub(crate) fn run(args: &Optimize, printer: &Printer) -> Result<ExitCode> {
+    let request = Request {
+        input: &args.image,
+        output: &args.output,
+        level: args.level,
+        base: &args.base,
+        layers: usize::from(args.layers),
+        compression: args.compression,
+        read: &args.read,
+        passes: &args.passes,
+    };
+    let reports = optimize(&request, printer)?;
+    let is_equal = reports.iter().all(|report| report.verdict.is_equal());
+    match args.format {
+        Format::Json => {
+            let mut values: Vec<Value> = reports.iter().map(optimize_json).collect();
+            // One image is an object, as users of one platform expect; several are an array.
+            let value = if values.len() == 1 { values.remove(0) } else { Value::from(values) };
+            printer.json(&value)?;
+        }
+        Format::Human => {
+            let remarks = args.passes.remarks || printer.is_verbose();
+            let texts: Vec<String> = reports.iter().map(|report| optimize_human(report, remarks)).collect();
+            printer.result(&texts.join("\n"))?;
+        }
+    }
+    if is_equal {
+        return Ok(ExitCode::SUCCESS);
+    }
+    printer.say("nothing was written: the result would differ from the input; please report this");
+    Ok(ExitCode::from(FAILED))
+}

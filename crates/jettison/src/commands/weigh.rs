@@ -1,0 +1,86 @@
+//! `jettison weigh`: what is in an image, and what of it nobody can see.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use jettison_image::changes::Changes;
+use jettison_image::history;
+use jettison_ir::{ImageUnit, Level, Weight};
+use jettison_passes::Selection;
+use jettison_report::{Saving, WeighReport, weigh_human, weigh_json};
+use jettison_store::{PlainContents, Scans, measure};
+
+use crate::base;
+use crate::cli::{Format, Weigh};
+use crate::load::{Loaded, load, open_one};
+use crate::optimizer::{link_notes, own_encoding};
+use crate::printer::Printer;
+use crate::progress::Stage;
+
+pub(crate) fn run(args: &Weigh, printer: &Printer) -> Result<ExitCode> {
+    let (opened, image) = open_one(&args.image, &args.read)?;
+    let mut notes = Vec::new();
+    let base = base::find(&args.base, &args.image, &image, &mut notes)?;
+    let unpack = (!args.no_measure).then(|| (base.layers, std::env::temp_dir()));
+    let loaded = load(&args.image, image, &args.read, unpack, &Scans::default(), printer)?;
+    let unit = ImageUnit::new(&loaded.image.config, loaded.layers(), base, 1)
+        .with_context(|| format!("{} cannot be weighed", args.image))?;
+    notes.extend(loaded.notes(&opened));
+    notes.extend(link_notes(&unit.upper));
+    let weight = Weight::of(&unit, &loaded.stored_sizes());
+    let saving = saving(args, &loaded, &unit, printer)?;
+    let digest = match &loaded.image.stored_manifest {
+        Some((_, descriptor)) => descriptor.digest,
+        None => loaded.image.manifest.config.digest,
+    };
+    let report = WeighReport {
+        image: &opened.names.first().cloned().unwrap_or_else(|| args.image.to_string()),
+        platform: loaded.image.config.platform().to_string(),
+        digest: digest.short(),
+        base_layers: unit.base.layers,
+        base: unit.base.evidence.to_string(),
+        weight: &weight,
+        saving,
+        notes: &notes,
+    };
+    match args.format {
+        Format::Json => printer.json(&weigh_json(&report))?,
+        Format::Human => printer.result(&weigh_human(&report, args.by.into(), printer.width(), args.rows))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What `-O1` would save. Unpacked it follows from the layers' sizes; stored it takes packing them.
+fn saving(args: &Weigh, loaded: &Loaded, unit: &ImageUnit<'_>, printer: &Printer) -> Result<Saving> {
+    let changes = Changes::between(&unit.lower, &unit.upper);
+    let outcome = jettison_passes::run(unit, &changes, &Selection::of(Level::O1), &mut |_| {});
+    let base = unit.base.layers;
+    let own_unpacked: u64 = unit.own().iter().map(|layer| layer.size).sum();
+    let own_stored: u64 = loaded.scanned[base..].iter().map(|layer| layer.stored_size).sum();
+    let (layers, unpacked) = outcome.plan.own_size(unit, &changes);
+    let nothing = Saving { layers: (unit.own().len(), unit.own().len()), unpacked: 0, stored: None };
+    if unpacked > own_unpacked {
+        // No level makes an image larger: -O1 leaves it as it is.
+        return Ok(nothing);
+    }
+    let mut stored = None;
+    if let (Some(parts), Some(encoding), false) = (outcome.plan.parts(&changes), own_encoding(loaded, base), args.no_measure)
+        && encoding != jettison_store::Encoding::NONE
+    {
+        let stage = Stage::start(printer, "measuring -O1", own_unpacked);
+        let mut packed = 0;
+        for part in &parts {
+            let mut contents = PlainContents::new(&loaded.scanned, &stage);
+            packed += measure(encoding, |out: &mut dyn Write| changes.write(part, &mut contents, out))?;
+        }
+        stage.end();
+        if packed > own_stored {
+            return Ok(nothing);
+        }
+        stored = Some(own_stored.cast_signed() - packed.cast_signed());
+    }
+    let unpacked = own_unpacked.cast_signed() - unpacked.cast_signed();
+    debug_assert!(history::makers(&loaded.image.config, loaded.layers.len()).len() == loaded.layers.len());
+    Ok(Saving { layers: (unit.own().len(), layers), unpacked, stored })
+}

@@ -1,0 +1,46 @@
+//! What a failure means: its exit code and what the user could do.
+
+use jettison_ir::{LevelError, UnitError};
+use jettison_passes::SelectionError;
+
+/// The command line is wrong.
+pub(crate) const USAGE: u8 = 2;
+/// An input cannot be read, or the output not be written.
+const UNREADABLE: u8 = 3;
+
+/// A request that contradicts itself or the input.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Usage {
+    message: String,
+    hint: Option<String>,
+}
+
+impl Usage {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None }
+    }
+
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
+    let is_usage = error.is::<Usage>() || error.is::<SelectionError>() || error.is::<LevelError>();
+    if is_usage { USAGE } else { UNREADABLE }
+}
+
+pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
+    if let Some(usage) = error.downcast_ref::<Usage>() {
+        return usage.hint.clone();
+    }
+    if error.is::<SelectionError>() {
+        return Some("`jettison passes` lists them".to_owned());
+    }
+    if error.is::<UnitError>() {
+        return Some("engines refuse this image as well; it has to be built again".to_owned());
+    }
+    error.downcast_ref::<jettison_store::Error>().and_then(jettison_store::Error::hint)
+}

@@ -1,0 +1,320 @@
+//! Image in, smaller image out: read, plan, write beside the target, have it judged, publish.
+
+use std::io::Write;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use jettison_image::changes::{Changes, Part};
+use jettison_image::manifest::{BASE_DIGEST, BASE_NAME};
+use jettison_image::{Base, Compression, Config, Descriptor, Digest, Layer, Manifest, Tree, history, media};
+use jettison_ir::{ImageUnit, Level, Measure, OptimizeReport, Verdict};
+use jettison_passes::Outcome;
+use jettison_store::{
+    Encoding, Opened, Output, PlainContents, Reference, Scans, Selector, StoredImage, Transport, Wanted, Written, open,
+};
+use jettison_verify::{Side, judge};
+use serde_json::Value;
+
+use crate::base;
+use crate::cli::{BaseArgs, PassArgs, ReadArgs};
+use crate::load::{Loaded, load};
+use crate::pipeline;
+use crate::printer::Printer;
+use crate::progress::Stage;
+
+/// What the user asked for.
+pub(crate) struct Request<'r> {
+    pub(crate) input: &'r Reference,
+    pub(crate) output: &'r Reference,
+    pub(crate) level: Level,
+    pub(crate) base: &'r BaseArgs,
+    pub(crate) layers: usize,
+    pub(crate) compression: Option<Encoding>,
+    pub(crate) read: &'r ReadArgs,
+    pub(crate) passes: &'r PassArgs,
+}
+
+/// One image on its way through.
+struct Work<'w> {
+    loaded: &'w Loaded,
+    unit: ImageUnit<'w>,
+    outcome: Outcome,
+    notes: Vec<String>,
+}
+
+/// An image as it was written.
+struct Done {
+    manifest: Manifest,
+    manifest_bytes: Vec<u8>,
+    config: Config,
+    config_bytes: Vec<u8>,
+}
+
+/// Optimizes each platform's image. The target changes only if every verdict is `equal`.
+pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<OptimizeReport>> {
+    let start = Instant::now();
+    let selection = pipeline::selection(request.level, request.passes)?;
+    let opened = open(request.input, &request.read.wanted()?)?;
+    let mut output = Output::create(request.output, opened.transport)?;
+    let scans = Scans::default();
+    let mut inputs = Vec::new();
+    for image in &opened.images {
+        inputs.push(read(request, image, &output, &scans, printer)?);
+    }
+    let mut works = Vec::new();
+    let mut platforms = Vec::new();
+    for (loaded, base, notes) in &inputs {
+        let unit = ImageUnit::new(&loaded.image.config, loaded.layers(), base.clone(), request.layers)
+            .with_context(|| format!("{} cannot be merged", request.input))?;
+        let outcome = pipeline::run(&unit, loaded, &selection, request.passes, printer)?;
+        let mut notes = notes.clone();
+        notes.extend(loaded.notes(&opened));
+        notes.extend(link_notes(&unit.upper));
+        let mut work = Work { loaded, unit, outcome, notes };
+        let done = write(request, &mut work, &mut output, opened.transport, printer)?;
+        output.add_image(done.manifest.clone(), &done.manifest_bytes, &done.config_bytes)?;
+        platforms.push(serde_json::to_value(done.config.platform()).unwrap_or(Value::Null));
+        works.push(work);
+    }
+    output.finish(&opened.names, &platforms, opened.is_index)?;
+    let mut reports = Vec::new();
+    for (work, digest) in works.into_iter().zip(output.digests().collect::<Vec<_>>()) {
+        scans.remember(&work.loaded.scanned, &work.loaded.layers);
+        reports.push(judge_written(request, work, &output, digest, &opened, &scans, start, printer)?);
+    }
+    if reports.iter().all(|report| report.verdict.is_equal()) {
+        output.publish()?;
+    }
+    Ok(reports)
+}
+
+type Input = (Loaded, Base, Vec<String>);
+
+fn read(
+    request: &Request<'_>,
+    image: &StoredImage,
+    output: &Output,
+    scans: &Scans,
+    printer: &Printer,
+) -> Result<Input> {
+    let mut notes = Vec::new();
+    let base = base::find(request.base, request.input, image, &mut notes)?;
+    let unpack = Some((base.layers, output.scratch()));
+    Ok((load(request.input, image.clone(), request.read, unpack, scans, printer)?, base, notes))
+}
+
+/// Engines differ where an entry goes through a link; the first few are named.
+pub(crate) fn link_notes(tree: &Tree<'_>) -> Vec<String> {
+    const NAMED: usize = 3;
+    let through = tree.through_links();
+    let named = through.iter().take(NAMED).map(|link| {
+        let (path, resolved) = (String::from_utf8_lossy(&link.path), String::from_utf8_lossy(&link.resolved));
+        format!("layer {}: /{path} goes through a symbolic link and lands at /{resolved}, as containerd has it", link.layer + 1)
+    });
+    let left = through.len().saturating_sub(NAMED);
+    let more = (left > 0).then(|| format!("{left} more entries go through symbolic links"));
+    named.chain(more).collect()
+}
+
+fn write(
+    request: &Request<'_>,
+    work: &mut Work<'_>,
+    output: &mut Output,
+    default: Transport,
+    printer: &Printer,
+) -> Result<Done> {
+    let total = work.loaded.scanned.iter().map(|layer| layer.stored_size).sum();
+    let stage = Stage::start(printer, format!("writing {}", request.output), total);
+    let base = work.unit.base.layers;
+    for (stored, scan) in work.loaded.image.layers.iter().zip(&work.loaded.scanned).take(base) {
+        output.copy_blob(&stored.blob, scan.digest, &stage)?;
+    }
+    let changes = Changes::between(&work.unit.lower, &work.unit.upper);
+    let encoding = encoding(request, default);
+    if let Some(parts) = work.outcome.plan.parts(&changes) {
+        let mark = output.mark();
+        let mut written = Vec::new();
+        for part in &parts {
+            let mut contents = PlainContents::new(&work.loaded.scanned, &stage);
+            let fill = |out: &mut dyn Write| changes.write(part, &mut contents, out);
+            written.push(output.write_layer(encoding, fill)?);
+        }
+        if let Some(growth) = growth(work, &written, encoding) {
+            output.go_back(mark)?;
+            work.notes.push(growth);
+            work.outcome.acted.clear();
+        } else {
+            stage.end();
+            return Ok(rewritten(request, work, &parts, &written, encoding));
+        }
+    }
+    for (stored, scan) in work.loaded.image.layers.iter().zip(&work.loaded.scanned).skip(base) {
+        output.copy_blob(&stored.blob, scan.digest, &stage)?;
+    }
+    stage.end();
+    Ok(as_shipped(work.loaded))
+}
+
+fn encoding(request: &Request<'_>, default: Transport) -> Encoding {
+    let plain = request.output.transport.unwrap_or(default) == Transport::DockerArchive;
+    request.compression.unwrap_or(if plain { Encoding::NONE } else { Encoding::GZIP })
+}
+
+/// No level makes an image larger. Layers packed in the same way are compared as stored, others unpacked.
+fn growth(work: &Work<'_>, written: &[Written], encoding: Encoding) -> Option<String> {
+    let base = work.unit.base.layers;
+    let own = &work.loaded.scanned[base..];
+    let same = own.iter().all(|layer| layer.compression == encoding.compression);
+    let (before, after, what): (u64, u64, _) = if same {
+        let stored = own.iter().map(|layer| layer.stored_size).sum();
+        (stored, written.iter().map(|layer| layer.stored_size).sum(), "as stored")
+    } else {
+        let unpacked = work.unit.own().iter().map(|layer| layer.size).sum();
+        (unpacked, written.iter().map(|layer| layer.size).sum(), "unpacked")
+    };
+    (after > before).then(|| {
+        let grown = after - before;
+        format!("the own layers stay as they are: merged they would be {grown} bytes larger {what}")
+    })
+}
+
+/// The manifest and config over the layers that were written.
+fn rewritten(request: &Request<'_>, work: &mut Work<'_>, parts: &[Part], written: &[Written], encoding: Encoding) -> Done {
+    let (image, base) = (&work.loaded.image, work.unit.base.layers);
+    let count = image.layers.len();
+    let mut sources: Vec<Vec<usize>> = parts.iter().map(|part| part.layers.clone()).collect();
+    name_all_layers(&mut sources, base, count);
+    let mut diff_ids = image.config.diff_ids()[..base].to_vec();
+    diff_ids.extend(written.iter().map(|layer| layer.diff_id));
+    let config = image.config.with_layers(diff_ids, history::merged(&image.config, count, base, &sources));
+    let mut manifest = in_oci_terms(&work.loaded.image.manifest, work.loaded);
+    manifest.layers.truncate(base);
+    let media_type = encoding.compression.media_type(media::Dialect::Oci);
+    manifest.layers.extend(written.iter().map(|layer| Descriptor::new(media_type, layer.digest, layer.stored_size)));
+    if request.base.squash_all {
+        for key in [BASE_DIGEST, BASE_NAME] {
+            if manifest.remove_annotation(key).is_some() {
+                work.notes.push(format!("left out: the annotation {key}, for the base's layers are merged"));
+            }
+        }
+    }
+    let config_bytes = config.to_json();
+    with_config(manifest, config, config_bytes)
+}
+
+/// Layers of which nothing is left in any part were merged all the same: the last part names them.
+fn name_all_layers(sources: &mut [Vec<usize>], base: usize, count: usize) {
+    let unnamed: Vec<usize> = (base..count).filter(|layer| !sources.iter().any(|part| part.contains(layer))).collect();
+    if let Some(last) = sources.last_mut() {
+        last.extend(unnamed);
+        last.sort_unstable();
+    }
+}
+
+/// The manifest and config of an image whose layers are all copied.
+fn as_shipped(loaded: &Loaded) -> Done {
+    let image = &loaded.image;
+    if let Some((bytes, descriptor)) = &image.stored_manifest
+        && descriptor.media_type == media::OCI_MANIFEST
+    {
+        return Done {
+            manifest: image.manifest.clone(),
+            manifest_bytes: bytes.clone(),
+            config: image.config.clone(),
+            config_bytes: image.config_bytes.clone(),
+        };
+    }
+    with_config(in_oci_terms(&image.manifest, loaded), image.config.clone(), image.config_bytes.clone())
+}
+
+fn with_config(mut manifest: Manifest, config: Config, config_bytes: Vec<u8>) -> Done {
+    let rest = manifest.config.rest;
+    manifest.config = Descriptor::of(media::OCI_CONFIG, &config_bytes);
+    manifest.config.rest = rest;
+    // Inline data would be the old config's.
+    manifest.config.rest.shift_remove("data");
+    let manifest_bytes = serde_json::to_vec(&manifest).unwrap_or_default();
+    Done { manifest, manifest_bytes, config, config_bytes }
+}
+
+/// All three places that are written to hold OCI layouts, so Docker's media types become OCI's; what
+/// they describe stays byte for byte. Docker archives of old get descriptors for the blobs that were read.
+fn in_oci_terms(manifest: &Manifest, loaded: &Loaded) -> Manifest {
+    let mut manifest = manifest.clone();
+    manifest.media_type = Some(media::OCI_MANIFEST.to_owned());
+    for (layer, scan) in manifest.layers.iter_mut().zip(&loaded.scanned) {
+        let foreign = layer.media_type.contains("nondistributable") || layer.media_type.contains("foreign");
+        if !foreign {
+            layer.media_type = scan.compression.media_type(media::Dialect::Oci).to_owned();
+        }
+        (layer.digest, layer.size) = (scan.digest, scan.stored_size);
+    }
+    manifest
+}
+
+#[allow(clippy::too_many_arguments)] // Everything that a report is made of meets here.
+fn judge_written(
+    request: &Request<'_>,
+    work: Work<'_>,
+    output: &Output,
+    digest: Digest,
+    opened: &Opened,
+    scans: &Scans,
+    start: Instant,
+    printer: &Printer,
+) -> Result<OptimizeReport> {
+    let transport = Some(if output.staged().transport == Some(Transport::Oci) { Transport::Oci } else { Transport::OciArchive });
+    let staged = Reference { selector: (!opened.is_index).then_some(Selector::Digest(digest)), transport, ..output.staged() };
+    let wanted = if opened.is_index { Wanted::All } else { Wanted::Platform(work.loaded.image.config.platform()) };
+    let images = open(&staged, &wanted).context("the written image cannot be read back")?.images;
+    let is_this = |image: &StoredImage| image.stored_manifest.as_ref().is_some_and(|(_, d)| d.digest == digest);
+    let image = images.into_iter().find(is_this).context("the written image is not where it was written to")?;
+    let shown = Reference { path: staged.path.clone(), transport: None, selector: None };
+    let after = load(&shown, image, request.read, None, scans, printer).context("the written image cannot be read back")?;
+    let after_tree = Tree::of(after.layers())?;
+    let before = Side { tree: &work.unit.upper, config: &work.loaded.image.config };
+    let written = Side { tree: &after_tree, config: &after.image.config };
+    let verdict: Verdict = judge(before, written, &work.outcome.claims);
+    let declines = work.outcome.declines.iter().map(|(pass, decline)| format!("{pass}: {}", decline.reason)).collect();
+    let base = work.unit.base.layers;
+    Ok(OptimizeReport {
+        input: request.input.to_string(),
+        output: request.output.to_string(),
+        level: request.level.to_string(),
+        platform: work.loaded.image.config.platform().to_string(),
+        base: work.unit.base.evidence.to_string(),
+        digest: digest.to_string(),
+        before: measure(work.loaded, base, &work.unit.upper),
+        after: measure(&after, base, &after_tree),
+        acted: work.outcome.acted,
+        notes: work.notes,
+        declines,
+        verdict,
+        took: start.elapsed(),
+    })
+}
+
+fn measure(loaded: &Loaded, base_layers: usize, tree: &Tree<'_>) -> Measure {
+    let layers: Vec<&Layer> = loaded.layers().collect();
+    Measure {
+        layers: layers.len(),
+        base_layers,
+        stored: loaded.scanned.iter().map(|layer| layer.stored_size).sum(),
+        unpacked: layers.iter().map(|layer| layer.size).sum(),
+        entries: layers.iter().map(|layer| layer.entries.len()).sum(),
+        paths: tree.walk().count(),
+    }
+}
+
+/// The encoding in which an image's own layers are stored, where all share one: what a saving is measured in.
+pub(crate) fn own_encoding(loaded: &Loaded, base: usize) -> Option<Encoding> {
+    let own = loaded.scanned.get(base..)?;
+    let first = own.first()?.compression;
+    let same = own.iter().all(|layer| layer.compression == first);
+    same.then_some(match first {
+        Compression::None => Encoding::NONE,
+        Compression::Gzip => Encoding::GZIP,
+        Compression::Zstd => Encoding::ZSTD,
+    })
+}
+

@@ -1,0 +1,71 @@
+//! Progress of long work: a bar on a terminal, plain lines elsewhere, nothing for what ends at once.
+
+use std::io::IsTerminal as _;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jettison_report::bytes;
+use jettison_store::Progress;
+
+use crate::printer::Printer;
+
+/// Work that ends within this time shows nothing.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// One stage of work: so many bytes to read or write.
+pub(crate) struct Stage<'p> {
+    printer: &'p Printer,
+    what: String,
+    total: u64,
+    done: AtomicU64,
+    shown: AtomicBool,
+    start: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl<'p> Stage<'p> {
+    /// Starts a stage such as `reading app.tar`.
+    pub(crate) fn start(printer: &'p Printer, what: impl Into<String>, total: u64) -> Self {
+        let what = what.into();
+        let bar = (!printer.is_quiet() && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
+            let template = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            bar.set_message(what.clone());
+            bar
+        });
+        let (done, shown) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self { printer, what, total, done, shown, start: Instant::now(), bar }
+    }
+
+    /// Ends the stage; long ones say how long they took.
+    pub(crate) fn end(self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        if self.shown.load(Ordering::Relaxed) && self.bar.is_none() {
+            let seconds = self.start.elapsed().as_secs_f64();
+            let done = bytes(self.done.load(Ordering::Relaxed));
+            self.printer.say(&format!("{}: {done} in {seconds:.1} s", self.what));
+        }
+    }
+}
+
+impl Progress for Stage<'_> {
+    fn advance(&self, count: u64) {
+        let done = self.done.fetch_add(count, Ordering::Relaxed) + count;
+        let late = self.start.elapsed() >= PATIENCE;
+        if late && !self.shown.swap(true, Ordering::Relaxed) {
+            match &self.bar {
+                Some(bar) => bar.set_draw_target(ProgressDrawTarget::stderr()),
+                None => self.printer.say(&format!("{} ({}) …", self.what, bytes(self.total))),
+            }
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What an optimization did.
+
+use std::fmt::Write as _;
+
+use jettison_ir::{Measure, OptimizeReport};
+use serde_json::{Value, json};
+
+use crate::diff::differences;
+use crate::style::{BAD, FAINT, GOOD, HEADING, styled};
+use crate::text::{bytes, count, grouped, signed, table};
+
+/// The report for people.
+#[must_use]
+pub fn optimize_human(report: &OptimizeReport, remarks: bool) -> String {
+    let mut out = String::new();
+    let OptimizeReport { before, after, .. } = report;
+    let title = format!("{} → {}", report.input, report.output);
+    let _ = writeln!(out, "{}  {}  {}", styled(HEADING, &title), report.platform, report.level);
+    let _ = writeln!(out, "base: {} kept ({})\n", count(after.base_layers, "layer"), report.base);
+    let own = |measure: &Measure| measure.layers - measure.base_layers;
+    let row = |name: &str, old: String, new: String, change: String| vec![name.to_owned(), old, new, change];
+    let rows = vec![
+        row("layers", layers(before), layers(after), String::new()),
+        row("own layers", own(before).to_string(), own(after).to_string(), String::new()),
+        row("bytes stored", bytes(before.stored), bytes(after.stored), change(before.stored, after.stored)),
+        row("bytes unpacked", bytes(before.unpacked), bytes(after.unpacked), change(before.unpacked, after.unpacked)),
+        row("entries in layers", grouped(before.entries), grouped(after.entries), change_of(before.entries, after.entries)),
+        row("paths seen", grouped(before.paths), grouped(after.paths), String::new()),
+    ];
+    let _ = writeln!(out, "{}\n", table(&["", "before", "after", "change"], &[1, 2, 3], rows));
+    if report.acted.is_empty() {
+        let _ = writeln!(out, "passes: none had anything to do");
+    }
+    for acted in &report.acted {
+        let (from, to) = acted.layers;
+        let layers = if from == to { String::new() } else { format!(", {} → {to}", count(from, "own layer")) };
+        let found = count(acted.findings, "finding");
+        let _ = writeln!(out, "pass {}: saved {} unpacked ({found}{layers})", acted.name, signed(acted.saved));
+    }
+    for note in &report.notes {
+        let _ = writeln!(out, "note: {note}");
+    }
+    if remarks {
+        for decline in &report.declines {
+            let _ = writeln!(out, "{} {decline}", styled(FAINT, "declined:"));
+        }
+    }
+    let _ = writeln!(out, "digest: {}", report.digest);
+    let seconds = report.took.as_secs_f64();
+    let _ = match report.verdict.is_equal() {
+        true => {
+            let paths = count(report.verdict.paths, "path");
+            writeln!(out, "{} ({paths} and all settings compared, {seconds:.2} s)", styled(GOOD, "proof: equal"))
+        }
+        false => write!(out, "{}\n{}", styled(BAD, "proof: NOT equal"), differences(&report.verdict, 10)),
+    };
+    out
+}
+
+fn layers(measure: &Measure) -> String {
+    measure.layers.to_string()
+}
+
+fn change(before: u64, after: u64) -> String {
+    if before == after {
+        return "-".to_owned();
+    }
+    let difference = after.cast_signed() - before.cast_signed();
+    #[allow(clippy::cast_precision_loss)] // One digit is shown.
+    let share = difference as f64 * 100.0 / before.max(1) as f64;
+    format!("{share:+.1} %")
+}
+
+fn change_of(before: usize, after: usize) -> String {
+    change(before as u64, after as u64)
+}
+
+/// The report for programs: all bytes as numbers.
+#[must_use]
+pub fn optimize_json(report: &OptimizeReport) -> Value {
+    let measure = |measure: &Measure| {
+        json!({
+            "layers": measure.layers, "base_layers": measure.base_layers, "stored": measure.stored,
+            "unpacked": measure.unpacked, "entries": measure.entries, "paths": measure.paths,
+        })
+    };
+    let passes: Vec<Value> = report
+        .acted
+        .iter()
+        .map(|acted| {
+            json!({
+                "pass": acted.name, "findings": acted.findings, "saved_unpacked": acted.saved,
+                "own_layers_before": acted.layers.0, "own_layers_after": acted.layers.1,
+            })
+        })
+        .collect();
+    json!({
+        "input": report.input,
+        "output": report.output,
+        "level": report.level,
+        "platform": report.platform,
+        "base": { "layers": report.after.base_layers, "evidence": report.base },
+        "digest": report.digest,
+        "before": measure(&report.before),
+        "after": measure(&report.after),
+        "passes": passes,
+        "notes": report.notes,
+        "declined": report.declines,
+        "proof": { "equal": report.verdict.is_equal(), "paths": report.verdict.paths, "differences": report.verdict.differences },
+        "seconds": report.took.as_secs_f64(),
+    })
+}

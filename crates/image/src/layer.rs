@@ -356,7 +356,7 @@ fn content_digest<R: BufRead>(
 }
 
 /// Gives `count` zero bytes to `each`, in pieces.
-pub fn zeros(mut count: u64, mut each: impl FnMut(&[u8])) {
+fn zeros(mut count: u64, mut each: impl FnMut(&[u8])) {
     const ZEROS: [u8; 65_536] = [0; 65_536];
     while count > 0 {
         let take = usize::try_from(count).unwrap_or(usize::MAX).min(ZEROS.len());

@@ -8,7 +8,7 @@ use std::thread;
 
 use crossbeam_channel::bounded;
 use jettison_image::manifest::{CONTAINERD_NAME, REF_NAME};
-use jettison_image::tar::{END, HeaderSpec, Mtime, header, padding};
+use jettison_image::tar::{END, blob_header, padding};
 use jettison_image::{Descriptor, Digest, Hasher, Index, Manifest, media};
 use serde_json::{Value, json};
 
@@ -284,8 +284,7 @@ impl Output {
         match &mut self.body {
             Body::Folder => fs::write(self.stage.path(STAGED).join(name), bytes).map_err(write),
             Body::Tar { file, position } => {
-                let mut member = Vec::new();
-                header(&member_header(name, bytes.len() as u64), &mut member);
+                let mut member = blob_header(name.as_bytes(), bytes.len() as u64).to_vec();
                 member.extend_from_slice(bytes);
                 member.resize(member.len() + padding(bytes.len() as u64), 0);
                 *position += member.len() as u64;
@@ -319,12 +318,7 @@ impl Output {
                 }
                 let size = end - start - 512;
                 file.write_all(&END[..padding(size)])?;
-                let mut block = Vec::new();
-                header(&member_header(&blob_name(digest), size), &mut block);
-                // Sizes of 8 GiB and more need a PAX header, for which there is no place here.
-                let block: [u8; 512] = block.try_into().map_err(|_| {
-                    io::Error::other("a layer of more than 8 GiB does not fit an archive; write to oci:DIR")
-                })?;
+                let block = blob_header(blob_name(digest).as_bytes(), size);
                 file.seek(SeekFrom::Start(start))?;
                 file.write_all(&block)?;
                 *position = file.seek(SeekFrom::End(0))?;
@@ -452,21 +446,6 @@ impl<W: Write> Write for PieceWriter<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-fn member_header(name: &str, size: u64) -> HeaderSpec<'_> {
-    HeaderSpec {
-        type_flag: b'0',
-        path: name.as_bytes(),
-        link: &[],
-        mode: 0o644,
-        uid: 0,
-        gid: 0,
-        mtime: Mtime::default(),
-        size,
-        device: (0, 0),
-        xattrs: &[],
     }
 }
 

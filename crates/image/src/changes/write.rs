@@ -4,9 +4,8 @@ use std::io::{self, Write};
 
 use super::cut::Part;
 use super::{Change, Changes};
-use crate::layer::{Entry, Kind, zeros};
-use crate::tar::{END, HeaderSpec, Mtime, header, padding};
-use crate::tree::Origin;
+use crate::layer::{Entry, Kind};
+use crate::tar::{END, Extent, HeaderSpec, Mtime, header, padding, sparse_header};
 
 /// Where the content of files comes from when a layer is written.
 pub trait Contents {
@@ -27,8 +26,8 @@ impl Changes<'_, '_> {
             .iter()
             .map(|&change| {
                 scratch.clear();
-                let size = self.header(change, &mut scratch).map_or(0, |(_, entry)| entry.size);
-                scratch.len() as u64 + size + padding(size) as u64
+                let stored = self.header(change, &mut scratch).map_or(0, |content| content.stored());
+                scratch.len() as u64 + stored + padding(stored) as u64
             })
             .sum();
         sum + END.len() as u64
@@ -44,37 +43,17 @@ impl Changes<'_, '_> {
             blocks.clear();
             let content = self.header(change, &mut blocks);
             out.write_all(&blocks)?;
-            if let Some((origin, entry)) = content {
-                self.write_content(origin, entry, contents, out)?;
-                out.write_all(&END[..padding(entry.size)])?;
+            if let Some(content) = content {
+                let stored = content.stored();
+                contents.copy(content.layer, content.entry.data_offset, stored, out)?;
+                out.write_all(&END[..padding(stored)])?;
             }
         }
         out.write_all(&END)
     }
 
-    fn write_content(
-        &self,
-        origin: Origin,
-        entry: &Entry,
-        contents: &mut dyn Contents,
-        out: &mut dyn Write,
-    ) -> io::Result<()> {
-        let sparse = self.upper.layers()[origin.layer].sparse(entry);
-        let Some(runs) = sparse else {
-            return contents.copy(origin.layer, entry.data_offset, entry.size, out);
-        };
-        let (mut position, mut stored) = (0, entry.data_offset);
-        for run in runs {
-            write_zeros(run.offset - position, out)?;
-            contents.copy(origin.layer, stored, run.length, out)?;
-            stored += run.length;
-            position = run.offset + run.length;
-        }
-        write_zeros(entry.size - position, out)
-    }
-
     /// Appends a change's header blocks; gives the entry whose content follows.
-    fn header(&self, change: Change, out: &mut Vec<u8>) -> Option<(Origin, &Entry)> {
+    fn header(&self, change: Change, out: &mut Vec<u8>) -> Option<Content<'_>> {
         let mut spec = HeaderSpec {
             type_flag: b'0',
             path: &[],
@@ -125,19 +104,29 @@ impl Changes<'_, '_> {
             // A tree's nodes are none of the others: links and marks became inodes and absences.
             Kind::File | Kind::HardLink | Kind::Whiteout | Kind::Opaque => b'0',
         };
-        header(&HeaderSpec { path: &path, size: attributes.size, ..spec }, out);
         let origin = self.upper.origin(node);
-        let (_, entry) = self.upper.entry(origin).filter(|(_, entry)| entry.kind == Kind::File)?;
-        Some((origin, entry))
+        let entry = self.upper.entry(origin).filter(|(_, entry)| entry.kind == Kind::File);
+        let content = entry.map(|(layer, entry)| Content { layer: origin.layer, entry, runs: layer.sparse(entry) });
+        spec = HeaderSpec { path: &path, size: content.as_ref().map_or(0, Content::stored), ..spec };
+        match content.as_ref().and_then(|content| content.runs) {
+            Some(runs) => sparse_header(&spec, attributes.size, runs, out),
+            None => header(&spec, out),
+        }
+        content
     }
 }
 
-fn write_zeros(count: u64, out: &mut dyn Write) -> io::Result<()> {
-    let mut result = Ok(());
-    zeros(count, |piece| {
-        if result.is_ok() {
-            result = out.write_all(piece);
-        }
-    });
-    result
+/// The content that follows a header.
+struct Content<'c> {
+    layer: usize,
+    entry: &'c Entry,
+    /// The stored runs of a sparse file: its holes are not written out.
+    runs: Option<&'c [Extent]>,
+}
+
+impl Content<'_> {
+    /// The bytes that are stored, one after the other.
+    fn stored(&self) -> u64 {
+        self.runs.map_or(self.entry.size, |runs| runs.iter().map(|run| run.length).sum())
+    }
 }

@@ -11,7 +11,7 @@ mod write;
 
 pub use read::{Member, MemberType, Reader, TarError, TarErrorKind};
 pub use sparse::Extent;
-pub use write::{END, HeaderSpec, header, padding};
+pub use write::{END, HeaderSpec, blob_header, header, padding, sparse_header};
 
 /// The unit of a tar: headers are one block, contents are padded to whole blocks.
 pub const BLOCK: usize = 512;

@@ -3,6 +3,7 @@
 //! POSIX ustar where a value fits, PAX records where it does not: what Go's `archive/tar`, GNU tar and
 //! libarchive all read. Never written: global headers, types `7` and `S`, GNU long names, user names.
 
+use super::sparse::Extent;
 use super::{BLOCK, Mtime, pax};
 
 /// The two zero blocks that end an archive.
@@ -47,7 +48,28 @@ pub fn padding(size: u64) -> usize {
 
 /// Appends the header blocks of one entry to `out`.
 pub fn header(spec: &HeaderSpec<'_>, out: &mut Vec<u8>) {
+    with_records(spec, Vec::new(), out);
+}
+
+/// Appends the header blocks of a sparse file in PAX form 1.0, the one that Go, libarchive and GNU tar
+/// all read, and the map that stands before its runs. The spec's size is that of the runs together.
+pub fn sparse_header(spec: &HeaderSpec<'_>, real_size: u64, runs: &[Extent], out: &mut Vec<u8>) {
+    let mut map = format!("{}\n", runs.len()).into_bytes();
+    for run in runs {
+        map.extend_from_slice(format!("{}\n{}\n", run.offset, run.length).as_bytes());
+    }
+    map.resize(map.len().next_multiple_of(BLOCK), 0);
     let mut records = Vec::new();
+    pax::push(&mut records, b"GNU.sparse.major", b"1");
+    pax::push(&mut records, b"GNU.sparse.minor", b"0");
+    pax::push(&mut records, b"GNU.sparse.name", spec.path);
+    pax::push(&mut records, b"GNU.sparse.realsize", real_size.to_string().as_bytes());
+    let spec = HeaderSpec { path: b"GNUSparseFile.0/x", size: spec.size + map.len() as u64, ..*spec };
+    with_records(&spec, records, out);
+    out.append(&mut map);
+}
+
+fn with_records(spec: &HeaderSpec<'_>, mut records: Vec<u8>, out: &mut Vec<u8>) {
     let (prefix, name) = split_path(spec.path).unwrap_or_else(|| {
         pax::push(&mut records, b"path", spec.path);
         (b"".as_slice(), &spec.path[..100])
@@ -91,6 +113,20 @@ pub fn header(spec: &HeaderSpec<'_>, out: &mut Vec<u8>) {
         block = block.number(329, 8, u64::from(spec.device.0)).number(337, 8, u64::from(spec.device.1));
     }
     out.extend_from_slice(&block.finish());
+}
+
+/// The one header block of a member of an archive that holds blobs: sizes beyond an octal field's are
+/// written in base 256, so that the block can be put in place once the size is known.
+#[must_use]
+pub fn blob_header(path: &[u8], size: u64) -> [u8; BLOCK] {
+    let mut block = Block::new(b"", &path[..path.len().min(100)], b'0').number(100, 8, 0o644);
+    if size > MAX_OCTAL_11 {
+        block.0[124] = 0x80;
+        block.0[128..136].copy_from_slice(&size.to_be_bytes());
+    } else {
+        block = block.number(124, 12, size);
+    }
+    block.finish()
 }
 
 /// Splits a path over the name and prefix fields; `None` where it does not fit.

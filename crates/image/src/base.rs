@@ -100,15 +100,11 @@ impl Base {
             !entry.empty_layer && builder(&history[top]) != Builder::Other && builder(entry) != builder(&history[top])
         });
         let root = root_file_system(history);
-        [
-            (imported, Evidence::Imported),
-            (other, Evidence::OtherBuilder),
-            (root, Evidence::RootFileSystem),
-        ]
-        .into_iter()
-        .filter_map(|(at, evidence)| Some(Self { layers: layers_before(at? + 1), evidence }))
-        .max_by_key(|base| base.layers)
-        .unwrap_or(nothing)
+        [(imported, Evidence::Imported), (other, Evidence::OtherBuilder), (root, Evidence::RootFileSystem)]
+            .into_iter()
+            .filter_map(|(at, evidence)| Some(Self { layers: layers_before(at? + 1), evidence }))
+            .max_by_key(|base| base.layers)
+            .unwrap_or(nothing)
     }
 }
 
@@ -119,7 +115,8 @@ fn root_file_system(history: &[HistoryEntry]) -> Option<usize> {
     let text = history::instruction(&history[first]);
     let target = text.strip_prefix("ADD ")?.split_whitespace().next_back()?;
     let command = history::instruction(history.get(first + 1)?);
-    let sets_command = history[first + 1].empty_layer && (command.starts_with("CMD ") || command.starts_with("ENTRYPOINT "));
+    let sets_command =
+        history[first + 1].empty_layer && (command.starts_with("CMD ") || command.starts_with("ENTRYPOINT "));
     (target == "/" && sets_command).then_some(first)
 }
 
@@ -175,7 +172,8 @@ mod tests {
 
     #[test]
     fn what_jettison_wrote_is_not_base() {
-        let history = r#"[{"created_by":"x"},{"created_by":"a ; b","comment":"jettison -O1: 2 layers"},{"created_by":"c"}]"#;
+        let history =
+            r#"[{"created_by":"x"},{"created_by":"a ; b","comment":"jettison -O1: 2 layers"},{"created_by":"c"}]"#;
         assert_eq!(base(history, 3), (1, Evidence::Jettison));
     }
 }

@@ -134,9 +134,8 @@ mod tests {
 
     #[test]
     fn instructions_read_as_people_wrote_them() {
-        let read = |text: &str| {
-            instruction(&HistoryEntry { created_by: Some(text.to_owned()), ..HistoryEntry::default() })
-        };
+        let read =
+            |text: &str| instruction(&HistoryEntry { created_by: Some(text.to_owned()), ..HistoryEntry::default() });
         assert_eq!(read("/bin/sh -c #(nop) COPY file:1 in /x "), "COPY file:1 in /x");
         assert_eq!(read("/bin/sh -c apk add curl"), "RUN apk add curl");
         assert_eq!(read("|1 A=b /bin/sh -c make"), "RUN make");

@@ -142,7 +142,10 @@ pub enum LayerError {
         offset: u64,
     },
     /// The layer unpacks to more than the limit.
-    #[error("the layer unpacks to more than the limit of {limit} bytes (reached in entry {:?} at offset {offset})", BStr::new(path))]
+    #[error(
+        "the layer unpacks to more than the limit of {limit} bytes (reached in entry {:?} at offset {offset})",
+        BStr::new(path)
+    )]
     TooLarge {
         /// The entry in which the limit was reached.
         path: Vec<u8>,
@@ -357,7 +360,7 @@ fn content_digest<R: BufRead>(
 
 /// Gives `count` zero bytes to `each`, in pieces.
 fn zeros(mut count: u64, mut each: impl FnMut(&[u8])) {
-    const ZEROS: [u8; 65_536] = [0; 65_536];
+    static ZEROS: [u8; 65_536] = [0; 65_536];
     while count > 0 {
         let take = usize::try_from(count).unwrap_or(usize::MAX).min(ZEROS.len());
         each(&ZEROS[..take]);

@@ -47,14 +47,7 @@ impl Descriptor {
     /// A descriptor without annotations or other fields.
     #[must_use]
     pub fn new(media_type: &str, digest: Digest, size: u64) -> Self {
-        Self {
-            media_type: media_type.to_owned(),
-            digest,
-            size,
-            platform: None,
-            annotations: None,
-            rest: Map::new(),
-        }
+        Self { media_type: media_type.to_owned(), digest, size, platform: None, annotations: None, rest: Map::new() }
     }
 
     /// The text of one annotation.

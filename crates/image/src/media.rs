@@ -50,9 +50,10 @@ impl Compression {
     /// What a layer media type says, or `None` where it is not one of a tar layer.
     #[must_use]
     pub fn of_media_type(media_type: &str) -> Option<Self> {
-        let rest = ["application/vnd.oci.image.layer.v1.tar", "application/vnd.oci.image.layer.nondistributable.v1.tar"]
-            .iter()
-            .find_map(|prefix| media_type.strip_prefix(prefix));
+        let rest =
+            ["application/vnd.oci.image.layer.v1.tar", "application/vnd.oci.image.layer.nondistributable.v1.tar"]
+                .iter()
+                .find_map(|prefix| media_type.strip_prefix(prefix));
         match (rest, media_type) {
             (Some(""), _) | (None, "application/vnd.docker.image.rootfs.diff.tar") => Some(Self::None),
             (Some("+gzip"), _)

@@ -15,4 +15,4 @@ pub use plan::{Own, Plan};
 pub use report::{Acted, Measure, OptimizeReport};
 pub use unit::{ImageUnit, UnitError};
 pub use verdict::{Difference, Place, Verdict};
-pub use weight::{Equal, LayerWeight, Score, Waste, Weight, WastedFile};
+pub use weight::{Equal, LayerWeight, Score, Waste, WastedFile, Weight};

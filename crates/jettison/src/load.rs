@@ -86,8 +86,11 @@ impl Loaded {
 
     /// What every command that reads an image says of it.
     pub(crate) fn notes(&self, opened: &Opened) -> Vec<String> {
-        let mut notes: Vec<String> =
-            opened.left_out.iter().map(|what| format!("left out: {what}, which would not be true of the result")).collect();
+        let mut notes: Vec<String> = opened
+            .left_out
+            .iter()
+            .map(|what| format!("left out: {what}, which would not be true of the result"))
+            .collect();
         for (at, layer) in self.layers.iter().enumerate() {
             let dropped = layer.dropped.len();
             if dropped > 0 {

@@ -109,7 +109,10 @@ pub(crate) fn link_notes(tree: &Tree<'_>) -> Vec<String> {
     let through = tree.through_links();
     let named = through.iter().take(NAMED).map(|link| {
         let (path, resolved) = (String::from_utf8_lossy(&link.path), String::from_utf8_lossy(&link.resolved));
-        format!("layer {}: /{path} goes through a symbolic link and lands at /{resolved}, as containerd has it", link.layer + 1)
+        format!(
+            "layer {}: /{path} goes through a symbolic link and lands at /{resolved}, as containerd has it",
+            link.layer + 1
+        )
     });
     let left = through.len().saturating_sub(NAMED);
     let more = (left > 0).then(|| format!("{left} more entries go through symbolic links"));
@@ -179,7 +182,13 @@ fn growth(work: &Work<'_>, written: &[Written], encoding: Encoding) -> Option<St
 }
 
 /// The manifest and config over the layers that were written.
-fn rewritten(request: &Request<'_>, work: &mut Work<'_>, parts: &[Part], written: &[Written], encoding: Encoding) -> Done {
+fn rewritten(
+    request: &Request<'_>,
+    work: &mut Work<'_>,
+    parts: &[Part],
+    written: &[Written],
+    encoding: Encoding,
+) -> Done {
     let (image, base) = (&work.loaded.image, work.unit.base.layers);
     let count = image.layers.len();
     let mut sources: Vec<Vec<usize>> = parts.iter().map(|part| part.layers.clone()).collect();
@@ -263,14 +272,17 @@ fn judge_written(
     start: Instant,
     printer: &Printer,
 ) -> Result<OptimizeReport> {
-    let transport = Some(if output.staged().transport == Some(Transport::Oci) { Transport::Oci } else { Transport::OciArchive });
-    let staged = Reference { selector: (!opened.is_index).then_some(Selector::Digest(digest)), transport, ..output.staged() };
+    let transport =
+        Some(if output.staged().transport == Some(Transport::Oci) { Transport::Oci } else { Transport::OciArchive });
+    let staged =
+        Reference { selector: (!opened.is_index).then_some(Selector::Digest(digest)), transport, ..output.staged() };
     let wanted = if opened.is_index { Wanted::All } else { Wanted::Platform(work.loaded.image.config.platform()) };
     let images = open(&staged, &wanted).context("the written image cannot be read back")?.images;
     let is_this = |image: &StoredImage| image.stored_manifest.as_ref().is_some_and(|(_, d)| d.digest == digest);
     let image = images.into_iter().find(is_this).context("the written image is not where it was written to")?;
     let shown = Reference { path: staged.path.clone(), transport: None, selector: None };
-    let after = load(&shown, image, request.read, None, scans, printer).context("the written image cannot be read back")?;
+    let after =
+        load(&shown, image, request.read, None, scans, printer).context("the written image cannot be read back")?;
     let after_tree = Tree::of(after.layers())?;
     let before = Side { tree: &work.unit.upper, config: &work.loaded.image.config };
     let written = Side { tree: &after_tree, config: &after.image.config };
@@ -317,4 +329,3 @@ pub(crate) fn own_encoding(loaded: &Loaded, base: usize) -> Option<Encoding> {
         Compression::Zstd => Encoding::ZSTD,
     })
 }
-

@@ -14,7 +14,4 @@ use jettison_ir::Pass;
 pub use driver::{Event, Outcome, Selection, SelectionError, run};
 
 /// Every pass, in execution order: what nobody sees goes first, so that what is merged is small.
-pub const PASSES: &[Pass] = &[
-    image::shadowed_files::PASS,
-    image::split_layers::PASS,
-];
+pub const PASSES: &[Pass] = &[image::shadowed_files::PASS, image::split_layers::PASS];

@@ -24,7 +24,12 @@ pub fn optimize_human(report: &OptimizeReport, remarks: bool) -> String {
         row("own layers", own(before).to_string(), own(after).to_string(), String::new()),
         row("bytes stored", bytes(before.stored), bytes(after.stored), change(before.stored, after.stored)),
         row("bytes unpacked", bytes(before.unpacked), bytes(after.unpacked), change(before.unpacked, after.unpacked)),
-        row("entries in layers", grouped(before.entries), grouped(after.entries), change_of(before.entries, after.entries)),
+        row(
+            "entries in layers",
+            grouped(before.entries),
+            grouped(after.entries),
+            change_of(before.entries, after.entries),
+        ),
         row("paths seen", grouped(before.paths), grouped(after.paths), String::new()),
     ];
     let _ = writeln!(out, "{}\n", table(&["", "before", "after", "change"], &[1, 2, 3], rows));

@@ -86,7 +86,12 @@ pub fn weigh_human(report: &WeighReport<'_>, by: By, width: usize, rows: usize) 
     let Equal { files, bytes: size, .. } = weight.equal_all;
     if files > 0 {
         let own = bytes(weight.equal_own.bytes);
-        let _ = writeln!(out, "\nequal content: {} with {} repeat another file's ({own} of it within own layers)", count(files, "file"), bytes(size));
+        let _ = writeln!(
+            out,
+            "\nequal content: {} with {} repeat another file's ({own} of it within own layers)",
+            count(files, "file"),
+            bytes(size)
+        );
     }
     let _ = writeln!(out, "\nefficiency as dive computes it: {:.1} %", weight.dive.0 * 100.0);
     let _ = writeln!(out, "{}", saving(&report.saving));
@@ -132,9 +137,7 @@ fn instruction(text: &str, width: usize) -> String {
 }
 
 fn waste(weight: &Weight, by: By, width: usize, rows: usize) -> String {
-    let text = |layer: usize, width| {
-        format!("{} {}", layer + 1, instruction(&weight.layers[layer].instruction, width))
-    };
+    let text = |layer: usize, width| format!("{} {}", layer + 1, instruction(&weight.layers[layer].instruction, width));
     let (listed, left) = match by {
         By::Layer => {
             let width = width.saturating_sub(60) / 2;
@@ -168,7 +171,11 @@ fn waste(weight: &Weight, by: By, width: usize, rows: usize) -> String {
         }
         By::Cause => (table(&["bytes", "base", "own", "files", "cause"], &[0, 1, 2, 3], causes(weight)), 0),
     };
-    let more = if left > 0 { styled(FAINT, &format!("\n … and {left} more (--rows, --format json)")) } else { String::new() };
+    let more = if left > 0 {
+        styled(FAINT, &format!("\n … and {left} more (--rows, --format json)"))
+    } else {
+        String::new()
+    };
     listed + &more
 }
 
@@ -182,7 +189,8 @@ fn causes(weight: &Weight) -> Vec<Vec<String>> {
             let total: u64 = of_cause().map(|waste| waste.unpacked).sum();
             let base: u64 =
                 of_cause().filter(|waste| weight.layers[waste.shipped_by].is_base).map(|waste| waste.unpacked).sum();
-            let row = vec![bytes(total), bytes(base), bytes(total - base), grouped(files), cause_name(cause).to_owned()];
+            let row =
+                vec![bytes(total), bytes(base), bytes(total - base), grouped(files), cause_name(cause).to_owned()];
             (files > 0).then_some((total, row))
         })
         .collect();

@@ -27,7 +27,10 @@ enum Files {
 
 #[derive(Clone, Debug)]
 enum Place {
-    File { offset: u64, length: u64 },
+    File {
+        offset: u64,
+        length: u64,
+    },
     /// Old engines list a layer that another image also has as a symbolic link to it.
     Link(String),
 }

@@ -104,7 +104,9 @@ fn find(archive: &Archive, reference: &Reference, wanted: &Wanted) -> Result<Ope
         None => Transport::OciArchive,
     };
     match transport {
-        Transport::DockerArchive if has("manifest.json") => docker_archive(archive, reference.selector.as_ref(), wanted),
+        Transport::DockerArchive if has("manifest.json") => {
+            docker_archive(archive, reference.selector.as_ref(), wanted)
+        }
         Transport::DockerArchive => Err(not_an_image("it has no manifest.json")),
         Transport::Oci | Transport::OciArchive if has("index.json") => {
             oci_layout(archive, transport, reference.selector.as_ref(), wanted)
@@ -126,9 +128,10 @@ fn docker_archive(archive: &Archive, selector: Option<&Selector>, wanted: &Wante
             _ => return Err(Error::Ambiguous { path, names: all_names }),
         },
         Some(Selector::Position(at)) => images.get(*at).ok_or_else(|| no_such(format!("at position {at}")))?,
-        Some(Selector::Digest(digest)) => {
-            images.iter().find(|image| image.config.contains(&digest.hex())).ok_or_else(|| no_such(digest.to_string()))?
-        }
+        Some(Selector::Digest(digest)) => images
+            .iter()
+            .find(|image| image.config.contains(&digest.hex()))
+            .ok_or_else(|| no_such(digest.to_string()))?,
         Some(Selector::Name(name)) => images
             .iter()
             .find(|image| tags(image).iter().any(|tag| is_named(tag, name)))
@@ -202,12 +205,7 @@ fn media_dialect() -> media::Dialect {
     media::Dialect::Oci
 }
 
-fn oci_layout(
-    archive: &Archive,
-    transport: Transport,
-    selector: Option<&Selector>,
-    wanted: &Wanted,
-) -> Result<Opened> {
+fn oci_layout(archive: &Archive, transport: Transport, selector: Option<&Selector>, wanted: &Wanted) -> Result<Opened> {
     let path = archive.path().to_owned();
     let index: Index = archive.json("index.json")?;
     let candidates: Vec<&Descriptor> = index.manifests.iter().filter(|d| !d.is_referrer()).collect();
@@ -272,7 +270,10 @@ fn is_named(stored: &str, asked: &str) -> bool {
         name.strip_prefix("library/").unwrap_or(name).to_owned()
     };
     let tag = stored.rsplit_once(':').map_or(stored, |(_, tag)| tag);
-    stored == asked || short(stored) == short(asked) || tag == asked || short(stored) == format!("{}:latest", short(asked))
+    stored == asked
+        || short(stored) == short(asked)
+        || tag == asked
+        || short(stored) == format!("{}:latest", short(asked))
 }
 
 fn resolve(archive: &Archive, descriptor: &Descriptor, wanted: &Wanted) -> Result<Opened> {

@@ -149,8 +149,8 @@ impl Output {
         let folder = self.stage.path(STAGED).join("blobs/sha256");
         let result = match &mut self.body {
             Body::Folder => {
-                let new = self.blobs.keys().filter(|digest| !mark.blobs.contains_key(*digest));
-                new.map(|digest| fs::remove_file(folder.join(digest.hex()))).collect()
+                let mut new = self.blobs.keys().filter(|digest| !mark.blobs.contains_key(*digest));
+                new.try_for_each(|digest| fs::remove_file(folder.join(digest.hex())))
             }
             Body::Tar { file, position } => {
                 *position = mark.position;
@@ -243,9 +243,14 @@ impl Output {
         let path = self.target.join("index.json");
         if self.transport != Transport::Oci || !path.is_file() {
             // A folder of something else must not vanish under the output.
-            let occupied = self.transport == Transport::Oci && fs::read_dir(&self.target).is_ok_and(|mut d| d.next().is_some());
+            let occupied =
+                self.transport == Transport::Oci && fs::read_dir(&self.target).is_ok_and(|mut d| d.next().is_some());
             let reason = "the folder is not empty and holds no OCI layout".to_owned();
-            return if occupied { Err(Error::NotAnImage { path: self.target.clone(), reason }) } else { Ok(Vec::new()) };
+            return if occupied {
+                Err(Error::NotAnImage { path: self.target.clone(), reason })
+            } else {
+                Ok(Vec::new())
+            };
         }
         let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
         let index: Index = serde_json::from_slice(&bytes).map_err(|source| Error::Json {
@@ -348,8 +353,14 @@ fn pack(
             }
             hasher.finish()
         });
-        let mut pieces =
-            PieceWriter { out: Encoder::new(blob, encoding)?, piece: Vec::with_capacity(PIECE), full, free, made: 1, size: 0 };
+        let mut pieces = PieceWriter {
+            out: Encoder::new(blob, encoding)?,
+            piece: Vec::with_capacity(PIECE),
+            full,
+            free,
+            made: 1,
+            size: 0,
+        };
         fill(&mut pieces)?;
         pieces.hand_over()?;
         let PieceWriter { out, full, size, .. } = pieces;

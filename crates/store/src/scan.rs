@@ -13,11 +13,11 @@ use jettison_image::tar::{TarError, TarErrorKind};
 use jettison_image::validate::Inconsistency;
 use jettison_image::{Compression, Digest, Hasher, Layer};
 
+use crate::Progress;
 use crate::decompress;
 use crate::error::{Error, Result};
 use crate::open::{StoredImage, StoredLayer};
 use crate::section::{Section, SectionReader};
-use crate::Progress;
 
 /// The size of the pieces in which layers pass from reading to hashing. Small enough for a core's
 /// second-level cache, large enough that handing over costs nothing.
@@ -69,7 +69,7 @@ pub fn scan(
     progress: &dyn Progress,
 ) -> Result<(Vec<ScannedLayer>, Vec<Arc<Layer>>)> {
     let count = image.layers.len();
-    let mut results: Vec<Option<Result<(ScannedLayer, Arc<Layer>)>>> = (0..count).map(|_| None).collect();
+    let mut results: Vec<Option<Result<Scan>>> = (0..count).map(|_| None).collect();
     // The largest first, so that the last to end is a small one.
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_by_key(|&at| std::cmp::Reverse(image.layers[at].blob.length()));
@@ -107,6 +107,9 @@ pub fn scan(
     Ok((scanned, layers))
 }
 
+/// What one layer's reading gives.
+type Scan = (ScannedLayer, Arc<Layer>);
+
 /// One layer to be read.
 struct Job<'a> {
     path: &'a Path,
@@ -118,7 +121,7 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn run(&self) -> Result<(ScannedLayer, Arc<Layer>)> {
+    fn run(&self) -> Result<Scan> {
         let stored = &self.image.layers[self.at];
         let compression = self.compression(stored)?;
         if let Some(known) = self.known(stored)? {
@@ -140,8 +143,11 @@ impl Job<'_> {
                 state.hasher = Some(Hasher::default());
             }
             let input = BufReader::with_capacity(PIECE, input);
-            let decoder = decompress::decoder(input, compression)
-                .map_err(|source| Error::Io { action: "unpack", path: self.path.to_owned(), source })?;
+            let decoder = decompress::decoder(input, compression).map_err(|source| Error::Io {
+                action: "unpack",
+                path: self.path.to_owned(),
+                source,
+            })?;
             self.read_pieces(decoder, spool, stored, &blob)?
         };
         let digest = match compression {
@@ -175,7 +181,7 @@ impl Job<'_> {
     }
 
     /// A blob with a digest that was read before is hashed, and that is all.
-    fn known(&self, stored: &StoredLayer) -> Result<Option<(ScannedLayer, Arc<Layer>)>> {
+    fn known(&self, stored: &StoredLayer) -> Result<Option<Scan>> {
         let Some(descriptor) = &stored.descriptor else { return Ok(None) };
         let known = self.scans.known.lock().ok().and_then(|known| known.get(&descriptor.digest).cloned());
         let Some((diff_id, layer)) = known else { return Ok(None) };

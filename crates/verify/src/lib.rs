@@ -25,13 +25,16 @@ pub struct Side<'t, 'a> {
 #[must_use]
 pub fn judge(before: Side<'_, '_>, after: Side<'_, '_>, claims: &[Claim]) -> Verdict {
     let mut verdict = compare(before, after);
-    let covered = |_: &Difference| claims.iter().any(|claim| match claim {
-        Claim::NoDifference => false,
-    });
+    let covered = |_: &Difference| {
+        claims.iter().any(|claim| match claim {
+            Claim::NoDifference => false,
+        })
+    };
     verdict.differences.retain(|difference| !covered(difference));
     if let Err(error) = validate::history(after.config) {
         let history = Place::Setting("history".to_owned());
-        let difference = Difference { place: history, what: "layers".to_owned(), before: None, after: Some(error.to_string()) };
+        let difference =
+            Difference { place: history, what: "layers".to_owned(), before: None, after: Some(error.to_string()) };
         verdict.differences.push(difference);
     }
     verdict
@@ -122,7 +125,8 @@ impl<'t, 'a, 'b> Trees<'t, 'a, 'b> {
         if old != new {
             let path = self.before.path(before);
             for (what, old, new) in fields(&old, &new) {
-                let difference = Difference { place: place(&path), what: what.to_owned(), before: Some(old), after: Some(new) };
+                let difference =
+                    Difference { place: place(&path), what: what.to_owned(), before: Some(old), after: Some(new) };
                 self.verdict.differences.push(difference);
             }
         }
@@ -211,7 +215,9 @@ fn maps(prefix: &str, before: &Map<String, Value>, after: &Map<String, Value>, o
     let keys = before.keys().chain(after.keys().filter(|key| !before.contains_key(*key)));
     for key in keys {
         match (before.get(key), after.get(key)) {
-            (Some(Value::Object(old)), Some(Value::Object(new))) if prefix.is_empty() => maps(&format!("{key}."), old, new, out),
+            (Some(Value::Object(old)), Some(Value::Object(new))) if prefix.is_empty() => {
+                maps(&format!("{key}."), old, new, out)
+            }
             (old, new) if old != new => out.push(setting(&format!("{prefix}{key}"), old, new)),
             _ => {}
         }
@@ -220,5 +226,10 @@ fn maps(prefix: &str, before: &Map<String, Value>, after: &Map<String, Value>, o
 
 fn setting(name: &str, before: Option<&Value>, after: Option<&Value>) -> Difference {
     let text = |value: Option<&Value>| value.map(Value::to_string);
-    Difference { place: Place::Setting(name.to_owned()), what: "value".to_owned(), before: text(before), after: text(after) }
+    Difference {
+        place: Place::Setting(name.to_owned()),
+        what: "value".to_owned(),
+        before: text(before),
+        after: text(after),
+    }
 }

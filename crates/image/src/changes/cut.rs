@@ -115,6 +115,7 @@ impl Changes<'_, '_> {
     fn part(&self, group: &[usize], removers: &HashMap<&[u8], usize>) -> Part {
         let mut part = Part::default();
         let mut open: Vec<Node> = Vec::new();
+        let mut last_folder = None;
         let mut layers = vec![false; self.upper.applied()];
         for change in group.iter().map(|&at| self.items[at]) {
             layers[self.made_by(change, removers)] = true;
@@ -123,14 +124,18 @@ impl Changes<'_, '_> {
                 Change::Link { node, .. } => (self.upper.parent(node), None),
                 Change::Whiteout { folder, .. } => (Some(folder), None),
             };
-            let folders: Vec<Node> = folder.map(|folder| self.upper.ancestors(folder).collect()).unwrap_or_default();
-            let folders: Vec<Node> = folders.into_iter().rev().collect();
-            let shared = open.iter().zip(&folders).take_while(|(a, b)| a == b).count();
-            part.changes.extend(folders[shared..].iter().map(|&folder| Change::Entry(folder)));
-            open = folders;
+            if folder != last_folder {
+                let folders: Vec<Node> =
+                    folder.map(|folder| self.upper.ancestors(folder).collect()).unwrap_or_default();
+                let folders: Vec<Node> = folders.into_iter().rev().collect();
+                let shared = open.iter().zip(&folders).take_while(|(a, b)| a == b).count();
+                part.changes.extend(folders[shared..].iter().map(|&folder| Change::Entry(folder)));
+                (open, last_folder) = (folders, folder);
+            }
             part.changes.push(change);
             if let Some(node) = own.filter(|&node| node != ROOT && self.upper.kind(node) == Kind::Directory) {
                 open.push(node);
+                last_folder = None;
             }
         }
         part.layers = (0..layers.len()).filter(|&layer| layers[layer]).collect();

@@ -55,7 +55,8 @@ impl<'t, 'a> Changes<'t, 'a> {
     /// All that must be written above `lower` for a container to see `upper`.
     #[must_use]
     pub fn between(lower: &'t Tree<'a>, upper: &'t Tree<'a>) -> Self {
-        let mut groups = Groups { lower, upper, names: upper.hard_links(), kept: HashMap::new(), claims: HashMap::new() };
+        let mut groups =
+            Groups { lower, upper, names: upper.hard_links(), kept: HashMap::new(), claims: HashMap::new() };
         let mut items = Vec::new();
         if lower.attributes(ROOT) != upper.attributes(ROOT) {
             items.push(Change::Entry(ROOT));

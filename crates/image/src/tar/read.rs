@@ -105,7 +105,7 @@ pub struct Reader<R> {
     /// Content bytes and padding of the current member not read yet.
     left: u64,
     padding: u64,
-    global: Vec<(Vec<u8>, Vec<u8>)>,
+    global: Vec<Record>,
 }
 
 /// What the headers before a member's own say of it.
@@ -113,7 +113,7 @@ pub struct Reader<R> {
 struct Extended {
     gnu_path: Option<Vec<u8>>,
     gnu_link: Option<Vec<u8>>,
-    records: Vec<(Vec<u8>, Vec<u8>)>,
+    records: Vec<Record>,
     seen: bool,
 }
 
@@ -399,7 +399,10 @@ fn fill<R: BufRead>(input: &mut R, offset: u64) -> Result<&[u8], TarError> {
     input.fill_buf().map_err(|error| TarError { offset, kind: TarErrorKind::Io(error) })
 }
 
-fn owned_records(data: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, TarErrorKind> {
+/// A PAX record's key and value.
+type Record = (Vec<u8>, Vec<u8>);
+
+fn owned_records(data: &[u8]) -> Result<Vec<Record>, TarErrorKind> {
     pax::records(data).map(|record| record.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect()
 }
 

@@ -149,7 +149,13 @@ impl Block {
     fn new(prefix: &[u8], name: &[u8], type_flag: u8) -> Self {
         let mut block = [0; BLOCK];
         block[156] = type_flag;
-        Self(block).bytes(0, name).bytes(257, b"ustar\x0000").bytes(345, prefix).number(108, 8, 0).number(116, 8, 0).number(136, 12, 0)
+        Self(block)
+            .bytes(0, name)
+            .bytes(257, b"ustar\x0000")
+            .bytes(345, prefix)
+            .number(108, 8, 0)
+            .number(116, 8, 0)
+            .number(136, 12, 0)
     }
 
     fn bytes(mut self, at: usize, value: &[u8]) -> Self {

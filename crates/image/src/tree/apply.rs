@@ -2,7 +2,7 @@
 
 use bstr::{BStr, ByteSlice as _};
 
-use super::{Cause, Hidden, InodeData, NONE, Name, Node, NodeData, Origin, ROOT, ThroughLink, Tree};
+use super::{Cause, Hidden, InodeData, NONE, Name, Node, NodeData, Origin, ROOT, ThroughLink, Tree, entry_attributes};
 use crate::layer::{Entry, Kind, Layer, Slice};
 
 /// Links followed in one path before it counts as a loop: Linux's own limit (path_resolution(7)).
@@ -195,6 +195,9 @@ impl<'a> Tree<'a> {
             if new != Kind::Directory || old != Kind::Directory {
                 self.clear(node, by);
                 *last = LastParent::default();
+            } else if self.attributes(node) == entry_attributes(layer, entry) {
+                // Layers list the folders that hold their entries; this one is still the lower layer's.
+                return Ok(());
             }
             self.release(node, by, cause);
             self.nodes[node.0 as usize].inode = self.new_inode(by);
@@ -231,7 +234,8 @@ impl<'a> Tree<'a> {
             Some(node) => {
                 self.clear(node, by);
                 *last = LastParent::default();
-                let cause = if self.kind(node) == self.inode_kind(inode) { Cause::Overwritten } else { Cause::TypeChanged };
+                let cause =
+                    if self.kind(node) == self.inode_kind(inode) { Cause::Overwritten } else { Cause::TypeChanged };
                 self.release(node, by, cause);
                 self.nodes[node.0 as usize].inode = inode;
             }
@@ -259,10 +263,9 @@ impl<'a> Tree<'a> {
         {
             return Ok((node, slice));
         }
-        let node = self.make_folder(index, layer, entry).ok_or_else(|| TreeError::Parent {
-            layer: index + 1,
-            path: path.to_vec(),
-        })?;
+        let node = self
+            .make_folder(index, layer, entry)
+            .ok_or_else(|| TreeError::Parent { layer: index + 1, path: path.to_vec() })?;
         let resolved = self.path(node);
         if resolved == text {
             *last = LastParent { text, node: Some(node) };

@@ -334,18 +334,7 @@ impl<'a> Tree<'a> {
     #[must_use]
     pub fn attributes(&self, node: Node) -> Attributes<'a> {
         match self.entry(self.origin(node)) {
-            Some((layer, entry)) => Attributes {
-                kind: entry.kind,
-                mode: entry.mode,
-                uid: entry.uid,
-                gid: entry.gid,
-                mtime: entry.mtime(),
-                size: entry.size,
-                digest: entry.digest,
-                link: if entry.kind == Kind::Symlink { layer.link(entry) } else { &[] },
-                device: entry.device,
-                xattrs: layer.xattrs(entry),
-            },
+            Some((layer, entry)) => entry_attributes(layer, entry),
             None => Attributes {
                 kind: Kind::Directory,
                 mode: 0o755,
@@ -359,5 +348,20 @@ impl<'a> Tree<'a> {
                 xattrs: &[],
             },
         }
+    }
+}
+
+fn entry_attributes<'a>(layer: &'a Layer, entry: &Entry) -> Attributes<'a> {
+    Attributes {
+        kind: entry.kind,
+        mode: entry.mode,
+        uid: entry.uid,
+        gid: entry.gid,
+        mtime: entry.mtime(),
+        size: entry.size,
+        digest: entry.digest,
+        link: if entry.kind == Kind::Symlink { layer.link(entry) } else { &[] },
+        device: entry.device,
+        xattrs: layer.xattrs(entry),
     }
 }

@@ -65,7 +65,8 @@ fn saving(args: &Weigh, loaded: &Loaded, unit: &ImageUnit<'_>, printer: &Printer
         return Ok(nothing);
     }
     let mut stored = None;
-    if let (Some(parts), Some(encoding), false) = (outcome.plan.parts(&changes), own_encoding(loaded, base), args.no_measure)
+    if let (Some(parts), Some(encoding), false) =
+        (outcome.plan.parts(&changes), own_encoding(loaded, base), args.no_measure)
         && encoding != jettison_store::Encoding::NONE
     {
         let stage = Stage::start(printer, "measuring -O1", own_unpacked);

@@ -41,7 +41,9 @@ pub(super) fn files() -> io::Result<HostFiles> {
     }
     let mut small = Vec::new();
     let mut bytes = 0;
-    for folder in ["/usr/share/perl5", "/usr/lib/python3", "/usr/share/zoneinfo", "/usr/include", "/usr/share", "/usr/lib"] {
+    for folder in
+        ["/usr/share/perl5", "/usr/lib/python3", "/usr/share/zoneinfo", "/usr/include", "/usr/share", "/usr/lib"]
+    {
         collect(Path::new(folder), &mut small, &mut bytes);
     }
     small.sort();
@@ -94,7 +96,13 @@ fn needed(path: &Path) -> Option<Vec<PathBuf>> {
 
 fn library(name: &str) -> Option<PathBuf> {
     let triplet = format!("{}-linux-gnu", std::env::consts::ARCH);
-    let folders =
-        ["/lib".to_owned(), "/usr/lib".to_owned(), format!("/lib/{triplet}"), format!("/usr/lib/{triplet}"), "/lib64".to_owned(), "/usr/lib64".to_owned()];
+    let folders = [
+        "/lib".to_owned(),
+        "/usr/lib".to_owned(),
+        format!("/lib/{triplet}"),
+        format!("/usr/lib/{triplet}"),
+        "/lib64".to_owned(),
+        "/usr/lib64".to_owned(),
+    ];
     folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
 }

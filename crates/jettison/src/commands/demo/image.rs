@@ -38,20 +38,34 @@ fn file(path: impl Into<String>, mode: u16, content: Content) -> Entry {
 
 /// The layers, each with the Dockerfile line that stands for it.
 fn layers(files: &HostFiles) -> Vec<(&'static str, Vec<Entry>)> {
-    let tool = |path: &PathBuf| file(path.to_string_lossy().trim_start_matches('/'), 0o755, Content::Host(path.clone()));
+    let tool =
+        |path: &PathBuf| file(path.to_string_lossy().trim_start_matches('/'), 0o755, Content::Host(path.clone()));
     let mut base: Vec<Entry> = files.tools.iter().map(tool).collect();
     base.push(file("etc/passwd", 0o644, Content::Text("root:x:0:0:root:/root:/bin/sh\n")));
     let app = |path: &PathBuf| format!("{APP}{}", path.to_string_lossy());
     let third = |at: usize| files.small.iter().enumerate().filter(move |(n, _)| n % 3 == at).map(|(_, path)| path);
-    let build = |path: &PathBuf| file(format!("opt/build{}", path.to_string_lossy()), 0o644, Content::Host(path.clone()));
+    let build =
+        |path: &PathBuf| file(format!("opt/build{}", path.to_string_lossy()), 0o644, Content::Host(path.clone()));
     vec![
         ("ADD rootfs.tar /", base),
-        ("COPY . /srv/app", files.small.iter().map(|path| file(app(path), 0o600, Content::Host(path.clone()))).collect()),
+        (
+            "COPY . /srv/app",
+            files.small.iter().map(|path| file(app(path), 0o600, Content::Host(path.clone()))).collect(),
+        ),
         ("RUN make -C /srv/app DESTDIR=/opt/build", third(0).chain(third(1)).map(build).collect()),
-        ("RUN chmod -R go+r /srv/app", files.small.iter().map(|path| file(app(path), 0o644, Content::Host(path.clone()))).collect()),
-        ("RUN sed -i '$a # ready' $(cat /srv/app/list)", third(2).map(|path| file(app(path), 0o644, Content::Edited(path.clone()))).collect()),
+        (
+            "RUN chmod -R go+r /srv/app",
+            files.small.iter().map(|path| file(app(path), 0o644, Content::Host(path.clone()))).collect(),
+        ),
+        (
+            "RUN sed -i '$a # ready' $(cat /srv/app/list)",
+            third(2).map(|path| file(app(path), 0o644, Content::Edited(path.clone()))).collect(),
+        ),
         ("RUN rm -rf /opt/build", vec![Entry::Whiteout("opt/.wh.build".to_owned())]),
-        ("RUN mkdir /opt/build && echo done > /opt/build/stamp", vec![file("opt/build/stamp", 0o644, Content::Text("done\n"))]),
+        (
+            "RUN mkdir /opt/build && echo done > /opt/build/stamp",
+            vec![file("opt/build/stamp", 0o644, Content::Text("done\n"))],
+        ),
     ]
 }
 

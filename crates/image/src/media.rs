@@ -71,6 +71,8 @@ impl Compression {
     #[must_use]
     pub fn of_magic(first: &[u8]) -> Self {
         match first {
+            // A tar whose first name happens to begin like a compressed file.
+            _ if first.get(257..262) == Some(b"ustar") => Self::None,
             [0x1f, 0x8b, ..] => Self::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
             [low, 0x2a, 0x4d, 0x18, ..] if low & 0xf0 == 0x50 => Self::Zstd,
@@ -113,5 +115,9 @@ mod tests {
         assert_eq!(Compression::of_magic(&[0x5e, 0x2a, 0x4d, 0x18]), Compression::Zstd);
         assert_eq!(Compression::of_magic(b"etc/"), Compression::None);
         assert_eq!(Compression::of_magic(b""), Compression::None);
+        let mut tar = [0; 512];
+        tar[..2].copy_from_slice(&[0x1f, 0x8b]);
+        tar[257..262].copy_from_slice(b"ustar");
+        assert_eq!(Compression::of_magic(&tar), Compression::None);
     }
 }

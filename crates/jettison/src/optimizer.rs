@@ -1,6 +1,7 @@
 //! Image in, smaller image out: read, plan, write beside the target, have it judged, publish.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -10,7 +11,8 @@ use jettison_image::{Base, Compression, Config, Descriptor, Digest, Layer, Manif
 use jettison_ir::{ImageUnit, Level, Measure, OptimizeReport, Verdict};
 use jettison_passes::Outcome;
 use jettison_store::{
-    Encoding, Opened, Output, PlainContents, Reference, Scans, Selector, StoredImage, Transport, Wanted, Written, open,
+    Encoding, Opened, Output, PlainContents, Reference, ScannedLayer, Scans, Selector, StoredImage, Transport, Wanted,
+    open,
 };
 use jettison_verify::{Side, judge};
 use serde_json::Value;
@@ -42,6 +44,9 @@ struct Work<'w> {
     notes: Vec<String>,
 }
 
+/// A layer that was written and read back.
+type Rewritten = (ScannedLayer, Arc<Layer>);
+
 /// An image as it was written.
 struct Done {
     manifest: Manifest,
@@ -71,7 +76,7 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
         notes.extend(loaded.notes(&opened));
         notes.extend(link_notes(&unit.upper));
         let mut work = Work { loaded, unit, outcome, notes };
-        let done = write(request, &mut work, &mut output, opened.transport, printer)?;
+        let done = write(request, &mut work, &mut output, opened.transport, &scans, printer)?;
         output.add_image(done.manifest.clone(), &done.manifest_bytes, &done.config_bytes)?;
         platforms.push(serde_json::to_value(done.config.platform()).unwrap_or(Value::Null));
         works.push(work);
@@ -124,6 +129,7 @@ fn write(
     work: &mut Work<'_>,
     output: &mut Output,
     default: Transport,
+    scans: &Scans,
     printer: &Printer,
 ) -> Result<Done> {
     let total = work.loaded.scanned.iter().map(|layer| layer.stored_size).sum();
@@ -140,7 +146,7 @@ fn write(
         for part in &parts {
             let mut contents = PlainContents::new(&work.loaded.scanned, &stage);
             let fill = |out: &mut dyn Write| changes.write(part, &mut contents, out);
-            written.push(output.write_layer(encoding, fill)?);
+            written.push(output.write_layer(encoding, &stage, fill)?);
         }
         if let Some(growth) = growth(work, &written, encoding) {
             output.go_back(mark)?;
@@ -148,6 +154,7 @@ fn write(
             work.outcome.acted.clear();
         } else {
             stage.end();
+            written.iter().for_each(|(scan, layer)| scans.remember_read_back(scan, layer));
             return Ok(rewritten(request, work, &parts, &written, encoding));
         }
     }
@@ -164,16 +171,16 @@ fn encoding(request: &Request<'_>, default: Transport) -> Encoding {
 }
 
 /// No level makes an image larger. Layers packed in the same way are compared as stored, others unpacked.
-fn growth(work: &Work<'_>, written: &[Written], encoding: Encoding) -> Option<String> {
+fn growth(work: &Work<'_>, written: &[Rewritten], encoding: Encoding) -> Option<String> {
     let base = work.unit.base.layers;
     let own = &work.loaded.scanned[base..];
     let same = own.iter().all(|layer| layer.compression == encoding.compression);
     let (before, after, what): (u64, u64, _) = if same {
         let stored = own.iter().map(|layer| layer.stored_size).sum();
-        (stored, written.iter().map(|layer| layer.stored_size).sum(), "as stored")
+        (stored, written.iter().map(|(scan, _)| scan.stored_size).sum(), "as stored")
     } else {
         let unpacked = work.unit.own().iter().map(|layer| layer.size).sum();
-        (unpacked, written.iter().map(|layer| layer.size).sum(), "unpacked")
+        (unpacked, written.iter().map(|(_, layer)| layer.size).sum(), "unpacked")
     };
     (after > before).then(|| {
         let grown = after - before;
@@ -186,7 +193,7 @@ fn rewritten(
     request: &Request<'_>,
     work: &mut Work<'_>,
     parts: &[Part],
-    written: &[Written],
+    written: &[Rewritten],
     encoding: Encoding,
 ) -> Done {
     let (image, base) = (&work.loaded.image, work.unit.base.layers);
@@ -194,12 +201,12 @@ fn rewritten(
     let mut sources: Vec<Vec<usize>> = parts.iter().map(|part| part.layers.clone()).collect();
     name_all_layers(&mut sources, base, count);
     let mut diff_ids = image.config.diff_ids()[..base].to_vec();
-    diff_ids.extend(written.iter().map(|layer| layer.diff_id));
+    diff_ids.extend(written.iter().map(|(scan, _)| scan.diff_id));
     let config = image.config.with_layers(diff_ids, history::merged(&image.config, count, base, &sources));
     let mut manifest = in_oci_terms(&work.loaded.image.manifest, work.loaded);
     manifest.layers.truncate(base);
     let media_type = encoding.compression.media_type(media::Dialect::Oci);
-    manifest.layers.extend(written.iter().map(|layer| Descriptor::new(media_type, layer.digest, layer.stored_size)));
+    manifest.layers.extend(written.iter().map(|(scan, _)| Descriptor::new(media_type, scan.digest, scan.stored_size)));
     if request.base.squash_all {
         for key in [BASE_DIGEST, BASE_NAME] {
             if manifest.remove_annotation(key).is_some() {

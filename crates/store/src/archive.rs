@@ -116,7 +116,7 @@ impl Archive {
 fn unpacked(path: &Path, mut file: File) -> Result<Section> {
     let read = Error::io("read", path);
     let mut first = Vec::new();
-    if let Err(source) = (&mut file).take(6).read_to_end(&mut first).and_then(|_| file.seek(SeekFrom::Start(0))) {
+    if let Err(source) = (&mut file).take(512).read_to_end(&mut first).and_then(|_| file.seek(SeekFrom::Start(0))) {
         return Err(read(source));
     }
     let compression = Compression::of_magic(&first);

@@ -19,7 +19,7 @@ pub use compress::Encoding;
 pub use contents::PlainContents;
 pub use error::{Error, Result};
 pub use open::{Opened, StoredImage, StoredLayer, Wanted, open, open_file};
-pub use output::{Mark, Output, Written, measure};
+pub use output::{Mark, Output, measure};
 pub use reference::{Reference, ReferenceError, Selector, Transport};
 pub use scan::{ScannedLayer, Scans, Scope, scan};
 pub use section::Section;

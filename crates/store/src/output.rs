@@ -2,41 +2,28 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
+use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write};
 use std::path::PathBuf;
-use std::thread;
+use std::sync::Arc;
 
-use crossbeam_channel::bounded;
 use jettison_image::manifest::{CONTAINERD_NAME, REF_NAME};
 use jettison_image::tar::{END, blob_header, padding};
-use jettison_image::{Descriptor, Digest, Hasher, Index, Manifest, media};
+use jettison_image::{Descriptor, Digest, Index, Layer, Manifest, media};
 use serde_json::{Value, json};
 
 use crate::Progress;
 use crate::compress::{Encoder, Encoding};
 use crate::error::{Error, Result};
-use crate::open::blob_name;
+use crate::open::{StoredLayer, blob_name};
 use crate::reference::{Reference, Selector, Transport};
+use crate::scan::{ScannedLayer, read_back};
 use crate::section::Section;
 use crate::stage::Stage;
 
 /// The name of the output within its stage.
 const STAGED: &str = "image";
-/// The size of the pieces in which a layer passes from writing to hashing.
+/// The size of the pieces in which blobs are copied and layers written.
 const PIECE: usize = 256 << 10;
-
-/// A layer that was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// The digest of the blob.
-    pub digest: Digest,
-    /// The digest of the unpacked layer.
-    pub diff_id: Digest,
-    /// The blob's size in bytes.
-    pub stored_size: u64,
-    /// The unpacked layer's size in bytes.
-    pub size: u64,
-}
 
 /// An image that is being written. Nothing shows at the target before [`Output::publish`].
 pub struct Output {
@@ -74,7 +61,10 @@ impl Output {
             fs::create_dir_all(staged.join("blobs/sha256")).map_err(write)?;
             Body::Folder
         } else {
-            Body::Tar { file: File::create_new(&staged).map_err(write)?, position: 0 }
+            Body::Tar {
+                file: File::options().read(true).write(true).create_new(true).open(&staged).map_err(write)?,
+                position: 0,
+            }
         };
         let tag = match &target.selector {
             Some(Selector::Name(name)) => Some(name.clone()),
@@ -114,21 +104,32 @@ impl Output {
         .map_err(Error::io("write", &target))
     }
 
-    /// Packs and writes a layer whose unpacked bytes `fill` writes.
+    /// Packs and writes a layer whose unpacked bytes `fill` writes, and reads it back: its digests are
+    /// those of what lies on the disk.
     ///
     /// # Errors
-    /// Where `fill` fails, or the layer cannot be written.
+    /// Where `fill` fails, or the layer cannot be written or read back.
     pub fn write_layer(
         &mut self,
         encoding: Encoding,
+        progress: &dyn Progress,
         fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    ) -> Result<Written> {
+    ) -> Result<(ScannedLayer, Arc<Layer>)> {
         let target = self.target.clone();
         self.blob(|out| {
-            let written = pack(encoding, fill, out)?;
-            Ok((written.digest, written))
+            let start = out.stream_position()?;
+            let mut encoder = Encoder::new(BufWriter::with_capacity(PIECE, &mut *out), encoding)?;
+            fill(&mut encoder)?;
+            encoder.finish()?.flush()?;
+            let end = out.stream_position()?;
+            let blob = Section::whole(out.try_clone()?)?.part(start, end - start);
+            let stored = StoredLayer { name: "the written layer".to_owned(), blob, descriptor: None };
+            Ok(match read_back(&target, &stored, progress) {
+                Ok(read) => (read.0.digest, Ok(read)),
+                Err(error) => (Digest::default(), Err(error)),
+            })
         })
-        .map_err(Error::io("write", &target))
+        .map_err(Error::io("write", &target))?
     }
 
     /// The point that [`Output::go_back`] returns to.
@@ -304,7 +305,7 @@ impl Output {
             Body::Folder => {
                 let folder = self.stage.path(STAGED).join("blobs/sha256");
                 let unnamed = folder.join("unnamed");
-                let mut file = File::create(&unnamed)?;
+                let mut file = File::options().read(true).write(true).create(true).truncate(true).open(&unnamed)?;
                 let (digest, result) = write(&mut file)?;
                 self.blobs.insert(digest, file.metadata()?.len());
                 fs::rename(&unnamed, folder.join(digest.hex()))?;
@@ -334,47 +335,6 @@ impl Output {
     }
 }
 
-/// Packs a layer into `out`, computing both of its digests on the way.
-fn pack(
-    encoding: Encoding,
-    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    out: &mut File,
-) -> io::Result<Written> {
-    let is_plain = encoding == Encoding::NONE;
-    let blob = BlobWriter { out, hasher: (!is_plain).then(Hasher::default), size: 0 };
-    thread::scope(|threads| {
-        let (full, to_hash) = bounded::<Vec<u8>>(4);
-        let (empty, free) = bounded(4);
-        let hashing = threads.spawn(move || {
-            let mut hasher = Hasher::default();
-            for piece in to_hash {
-                hasher.update(&piece);
-                let _ = empty.send(piece);
-            }
-            hasher.finish()
-        });
-        let mut pieces = PieceWriter {
-            out: Encoder::new(blob, encoding)?,
-            piece: Vec::with_capacity(PIECE),
-            full,
-            free,
-            made: 1,
-            size: 0,
-        };
-        fill(&mut pieces)?;
-        pieces.hand_over()?;
-        let PieceWriter { out, full, size, .. } = pieces;
-        drop(full);
-        let mut blob = out.finish()?;
-        let diff_id = match hashing.join() {
-            Ok(digest) => digest,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
-        let digest = blob.hasher.as_mut().map_or(diff_id, Hasher::finish);
-        Ok(Written { digest, diff_id, stored_size: blob.size, size })
-    })
-}
-
 /// What a layer would be packed to, without writing it anywhere: to measure a saving.
 ///
 /// # Errors
@@ -393,71 +353,6 @@ pub fn measure(encoding: Encoding, fill: impl FnOnce(&mut dyn Write) -> io::Resu
     let mut encoder = Encoder::new(Count(0), encoding)?;
     fill(&mut encoder)?;
     encoder.finish().map(|count| count.0)
-}
-
-struct BlobWriter<'a> {
-    out: &'a mut File,
-    hasher: Option<Hasher>,
-    size: u64,
-}
-
-impl Write for BlobWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(&bytes[..written]);
-        }
-        self.size += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
-/// Gathers small writes into pieces, each written here and then hashed by another thread.
-struct PieceWriter<W: Write> {
-    out: W,
-    piece: Vec<u8>,
-    full: crossbeam_channel::Sender<Vec<u8>>,
-    free: crossbeam_channel::Receiver<Vec<u8>>,
-    made: usize,
-    size: u64,
-}
-
-impl<W: Write> PieceWriter<W> {
-    fn hand_over(&mut self) -> io::Result<()> {
-        self.out.write_all(&self.piece)?;
-        self.size += self.piece.len() as u64;
-        let next = if self.made < 4 {
-            self.made += 1;
-            Vec::with_capacity(PIECE)
-        } else {
-            let mut piece = self.free.recv().unwrap_or_default();
-            piece.clear();
-            piece
-        };
-        let piece = std::mem::replace(&mut self.piece, next);
-        // The other end lives until this sender is dropped.
-        let _ = self.full.send(piece);
-        Ok(())
-    }
-}
-
-impl<W: Write> Write for PieceWriter<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let take = bytes.len().min(PIECE - self.piece.len());
-        self.piece.extend_from_slice(&bytes[..take]);
-        if self.piece.len() == PIECE {
-            self.hand_over()?;
-        }
-        Ok(take)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 fn docker_image(manifest: &Manifest, tags: &[&String]) -> Value {

@@ -1,6 +1,6 @@
 //! Reading layers: one streaming pass over each, several at a time, every digest checked.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -53,7 +53,8 @@ pub struct Scope {
 /// was copied as it is, is hashed again but not taken apart again.
 #[derive(Debug, Default)]
 pub struct Scans {
-    known: Mutex<HashMap<Digest, (Digest, Arc<Layer>)>>,
+    known: Mutex<HashMap<Digest, Scan>>,
+    read_back: Mutex<HashSet<Digest>>,
 }
 
 /// Reads all layers of an image.
@@ -81,8 +82,14 @@ pub fn scan(
                 loop {
                     let next = queue.lock().ok().and_then(|mut queue| queue.next());
                     let Some(at) = next else { return };
-                    let job = Job { path, image, scope, scans, progress, at };
-                    let result = job.run();
+                    let unpack = scope.unpack.as_ref().filter(|(first, _)| at >= *first).map(|(_, folder)| &**folder);
+                    let (stored, limits) = (&image.layers[at], scope.limits);
+                    let job = Job { path, stored, limits, unpack, progress };
+                    let result = match job.known(scans) {
+                        Ok(None) => job.run(),
+                        Ok(Some(known)) => Ok(known),
+                        Err(error) => Err(error),
+                    };
                     if let Ok(mut slots) = slots.lock() {
                         slots[at] = Some(result);
                     }
@@ -113,22 +120,30 @@ type Scan = (ScannedLayer, Arc<Layer>);
 /// One layer to be read.
 struct Job<'a> {
     path: &'a Path,
-    image: &'a StoredImage,
-    scope: &'a Scope,
-    scans: &'a Scans,
+    stored: &'a StoredLayer,
+    limits: Limits,
+    /// Where to unpack a compressed layer to.
+    unpack: Option<&'a Path>,
     progress: &'a dyn Progress,
-    at: usize,
+}
+
+/// Reads back one layer that was just written and has no name yet.
+pub(crate) fn read_back(
+    path: &Path,
+    stored: &StoredLayer,
+    progress: &dyn Progress,
+) -> Result<(ScannedLayer, Arc<Layer>)> {
+    // What was written holds no more than what was read, which the user's limits admitted.
+    let limits = Limits { layer_bytes: u64::MAX, layer_entries: u32::MAX };
+    Job { path, stored, limits, unpack: None, progress }.run()
 }
 
 impl Job<'_> {
     fn run(&self) -> Result<Scan> {
-        let stored = &self.image.layers[self.at];
+        let stored = self.stored;
         let compression = self.compression(stored)?;
-        if let Some(known) = self.known(stored)? {
-            return Ok(known);
-        }
-        let spool = match &self.scope.unpack {
-            Some((first, folder)) if self.at >= *first && compression != Compression::None => {
+        let spool = match self.unpack {
+            Some(folder) if compression != Compression::None => {
                 Some(tempfile::tempfile_in(folder).map_err(Error::io("make a temporary file in", folder))?)
             }
             _ => None,
@@ -169,7 +184,7 @@ impl Job<'_> {
     fn compression(&self, stored: &StoredLayer) -> Result<Compression> {
         let (path, name) = (self.path.to_owned(), stored.name.clone());
         let mut first = Vec::new();
-        stored.blob.reader().take(6).read_to_end(&mut first).map_err(Error::io("read", self.path))?;
+        stored.blob.reader().take(512).read_to_end(&mut first).map_err(Error::io("read", self.path))?;
         let got = Compression::of_magic(&first);
         let Some(descriptor) = &stored.descriptor else { return Ok(got) };
         let media_type = descriptor.media_type.clone();
@@ -180,11 +195,19 @@ impl Job<'_> {
         }
     }
 
-    /// A blob with a digest that was read before is hashed, and that is all.
-    fn known(&self, stored: &StoredLayer) -> Result<Option<Scan>> {
+    /// A blob with a digest that was read before is hashed, and that is all; one that was read back from
+    /// this very place is not read again.
+    fn known(&self, scans: &Scans) -> Result<Option<Scan>> {
+        let stored = self.stored;
         let Some(descriptor) = &stored.descriptor else { return Ok(None) };
-        let known = self.scans.known.lock().ok().and_then(|known| known.get(&descriptor.digest).cloned());
-        let Some((diff_id, layer)) = known else { return Ok(None) };
+        let Some((scan, layer)) = scans.get(descriptor.digest) else { return Ok(None) };
+        let compression = self.compression(stored)?;
+        let plain = (compression == Compression::None).then(|| stored.blob.clone());
+        let found = (ScannedLayer { compression, plain, ..scan }, layer);
+        if scans.was_read_back(descriptor.digest) && stored.blob.length() == descriptor.size {
+            self.progress.advance(descriptor.size);
+            return Ok(Some(found));
+        }
         let mut hasher = Hasher::default();
         let mut reader = stored.blob.reader();
         let mut piece = vec![0; PIECE];
@@ -196,12 +219,8 @@ impl Job<'_> {
             hasher.update(&piece[..read]);
             self.progress.advance(read as u64);
         }
-        let digest = hasher.finish();
-        self.check(stored, digest)?;
-        let compression = Compression::of_media_type(&descriptor.media_type).unwrap_or(Compression::None);
-        let plain = (compression == Compression::None).then(|| stored.blob.clone());
-        let stored_size = stored.blob.length();
-        Ok(Some((ScannedLayer { digest, diff_id, stored_size, compression, plain }, layer)))
+        self.check(stored, hasher.finish())?;
+        Ok(Some(found))
     }
 
     fn read_pieces<'r>(
@@ -216,12 +235,12 @@ impl Job<'_> {
             let (empty, free) = bounded(4);
             let hashing = threads.spawn(move || hash_pieces(&to_hash, &empty, spool));
             let mut pieces = Pieces { input, piece: Vec::new(), filled: 0, position: 0, full, free, made: 0 };
-            let layer = Layer::read(&mut pieces, self.scope.limits);
+            let layer = Layer::read(&mut pieces, self.limits);
             pieces.hand_over();
             drop(pieces);
             let (diff_id, spool) = match hashing.join() {
                 Ok(result) => result.map_err(|source| {
-                    let folder = self.scope.unpack.as_ref().map_or(self.path, |(_, folder)| folder);
+                    let folder = self.unpack.unwrap_or(self.path);
                     Error::Io { action: "write a temporary file in", path: folder.to_owned(), source }
                 })?,
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -272,8 +291,24 @@ impl Scans {
     pub fn remember(&self, scanned: &[ScannedLayer], layers: &[Arc<Layer>]) {
         let Ok(mut known) = self.known.lock() else { return };
         for (scan, layer) in scanned.iter().zip(layers) {
-            known.entry(scan.digest).or_insert_with(|| (scan.diff_id, Arc::clone(layer)));
+            known.entry(scan.digest).or_insert_with(|| (scan.clone(), Arc::clone(layer)));
         }
+    }
+
+    /// Remembers a layer that was read back from the output that is to be judged.
+    pub fn remember_read_back(&self, scan: &ScannedLayer, layer: &Arc<Layer>) {
+        self.remember(std::slice::from_ref(scan), std::slice::from_ref(layer));
+        if let Ok(mut read_back) = self.read_back.lock() {
+            read_back.insert(scan.digest);
+        }
+    }
+
+    fn get(&self, digest: Digest) -> Option<Scan> {
+        self.known.lock().ok()?.get(&digest).cloned()
+    }
+
+    fn was_read_back(&self, digest: Digest) -> bool {
+        self.read_back.lock().is_ok_and(|read_back| read_back.contains(&digest))
     }
 }
 

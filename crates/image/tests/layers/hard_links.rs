@@ -49,7 +49,10 @@ fn case_5_metadata_of_one_name_changed() {
         &format!("{THREE} f 0600 1:2 \"old\" /a"),
         "f 0600 1:2 \"old\" /a\n f 0640 1:2 @3 \"old\" /b user.x=\"1\"\n h /c => /b",
     );
-    check(&format!("{THREE} f 0600 1:2 \"old\" /a\n h /b => /a\n h /c => /a"), "f 0600 1:2 \"old\" /a\n h /b => /a\n h /c => /a");
+    check(
+        &format!("{THREE} f 0600 1:2 \"old\" /a\n h /b => /a\n h /c => /a"),
+        "f 0600 1:2 \"old\" /a\n h /b => /a\n h /c => /a",
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ mod whiteouts;
 use std::collections::HashMap;
 
 use jettison_image::changes::Cut;
-use jettison_image::text::{Content, ImageText, Item, LayerText, What};
+use jettison_image::text::{Content, EntryText, ImageText, Item, LayerText, What};
 use jettison_image::{Digest, Layer, LayerError, Limits, Tree, TreeError};
 
 use rebuild::Stack;
@@ -24,30 +24,29 @@ fn check(layers: &str, expected: &str) {
     let image: ImageText = layers.parse().expect("the text form");
     let stack = Stack::read(image.tars().expect("contents"));
     assert_eq!(stack.layers, image.layers().expect("layers"), "the layers as values and as read from their tars");
-    let contents = image.layer_texts().flat_map(|layer| &layer.entries).filter_map(|entry| match &entry.what {
-        What::File(content) => Some((content.digest(), content.clone())),
-        _ => None,
-    });
-    check_stack(&stack, &contents.collect(), expected);
+    check_stack(&stack, expected);
 }
 
 /// The same for layers that the text form cannot write.
 fn check_tars(tars: &[Vec<u8>], expected: &str) {
     let stack = Stack::read(tars.to_vec());
-    check_stack(&stack, &HashMap::new(), expected);
+    check_stack(&stack, expected);
 }
 
-fn check_stack(stack: &Stack, contents: &HashMap<Digest, Content>, expected: &str) {
-    let tree = stack.tree();
-    let mut seen = LayerText::of_tree(&tree);
+/// A tree whose files are compared by their digests, and shown as the expected text writes them.
+fn check_stack(stack: &Stack, expected: &str) {
+    let expected = format!("layer 1\n{expected}").parse::<ImageText>().expect("the text form");
+    let expected: Vec<EntryText> = expected.layer_texts().flat_map(|layer| layer.entries.clone()).collect();
+    let contents: HashMap<Digest, &Content> = expected.iter().filter_map(|entry| content_of(&entry.what)).collect();
+    let mut seen = LayerText::of_tree(&stack.tree());
     for entry in &mut seen.entries {
         if let What::File(content) = &mut entry.what
-            && let Some(literal) = contents.get(&content.digest())
+            && let Some(&literal) = contents.get(&content.digest())
         {
             *content = literal.clone();
         }
     }
-    assert_eq!(seen.to_string(), canonical(expected));
+    assert_eq!(seen.to_string(), LayerText { history: None, entries: expected }.to_string());
     for kept in 0..=stack.layers.len() {
         for cut in [Cut::Ranges(1), Cut::Ranges(3), Cut::ByLayer] {
             stack.check_rebuilt(kept, cut);
@@ -55,10 +54,8 @@ fn check_stack(stack: &Stack, contents: &HashMap<Digest, Content>, expected: &st
     }
 }
 
-/// The entries of one layer as the text form prints them.
-fn canonical(entries: &str) -> String {
-    let image: ImageText = format!("layer 1\n{entries}").parse().expect("the text form");
-    image.layer_texts().map(ToString::to_string).collect()
+fn content_of(what: &What) -> Option<(Digest, &Content)> {
+    if let What::File(content) = what { Some((content.digest(), content)) } else { None }
 }
 
 /// The error of a layer that cannot be read.

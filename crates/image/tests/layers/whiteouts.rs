@@ -184,7 +184,8 @@ fn case_4_no_whiteout_where_nothing_lies_below() {
 #[test]
 fn case_4_a_removed_folder_and_what_it_held() {
     for order in [["w /d", "w /d/x"], ["w /d/x", "w /d"]] {
-        let layers = format!("layer 1\n f 0644 0:0 \"1\" /d/x\n f 0644 0:0 \"1\" /d/y\nlayer 2\n {}", order.join("\n "));
+        let layers =
+            format!("layer 1\n f 0644 0:0 \"1\" /d/x\n f 0644 0:0 \"1\" /d/y\nlayer 2\n {}", order.join("\n "));
         check(&layers, "");
     }
 }
@@ -220,8 +221,11 @@ fn case_4_aufs_bookkeeping_is_dropped_and_said() {
            f 0644 0:0  \"1\"  /x";
     check(layers, "f 0644 0:0 \"1\" /x");
     let image: jettison_image::text::ImageText = layers.parse().expect("the text form");
-    let dropped: Vec<_> =
-        image.layers().expect("layers")[0].dropped.iter().map(|path| String::from_utf8_lossy(path).into_owned()).collect();
+    let dropped: Vec<_> = image.layers().expect("layers")[0]
+        .dropped
+        .iter()
+        .map(|path| String::from_utf8_lossy(path).into_owned())
+        .collect();
     assert_eq!(dropped, [".wh..wh.plnk", ".wh..wh.plnk/12.34", ".wh..wh.aufs", "d/.wh..wh.orph"]);
 }
 

@@ -77,7 +77,7 @@ pub(super) fn build(path: &Path, files: &HostFiles) -> Result<()> {
     let mut descriptors = Vec::new();
     let mut history = Vec::new();
     for (instruction, entries) in layers(files) {
-        let written = output.write_layer(Encoding::NONE, |out| write_layer(&entries, out))?;
+        let (written, _) = output.write_layer(Encoding::NONE, &(), |out| write_layer(&entries, out))?;
         diff_ids.push(written.diff_id.to_string());
         let media_type = Compression::None.media_type(media::Dialect::Oci);
         descriptors.push(Descriptor::new(media_type, written.digest, written.stored_size));

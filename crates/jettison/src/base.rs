@@ -3,21 +3,27 @@
 use anyhow::Result;
 use jettison_image::base::{Base, Evidence};
 use jettison_image::manifest::{BASE_DIGEST, BASE_NAME};
-use jettison_image::{Digest, Platform};
+use jettison_image::{Digest, Limits, Platform};
 use jettison_store::{Reference, Selector, StoredImage, Wanted, open};
 
 use crate::cli::BaseArgs;
 use crate::error::Usage;
 
 /// The base of `image`, read from `place`; what could not be used is added to `notes`.
-pub(crate) fn find(args: &BaseArgs, place: &Reference, image: &StoredImage, notes: &mut Vec<String>) -> Result<Base> {
+pub(crate) fn find(
+    args: &BaseArgs,
+    place: &Reference,
+    image: &StoredImage,
+    limits: Limits,
+    notes: &mut Vec<String>,
+) -> Result<Base> {
     let none = Base { layers: 0, evidence: Evidence::Nothing };
     if args.squash_all {
         return Ok(none);
     }
     let platform = image.config.platform();
     if let Some(reference) = &args.base {
-        let base = diff_ids(reference, &platform)?;
+        let base = diff_ids(reference, &platform, limits)?;
         let own = image.config.diff_ids();
         if let Some(at) = (0..base.len()).find(|&at| own.get(at) != base.get(at)) {
             let message = format!("{reference} is not the base of {place}: its layer {} is not the image's", at + 1);
@@ -28,7 +34,7 @@ pub(crate) fn find(args: &BaseArgs, place: &Reference, image: &StoredImage, note
     if let Some(digest) = annotated(image) {
         let reference = Reference { selector: Some(Selector::Digest(digest)), ..place.clone() };
         // The manifest is rarely at hand: the history may tell all the same.
-        if let Ok(base) = diff_ids(&reference, &platform)
+        if let Ok(base) = diff_ids(&reference, &platform, limits)
             && image.config.diff_ids().starts_with(&base)
         {
             return Ok(Base { layers: base.len(), evidence: Evidence::Annotation(digest) });
@@ -45,7 +51,7 @@ fn annotated(image: &StoredImage) -> Option<Digest> {
     image.manifest.annotation(BASE_DIGEST)?.parse().ok()
 }
 
-fn diff_ids(reference: &Reference, platform: &Platform) -> Result<Vec<Digest>> {
-    let opened = open(reference, &Wanted::Platform(platform.clone()))?;
+fn diff_ids(reference: &Reference, platform: &Platform, limits: Limits) -> Result<Vec<Digest>> {
+    let opened = open(reference, &Wanted::Platform(platform.clone()), limits)?;
     Ok(opened.images.first().map(|image| image.config.diff_ids().to_vec()).unwrap_or_default())
 }

@@ -53,7 +53,7 @@ pub(crate) fn open_one(reference: &Reference, read: &ReadArgs) -> Result<(Opened
         let hint = "name one platform, as in --platform linux/arm64";
         return Err(Usage::new("this command works on one platform").with_hint(hint).into());
     }
-    let mut opened = open(reference, &wanted)?;
+    let mut opened = open(reference, &wanted, read.limits())?;
     let image = opened.images.remove(0);
     Ok((opened, image))
 }

@@ -59,7 +59,7 @@ struct Done {
 pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<OptimizeReport>> {
     let start = Instant::now();
     let selection = pipeline::selection(request.level, request.passes)?;
-    let opened = open(request.input, &request.read.wanted()?)?;
+    let opened = open(request.input, &request.read.wanted()?, request.read.limits())?;
     let mut output = Output::create(request.output, opened.transport)?;
     let scans = Scans::default();
     let mut inputs = Vec::new();
@@ -103,7 +103,7 @@ fn read(
     printer: &Printer,
 ) -> Result<Input> {
     let mut notes = Vec::new();
-    let base = base::find(request.base, request.input, image, &mut notes)?;
+    let base = base::find(request.base, request.input, image, request.read.limits(), &mut notes)?;
     let unpack = Some((base.layers, output.scratch()));
     Ok((load(request.input, image.clone(), request.read, unpack, scans, printer)?, base, notes))
 }
@@ -284,7 +284,7 @@ fn judge_written(
     let staged =
         Reference { selector: (!opened.is_index).then_some(Selector::Digest(digest)), transport, ..output.staged() };
     let wanted = if opened.is_index { Wanted::All } else { Wanted::Platform(work.loaded.image.config.platform()) };
-    let images = open(&staged, &wanted).context("the written image cannot be read back")?.images;
+    let images = open(&staged, &wanted, request.read.limits()).context("the written image cannot be read back")?.images;
     let is_this = |image: &StoredImage| image.stored_manifest.as_ref().is_some_and(|(_, d)| d.digest == digest);
     let image = images.into_iter().find(is_this).context("the written image is not where it was written to")?;
     let shown = Reference { path: staged.path.clone(), transport: None, selector: None };

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use jettison_image::Compression;
+use jettison_image::{Compression, Limits};
 use jettison_image::tar::{Member, MemberType, Reader, TarError, TarErrorKind};
 
 use crate::decompress;
@@ -36,15 +36,15 @@ enum Place {
 }
 
 impl Archive {
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path, limits: Limits) -> Result<Self> {
         let file = File::open(path).map_err(Error::io("open", path))?;
         let is_folder = file.metadata().map_err(Error::io("read", path))?.is_dir();
-        if is_folder { Ok(Self { path: path.to_owned(), files: Files::Folder }) } else { Self::of_file(path, file) }
+        if is_folder { Ok(Self { path: path.to_owned(), files: Files::Folder }) } else { Self::of_file(path, file, limits) }
     }
 
     /// An archive in a file that is open already: one without a name, or not renamed into place yet.
-    pub(crate) fn of_file(path: &Path, file: File) -> Result<Self> {
-        let whole = unpacked(path, file)?;
+    pub(crate) fn of_file(path: &Path, file: File, limits: Limits) -> Result<Self> {
+        let whole = unpacked(path, file, limits)?;
         let members = members(path, &whole)?;
         Ok(Self { path: path.to_owned(), files: Files::Tar { whole, members } })
     }
@@ -113,7 +113,7 @@ impl Archive {
 }
 
 /// The archive itself, or what a compressed one unpacks to, in a temporary file that has no name.
-fn unpacked(path: &Path, mut file: File) -> Result<Section> {
+fn unpacked(path: &Path, mut file: File, limits: Limits) -> Result<Section> {
     let read = Error::io("read", path);
     let mut first = Vec::new();
     if let Err(source) = (&mut file).take(512).read_to_end(&mut first).and_then(|_| file.seek(SeekFrom::Start(0))) {
@@ -123,10 +123,14 @@ fn unpacked(path: &Path, mut file: File) -> Result<Section> {
     if compression == Compression::None {
         return Section::whole(file).map_err(read);
     }
-    let mut decoder = decompress::decoder(BufReader::with_capacity(1 << 18, file), compression).map_err(read)?;
+    let decoder = decompress::decoder(BufReader::with_capacity(1 << 18, file), compression).map_err(read)?;
+    let mut decoder = decoder.take(limits.layer_bytes.saturating_add(1));
     let folder = std::env::temp_dir();
     let mut plain = tempfile::tempfile().map_err(Error::io("make a temporary file in", &folder))?;
-    std::io::copy(&mut decoder, &mut plain).map_err(Error::io("unpack", path))?;
+    let unpacked = std::io::copy(&mut decoder, &mut plain).map_err(Error::io("unpack", path))?;
+    if unpacked > limits.layer_bytes {
+        return Err(Error::TooLarge { path: path.to_owned(), limit: limits.layer_bytes });
+    }
     Section::whole(plain).map_err(Error::io("read", &folder))
 }
 

@@ -31,6 +31,8 @@ pub enum Error {
         #[source]
         source: TarError,
     },
+    #[error("{} unpacks to more than the limit of {limit} bytes", path.display())]
+    TooLarge { path: PathBuf, limit: u64 },
     #[error("{}: {name} is missing", path.display())]
     Missing { path: PathBuf, name: String },
     #[error("{}: {name} is not valid", path.display())]
@@ -104,7 +106,7 @@ impl Error {
             Self::NoSuchPlatform { platforms, .. } => {
                 Some(format!("it has {}; choose one with --platform", list(platforms)))
             }
-            Self::Layer { source: LayerError::TooLarge { .. }, .. } => {
+            Self::TooLarge { .. } | Self::Layer { source: LayerError::TooLarge { .. }, .. } => {
                 Some("if the image is to be trusted, raise the limit with --max-layer-size".to_owned())
             }
             _ => None,

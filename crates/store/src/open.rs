@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 
 use jettison_image::manifest::{CONTAINERD_NAME, REF_NAME};
-use jettison_image::{Config, Descriptor, Digest, Index, Manifest, Platform, media, validate};
+use jettison_image::{Config, Descriptor, Digest, Index, Limits, Manifest, Platform, media, validate};
 use serde::Deserialize;
 
 use crate::archive::Archive;
@@ -80,8 +80,8 @@ struct DockerImage {
 ///
 /// # Errors
 /// Where nothing readable lies there, or no image, or several and the reference does not say which.
-pub fn open(reference: &Reference, wanted: &Wanted) -> Result<Opened> {
-    let archive = Archive::open(&reference.path)?;
+pub fn open(reference: &Reference, wanted: &Wanted, limits: Limits) -> Result<Opened> {
+    let archive = Archive::open(&reference.path, limits)?;
     find(&archive, reference, wanted)
 }
 
@@ -89,8 +89,8 @@ pub fn open(reference: &Reference, wanted: &Wanted) -> Result<Opened> {
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_file(path: &Path, file: File, reference: &Reference, wanted: &Wanted) -> Result<Opened> {
-    find(&Archive::of_file(path, file)?, reference, wanted)
+pub fn open_file(path: &Path, file: File, reference: &Reference, wanted: &Wanted, limits: Limits) -> Result<Opened> {
+    find(&Archive::of_file(path, file, limits)?, reference, wanted)
 }
 
 fn find(archive: &Archive, reference: &Reference, wanted: &Wanted) -> Result<Opened> {

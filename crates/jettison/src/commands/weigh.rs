@@ -21,7 +21,7 @@ use crate::progress::Stage;
 pub(crate) fn run(args: &Weigh, printer: &Printer) -> Result<ExitCode> {
     let (opened, image) = open_one(&args.image, &args.read)?;
     let mut notes = Vec::new();
-    let base = base::find(&args.base, &args.image, &image, &mut notes)?;
+    let base = base::find(&args.base, &args.image, &image, args.read.limits(), &mut notes)?;
     let unpack = (!args.no_measure).then(|| (base.layers, std::env::temp_dir()));
     let loaded = load(&args.image, image, &args.read, unpack, &Scans::default(), printer)?;
     let unit = ImageUnit::new(&loaded.image.config, loaded.layers(), base, 1)

@@ -100,7 +100,8 @@ impl Base {
             !entry.empty_layer && builder(&history[top]) != Builder::Other && builder(entry) != builder(&history[top])
         });
         let root = root_file_system(history);
-        [(imported, Evidence::Imported), (other, Evidence::OtherBuilder), (root, Evidence::RootFileSystem)]
+        // Where several say the same, the last, which says most, is named.
+        [(other, Evidence::OtherBuilder), (root, Evidence::RootFileSystem), (imported, Evidence::Imported)]
             .into_iter()
             .filter_map(|(at, evidence)| Some(Self { layers: layers_before(at? + 1), evidence }))
             .max_by_key(|base| base.layers)
@@ -167,7 +168,7 @@ mod tests {
     #[test]
     fn imported_file_systems_are_bases() {
         let history = r#"[{"comment":"Imported from -"},{"created_by":"/bin/sh -c x"},{"created_by":"/bin/sh -c y"}]"#;
-        assert_eq!(base(history, 3).0, 1);
+        assert_eq!(base(history, 3), (1, Evidence::Imported));
     }
 
     #[test]

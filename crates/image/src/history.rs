@@ -30,6 +30,10 @@ pub fn instructions(config: &Config, layers: usize) -> Vec<String> {
 #[must_use]
 pub fn instruction(entry: &HistoryEntry) -> String {
     let text = entry.instruction().trim();
+    if text.is_empty() {
+        // `docker import` leaves a comment only.
+        return entry.comment.clone().unwrap_or_default();
+    }
     if let Some((_, instruction)) = text.split_once("/bin/sh -c #(nop)") {
         return instruction.trim().to_owned();
     }

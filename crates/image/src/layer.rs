@@ -119,7 +119,7 @@ pub enum LayerError {
     /// The tar is damaged.
     #[error("the layer's tar is damaged{}", after(entry))]
     Tar {
-        /// The last entry read before.
+        /// The last entry that was read, or whose content was being read.
         entry: Vec<u8>,
         /// What and where.
         #[source]
@@ -180,29 +180,33 @@ impl Layer {
         let mut member = Member::default();
         let mut hasher = Hasher::default();
         let mut expanded: u64 = 0;
-        let fail = |member: &Member, source| LayerError::Tar { entry: member.path.clone(), source };
         loop {
-            let more = reader.next(&mut member).map_err(|source| fail(&member, source))?;
+            let more = reader.next(&mut member).map_err(|source| {
+                // The member holds half of the headers that are wrong; the last good entry is the layer's.
+                let last = layer.entries.last().map(|entry| layer.path(entry).to_vec());
+                LayerError::Tar { entry: last.unwrap_or_default(), source }
+            })?;
             if !more {
                 break;
             }
+            let fail = |source| LayerError::Tar { entry: member.path.clone(), source };
             let (path, offset) = (&member.path, member.header_offset);
             expanded = expanded.saturating_add(member.size.saturating_sub(member.stored));
             if reader.position().saturating_add(member.stored).saturating_add(expanded) > limits.layer_bytes {
                 return Err(LayerError::TooLarge { path: path.clone(), offset, limit: limits.layer_bytes });
             }
-            if layer.entries.len() >= limits.layer_entries as usize {
+            if layer.entries.len() + layer.dropped.len() >= limits.layer_entries as usize {
                 return Err(LayerError::TooMany { limit: limits.layer_entries });
             }
             let is_file = member.member_type == MemberType::File;
             let digest = if is_file {
-                content_digest(&mut reader, &member, &mut hasher).map_err(|source| fail(&member, source))?
+                content_digest(&mut reader, &member, &mut hasher).map_err(fail)?
             } else {
                 Digest::default()
             };
             layer.add(&member, digest)?;
         }
-        reader.drain().map_err(|source| fail(&member, source))?;
+        reader.drain().map_err(|source| LayerError::Tar { entry: member.path.clone(), source })?;
         layer.size = reader.position();
         layer.entries.shrink_to_fit();
         layer.text.shrink_to_fit();

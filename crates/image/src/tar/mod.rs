@@ -52,12 +52,12 @@ impl Mtime {
         if whole.is_empty() || !whole.bytes().chain(part.bytes()).all(|c| c.is_ascii_digit()) {
             return None;
         }
-        let seconds: i64 = whole.parse().ok()?;
+        // With its sign: the least number of seconds has no positive counterpart.
+        let seconds: i64 = if negative { format!("-{whole}").parse() } else { whole.parse() }.ok()?;
         let nanos: u32 = format!("{part:0<9}")[..9].parse().ok()?;
         Some(match (negative, nanos) {
-            (false, _) => Self { seconds, nanos },
-            (true, 0) => Self { seconds: -seconds, nanos },
-            (true, _) => Self { seconds: -seconds - 1, nanos: 1_000_000_000 - nanos },
+            (false, _) | (true, 0) => Self { seconds, nanos },
+            (true, _) => Self { seconds: seconds.checked_sub(1)?, nanos: 1_000_000_000 - nanos },
         })
     }
 }
@@ -75,12 +75,16 @@ mod tests {
             ("-1.5", -2, 500_000_000),
             ("-0.25", -1, 750_000_000),
             ("-315619200", -315_619_200, 0),
+            ("-9223372036854775808", i64::MIN, 0),
+            ("-9223372036854775807.75", i64::MIN, 250_000_000),
+            ("9223372036854775807.999999999", i64::MAX, 999_999_999),
         ] {
             let time = Mtime { seconds, nanos };
             assert_eq!(Mtime::parse(text.as_bytes()), Some(time), "{text}");
             assert_eq!(time.to_string(), text);
         }
         assert_eq!(Mtime::parse(b"1.0000000019"), Some(Mtime { seconds: 1, nanos: 1 }));
+        assert_eq!(Mtime::parse(b"-9223372036854775808.5"), None);
         assert_eq!(Mtime::parse(b"x"), None);
         assert_eq!(Mtime::parse(b""), None);
     }

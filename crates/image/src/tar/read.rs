@@ -320,6 +320,10 @@ impl<R: BufRead> Reader<R> {
             b'6' => MemberType::Fifo,
             other => return Err(TarErrorKind::Type(char::from(other))),
         };
+        // star's records name the device that holds a file, too.
+        if !matches!(member.member_type, MemberType::CharDevice | MemberType::BlockDevice) {
+            member.device = (0, 0);
+        }
         // Only files have content; other headers may state a size all the same (POSIX, ustar "size").
         if member.member_type != MemberType::File {
             (member.size, member.stored) = (0, 0);
@@ -343,9 +347,7 @@ impl<R: BufRead> Reader<R> {
         let mut more = block[482] != 0;
         let mut next = [0; BLOCK];
         while more {
-            if !self.read_block(&mut next)? {
-                return Err(TarError { offset: self.position, kind: TarErrorKind::Truncated });
-            }
+            self.read_map_block(&mut next, offset)?;
             add(&next[..504]).map_err(at)?;
             more = next[504] != 0;
         }
@@ -355,25 +357,37 @@ impl<R: BufRead> Reader<R> {
         Ok(())
     }
 
+    /// Reads one block of the sparse map that began at `start`.
+    fn read_map_block(&mut self, block: &mut [u8; BLOCK], start: u64) -> Result<(), TarError> {
+        let length = self.position + BLOCK as u64 - start;
+        if length > MAX_EXTENDED {
+            return Err(TarError { offset: start, kind: TarErrorKind::HeaderTooLarge(length) });
+        }
+        if self.read_block(block)? {
+            return Ok(());
+        }
+        Err(TarError { offset: self.position, kind: TarErrorKind::Truncated })
+    }
+
     /// PAX form 1.0: the map stands before the content, as decimal lines padded to whole blocks.
     fn version_1_sparse(&mut self, member: &mut Member) -> Result<(), TarError> {
         let offset = self.position;
         let at = |kind| TarError { offset, kind };
         let mut text = Vec::new();
         let mut block = [0; BLOCK];
-        let mut numbers = Vec::new();
+        let mut numbers: Vec<u64> = Vec::new();
         loop {
             if self.left < BLOCK as u64 {
                 return Err(at(TarErrorKind::Sparse));
             }
-            self.read_block(&mut block)?;
+            self.read_map_block(&mut block, offset)?;
             self.left -= BLOCK as u64;
             member.stored -= BLOCK as u64;
             text.extend_from_slice(&block);
             while let Some(end) = text.iter().position(|&c| c == b'\n') {
                 numbers.push(sparse::number(&text[..end]).map_err(at)?);
                 text.drain(..=end);
-                if numbers.len() as u64 == 1 + numbers[0].saturating_mul(2) {
+                if numbers.len() as u64 - 1 == numbers[0].saturating_mul(2) {
                     let pairs = numbers[1..].chunks_exact(2);
                     member.sparse = Some(pairs.map(|p| Extent { offset: p[0], length: p[1] }).collect());
                     return Ok(());

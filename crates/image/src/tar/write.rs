@@ -85,6 +85,12 @@ fn with_records(spec: &HeaderSpec<'_>, mut records: Vec<u8>, out: &mut Vec<u8>) 
             pax::push(&mut records, key, id.to_string().as_bytes());
         }
     }
+    let is_device = matches!(spec.type_flag, b'3' | b'4');
+    for (key, number) in [(b"SCHILY.devmajor", spec.device.0), (b"SCHILY.devminor", spec.device.1)] {
+        if is_device && number > MAX_OCTAL_7 {
+            pax::push(&mut records, key, number.to_string().as_bytes());
+        }
+    }
     let seconds = u64::try_from(spec.mtime.seconds).ok().filter(|&s| s <= MAX_OCTAL_11);
     if seconds.is_none() || spec.mtime.nanos != 0 {
         pax::push(&mut records, b"mtime", spec.mtime.to_string().as_bytes());
@@ -101,7 +107,7 @@ fn with_records(spec: &HeaderSpec<'_>, mut records: Vec<u8>, out: &mut Vec<u8>) 
         out.extend_from_slice(&records);
         out.resize(out.len() + padding(records.len() as u64), 0);
     }
-    let fit = |id: u32| u64::from(if id > MAX_OCTAL_7 { 0 } else { id });
+    let fit = |number: u32| u64::from(if number > MAX_OCTAL_7 { 0 } else { number });
     let mut block = Block::new(prefix, name, spec.type_flag)
         .number(100, 8, u64::from(spec.mode & 0o7777))
         .number(108, 8, fit(spec.uid))
@@ -109,8 +115,8 @@ fn with_records(spec: &HeaderSpec<'_>, mut records: Vec<u8>, out: &mut Vec<u8>) 
         .number(124, 12, if spec.size > MAX_OCTAL_11 { 0 } else { spec.size })
         .number(136, 12, seconds.unwrap_or_default())
         .bytes(157, &spec.link[..spec.link.len().min(100)]);
-    if matches!(spec.type_flag, b'3' | b'4') {
-        block = block.number(329, 8, u64::from(spec.device.0)).number(337, 8, u64::from(spec.device.1));
+    if is_device {
+        block = block.number(329, 8, fit(spec.device.0)).number(337, 8, fit(spec.device.1));
     }
     out.extend_from_slice(&block.finish());
 }

@@ -1,6 +1,7 @@
 //! Applying a layer to the tree of those below it (image-spec, layer.md, "Applying Changesets").
 
 use bstr::{BStr, ByteSlice as _};
+use hashbrown::HashMap;
 
 use super::{Cause, Hidden, InodeData, NONE, Name, Node, NodeData, Origin, ROOT, ThroughLink, Tree, entry_attributes};
 use crate::layer::{Entry, Kind, Layer, Slice};
@@ -134,6 +135,9 @@ impl<'a> Tree<'a> {
         for (number, entry) in layer.entries.iter().enumerate() {
             match entry.kind {
                 Kind::Whiteout | Kind::Opaque => {}
+                _ if entry.path.length == 0 && entry.kind != Kind::Directory => {
+                    return Err(TreeError::Root { layer: index + 1 });
+                }
                 Kind::HardLink => {
                     if !self.put_link(index, layer, number, &mut last)? {
                         waiting.push(number);
@@ -142,6 +146,7 @@ impl<'a> Tree<'a> {
                 _ => self.put(index, layer, number, &mut last)?,
             }
         }
+        forget_replaced(layer, &mut waiting);
         // Links listed before their targets; a chain of them takes a round for each link at most.
         while !waiting.is_empty() {
             let before = waiting.len();
@@ -171,9 +176,6 @@ impl<'a> Tree<'a> {
         let entry = &layer.entries[number];
         let by = Origin { layer: index, entry: Some(number) };
         if entry.path.length == 0 {
-            if entry.kind != Kind::Directory {
-                return Err(TreeError::Root { layer: index + 1 });
-            }
             self.nodes[0].inode = self.new_inode(by);
             return Ok(());
         }
@@ -341,6 +343,8 @@ impl<'a> Tree<'a> {
                 b".." => self.parent(node).unwrap_or(ROOT),
                 _ => match (self.child(node, name), walk) {
                     (None, Walk::Find) => return None,
+                    // No layer can hold such a folder: its name would be read as a whiteout.
+                    (None, Walk::Create) if name.starts_with(b".wh.") => return None,
                     (None, Walk::Create) => {
                         let inode = self.new_inode(Origin { layer: index, entry: None });
                         self.new_node(node, Name { layer: narrow(origin.layer), slice }, inode)
@@ -429,6 +433,17 @@ impl<'a> Tree<'a> {
             node = Node(parent);
         }
     }
+}
+
+/// Drops the links whose path a later entry of their layer has, too: the last entry of a path wins.
+fn forget_replaced(layer: &Layer, waiting: &mut Vec<usize>) {
+    if waiting.is_empty() {
+        return;
+    }
+    let marks = |entry: &Entry| matches!(entry.kind, Kind::Whiteout | Kind::Opaque);
+    let entries = layer.entries.iter().enumerate().filter(|(_, entry)| !marks(entry));
+    let last: HashMap<&[u8], usize> = entries.map(|(number, entry)| (layer.path(entry), number)).collect();
+    waiting.retain(|number| last.get(layer.path(&layer.entries[*number])) == Some(number));
 }
 
 /// A cleaned path's folder and last name.

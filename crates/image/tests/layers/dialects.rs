@@ -1,7 +1,8 @@
 //! LAYERS.md, case 10: the dialects of tar, as bytes made by hand.
 
+use jettison_image::layer::LayerError;
 use jettison_image::tar::TarErrorKind;
-use jettison_image::{Layer, LayerError, Limits};
+use jettison_image::{Layer, Limits};
 
 use crate::{check_tars, unreadable};
 

@@ -1,9 +1,9 @@
 //! LAYERS.md, cases 6, 7, 9, 11, 12 and 14: repeated paths, changed types, folders' metadata, extended
 //! attributes, special files, and what must survive; and the waste that comes of it.
 
+use jettison_image::Tree;
 use jettison_image::text::ImageText;
-use jettison_image::tree::Cause;
-use jettison_image::{Tree, TreeError};
+use jettison_image::tree::{Cause, TreeError};
 
 use crate::{check, inapplicable};
 

@@ -1,6 +1,6 @@
 //! LAYERS.md, case 5: hard links.
 
-use jettison_image::TreeError;
+use jettison_image::tree::TreeError;
 
 use crate::{check, inapplicable};
 

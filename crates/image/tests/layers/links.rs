@@ -1,7 +1,7 @@
 //! LAYERS.md, case 8: folders that are reached through symbolic links.
 
-use jettison_image::TreeError;
 use jettison_image::text::ImageText;
+use jettison_image::tree::TreeError;
 
 use crate::{check, inapplicable};
 

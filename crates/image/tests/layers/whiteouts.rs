@@ -1,6 +1,6 @@
 //! LAYERS.md, cases 1 to 4: whiteouts and opaque folders.
 
-use jettison_image::LayerError;
+use jettison_image::layer::LayerError;
 
 use crate::{check, unreadable};
 

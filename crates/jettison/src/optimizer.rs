@@ -148,7 +148,7 @@ fn write(
             let fill = |out: &mut dyn Write| changes.write(part, &mut contents, out);
             written.push(output.write_layer(encoding, &stage, fill)?);
         }
-        if let Some(growth) = growth(work, &written, encoding) {
+        if let Some(growth) = work.growth(&written, encoding) {
             output.go_back(mark)?;
             work.notes.push(growth);
             work.outcome.acted.clear();
@@ -170,22 +170,39 @@ fn encoding(request: &Request<'_>, default: Transport) -> Encoding {
     request.compression.unwrap_or(if plain { Encoding::NONE } else { Encoding::GZIP })
 }
 
-/// No level makes an image larger. Layers packed in the same way are compared as stored, others unpacked.
-fn growth(work: &Work<'_>, written: &[Rewritten], encoding: Encoding) -> Option<String> {
-    let base = work.unit.base.layers;
-    let own = &work.loaded.scanned[base..];
-    let same = own.iter().all(|layer| layer.compression == encoding.compression);
-    let (before, after, what): (u64, u64, _) = if same {
-        let stored = own.iter().map(|layer| layer.stored_size).sum();
-        (stored, written.iter().map(|(scan, _)| scan.stored_size).sum(), "as stored")
+/// Bytes of own layers, as stored and unpacked.
+#[derive(Clone, Copy)]
+pub(crate) struct OwnBytes {
+    pub(crate) stored: u64,
+    pub(crate) unpacked: u64,
+}
+
+/// By how much a rewrite would make an image larger, and in what: no level does. Layers packed in the same
+/// way are compared as stored, others unpacked.
+pub(crate) fn growth(before: OwnBytes, after: OwnBytes, packed_alike: bool) -> Option<(u64, &'static str)> {
+    let (before, after, what) = if packed_alike {
+        (before.stored, after.stored, "as stored")
     } else {
-        let unpacked = work.unit.own().iter().map(|layer| layer.size).sum();
-        (unpacked, written.iter().map(|(_, layer)| layer.size).sum(), "unpacked")
+        (before.unpacked, after.unpacked, "unpacked")
     };
-    (after > before).then(|| {
-        let grown = after - before;
-        format!("the own layers stay as they are: merged they would be {grown} bytes larger {what}")
-    })
+    (after > before).then(|| (after - before, what))
+}
+
+impl Work<'_> {
+    fn growth(&self, written: &[Rewritten], encoding: Encoding) -> Option<String> {
+        let own = &self.loaded.scanned[self.unit.base.layers..];
+        let before = OwnBytes {
+            stored: own.iter().map(|layer| layer.stored_size).sum(),
+            unpacked: self.unit.own().iter().map(|layer| layer.size).sum(),
+        };
+        let after = OwnBytes {
+            stored: written.iter().map(|(scan, _)| scan.stored_size).sum(),
+            unpacked: written.iter().map(|(_, layer)| layer.size).sum(),
+        };
+        let packed_alike = own.iter().all(|layer| layer.compression == encoding.compression);
+        let (bytes, what) = growth(before, after, packed_alike)?;
+        Some(format!("the own layers stay as they are: merged they would be {bytes} bytes larger {what}"))
+    }
 }
 
 /// The manifest and config over the layers that were written.

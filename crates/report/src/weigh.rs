@@ -137,7 +137,11 @@ fn instruction(text: &str, width: usize) -> String {
 }
 
 fn waste(weight: &Weight, by: By, width: usize, rows: usize) -> String {
-    let text = |layer: usize, width| format!("{} {}", layer + 1, instruction(&weight.layers[layer].instruction, width));
+    let text = |layer: usize, width: usize| {
+        let base = if weight.layers[layer].is_base { "(base) " } else { "" };
+        let instruction = instruction(&weight.layers[layer].instruction, width.saturating_sub(base.len()));
+        format!("{} {base}{instruction}", layer + 1)
+    };
     let (listed, left) = match by {
         By::Layer => {
             let width = width.saturating_sub(60) / 2;
@@ -211,8 +215,9 @@ fn saving(saving: &Saving) -> String {
     }
     let layers = format!("{} → {after}", count(before, "own layer"));
     let stored = match saving.stored {
-        Some(stored) => format!(", {} as stored (measured)", signed(stored)),
-        None => String::new(),
+        // Plain layers are stored as they are unpacked.
+        Some(stored) if stored != saving.unpacked => format!(", {} as stored (measured)", signed(stored)),
+        _ => String::new(),
     };
     format!("-O1 would save {} unpacked (exact){stored}: {layers}", signed(saving.unpacked))
 }

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use jettison_image::{Compression, Limits};
 use jettison_image::tar::{Member, MemberType, Reader, TarError, TarErrorKind};
+use jettison_image::{Compression, Limits};
 
 use crate::decompress;
 use crate::error::{Error, Result};
@@ -39,7 +39,11 @@ impl Archive {
     pub(crate) fn open(path: &Path, limits: Limits) -> Result<Self> {
         let file = File::open(path).map_err(Error::io("open", path))?;
         let is_folder = file.metadata().map_err(Error::io("read", path))?.is_dir();
-        if is_folder { Ok(Self { path: path.to_owned(), files: Files::Folder }) } else { Self::of_file(path, file, limits) }
+        if is_folder {
+            Ok(Self { path: path.to_owned(), files: Files::Folder })
+        } else {
+            Self::of_file(path, file, limits)
+        }
     }
 
     /// An archive in a file that is open already: one without a name, or not renamed into place yet.

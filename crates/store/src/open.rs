@@ -254,7 +254,7 @@ fn platforms_of_layout(
     let mut left = Vec::new();
     left_out(&index.manifests, &mut left);
     let images = choose(archive, candidates, wanted, 0, &mut left)?;
-    Ok(Some(Opened { transport, images, names: name, is_index: true, left_out: left }))
+    Ok(Some(Opened { transport, images, names: name, is_index: *wanted == Wanted::All, left_out: left }))
 }
 
 /// The names that a descriptor of an `index.json` carries; the fuller one where there are two.

@@ -43,7 +43,7 @@ pub fn judge(before: Side<'_, '_>, after: Side<'_, '_>, claims: &[Claim]) -> Ver
 /// Compares two images: every path with all its attributes, hard links, and every setting.
 #[must_use]
 pub fn compare(before: Side<'_, '_>, after: Side<'_, '_>) -> Verdict {
-    let mut trees = Trees { before: before.tree, after: after.tree, ..Trees::default_for(before.tree, after.tree) };
+    let mut trees = Trees::new(before.tree, after.tree);
     trees.compare();
     settings(before.config, after.config, &mut trees.verdict.differences);
     trees.verdict
@@ -59,7 +59,7 @@ struct Trees<'t, 'a, 'b> {
 }
 
 impl<'t, 'a, 'b> Trees<'t, 'a, 'b> {
-    fn default_for(before: &'t Tree<'a>, after: &'t Tree<'b>) -> Self {
+    fn new(before: &'t Tree<'a>, after: &'t Tree<'b>) -> Self {
         Self { before, after, forth: HashMap::new(), back: HashMap::new(), verdict: Verdict::default() }
     }
 

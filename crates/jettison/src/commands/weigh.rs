@@ -5,16 +5,15 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use jettison_image::changes::Changes;
-use jettison_image::history;
 use jettison_ir::{ImageUnit, Level, Weight};
 use jettison_passes::Selection;
 use jettison_report::{Saving, WeighReport, weigh_human, weigh_json};
-use jettison_store::{PlainContents, Scans, measure};
+use jettison_store::{Encoding, PlainContents, Scans, measure};
 
 use crate::base;
 use crate::cli::{Format, Weigh};
 use crate::load::{Loaded, load, open_one};
-use crate::optimizer::{link_notes, own_encoding};
+use crate::optimizer::{OwnBytes, growth, link_notes, own_encoding};
 use crate::printer::Printer;
 use crate::progress::Stage;
 
@@ -56,32 +55,36 @@ fn saving(args: &Weigh, loaded: &Loaded, unit: &ImageUnit<'_>, printer: &Printer
     let changes = Changes::between(&unit.lower, &unit.upper);
     let outcome = jettison_passes::run(unit, &changes, &Selection::of(Level::O1), &mut |_| {});
     let base = unit.base.layers;
-    let own_unpacked: u64 = unit.own().iter().map(|layer| layer.size).sum();
-    let own_stored: u64 = loaded.scanned[base..].iter().map(|layer| layer.stored_size).sum();
+    let before = OwnBytes {
+        stored: loaded.scanned[base..].iter().map(|layer| layer.stored_size).sum(),
+        unpacked: unit.own().iter().map(|layer| layer.size).sum(),
+    };
     let (layers, unpacked) = outcome.plan.own_size(unit, &changes);
-    let nothing = Saving { layers: (unit.own().len(), unit.own().len()), unpacked: 0, stored: None };
-    if unpacked > own_unpacked {
-        // No level makes an image larger: -O1 leaves it as it is.
-        return Ok(nothing);
-    }
-    let mut stored = None;
-    if let (Some(parts), Some(encoding), false) =
-        (outcome.plan.parts(&changes), own_encoding(loaded, base), args.no_measure)
-        && encoding != jettison_store::Encoding::NONE
-    {
-        let stage = Stage::start(printer, "measuring -O1", own_unpacked);
-        let mut packed = 0;
-        for part in &parts {
-            let mut contents = PlainContents::new(&loaded.scanned, &stage);
-            packed += measure(encoding, |out: &mut dyn Write| changes.write(part, &mut contents, out))?;
+    let mut after = OwnBytes { stored: unpacked, unpacked };
+    let mut encoding = own_encoding(loaded, base);
+    match outcome.plan.parts(&changes) {
+        Some(parts) if encoding.is_some_and(|encoding| encoding != Encoding::NONE) && !args.no_measure => {
+            let stage = Stage::start(printer, "measuring -O1", unpacked);
+            after.stored = 0;
+            for part in &parts {
+                let mut contents = PlainContents::new(&loaded.scanned, &stage);
+                let fill = |out: &mut dyn Write| changes.write(part, &mut contents, out);
+                after.stored += measure(encoding.unwrap_or(Encoding::NONE), fill)?;
+            }
+            stage.end();
         }
-        stage.end();
-        if packed > own_stored {
-            return Ok(nothing);
-        }
-        stored = Some(own_stored.cast_signed() - packed.cast_signed());
+        // What is not packed is not measured; plain layers need no packing.
+        Some(_) if encoding != Some(Encoding::NONE) => encoding = None,
+        _ => {}
     }
-    let unpacked = own_unpacked.cast_signed() - unpacked.cast_signed();
-    debug_assert!(history::makers(&loaded.image.config, loaded.layers.len()).len() == loaded.layers.len());
-    Ok(Saving { layers: (unit.own().len(), layers), unpacked, stored })
+    let own = unit.own().len();
+    if outcome.acted.is_empty() || growth(before, after, encoding.is_some()).is_some() {
+        return Ok(Saving { layers: (own, own), unpacked: 0, stored: None });
+    }
+    let saved = |before: u64, after: u64| before.cast_signed() - after.cast_signed();
+    Ok(Saving {
+        layers: (own, layers),
+        unpacked: saved(before.unpacked, after.unpacked),
+        stored: encoding.map(|_| saved(before.stored, after.stored)),
+    })
 }

@@ -37,7 +37,8 @@ enum Place {
 
 impl Archive {
     pub(crate) fn open(path: &Path, limits: Limits) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io("open", path))?;
+        let file = if path == Path::new("-") { standard_input() } else { File::open(path) };
+        let file = file.map_err(Error::io("open", path))?;
         let is_folder = file.metadata().map_err(Error::io("read", path))?.is_dir();
         if is_folder {
             Ok(Self { path: path.to_owned(), files: Files::Folder })
@@ -116,6 +117,15 @@ impl Archive {
     }
 }
 
+/// What a pipe such as `docker save` gives, in a temporary file: an archive's list of contents may be its
+/// last member.
+fn standard_input() -> std::io::Result<File> {
+    let mut file = tempfile::tempfile()?;
+    std::io::copy(&mut std::io::stdin().lock(), &mut file)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file)
+}
+
 /// The archive itself, or what a compressed one unpacks to, in a temporary file that has no name.
 fn unpacked(path: &Path, mut file: File, limits: Limits) -> Result<Section> {
     let read = Error::io("read", path);
@@ -152,8 +162,13 @@ fn members(path: &Path, whole: &Section) -> Result<HashMap<String, Place>> {
         }
         let mut reader = Reader::new(input);
         let shift = |error: TarError| damaged(TarError { offset: error.offset + position, kind: error.kind });
-        if !reader.next(&mut member).map_err(shift)? {
-            break;
+        match reader.next(&mut member) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(_) if position == 0 => {
+                return Err(Error::NotAnImage { path: path.to_owned(), reason: "it is no tar".to_owned() });
+            }
+            Err(error) => return Err(shift(error)),
         }
         let offset = position + member.data_offset;
         if offset + member.stored > whole.length() {

@@ -57,7 +57,7 @@ pub struct Reference {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
     /// A transport of other tools that this version does not have.
-    #[error("the transport {transport}: is not supported")]
+    #[error("the transport {transport}: is not supported; `skopeo copy` or `docker save` bring such an image to a file")]
     Transport {
         /// The name before the colon.
         transport: String,

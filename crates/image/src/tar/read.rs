@@ -65,7 +65,6 @@ pub struct TarError {
     /// The offset in the uncompressed archive, in bytes.
     pub offset: u64,
     /// What is wrong.
-    #[source]
     pub kind: TarErrorKind,
 }
 

@@ -1,5 +1,6 @@
 //! `jettison optimize`: a smaller image, proven.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -8,10 +9,15 @@ use serde_json::Value;
 
 use super::FAILED;
 use crate::cli::{Format, Optimize};
+use crate::error::Usage;
 use crate::optimizer::{Request, optimize};
 use crate::printer::Printer;
 
 pub(crate) fn run(args: &Optimize, printer: &Printer) -> Result<ExitCode> {
+    if args.output.path == Path::new("-") {
+        let hint = "what is written is read back before it counts, which a pipe does not allow";
+        return Err(Usage::new("the output must be a file or a folder").with_hint(hint).into());
+    }
     let request = Request {
         input: &args.image,
         output: &args.output,

@@ -78,7 +78,10 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
         let mut work = Work { loaded, unit, outcome, notes };
         let done = write(request, &mut work, &mut output, opened.transport, &scans, printer)?;
         output.add_image(done.manifest.clone(), &done.manifest_bytes, &done.config_bytes)?;
-        platforms.push(serde_json::to_value(done.config.platform()).unwrap_or(Value::Null));
+        // An index may say more of a platform than the config does.
+        let listed = loaded.image.stored_manifest.as_ref().and_then(|(_, descriptor)| descriptor.platform.clone());
+        let platform = listed.unwrap_or_else(|| done.config.platform());
+        platforms.push(serde_json::to_value(platform).unwrap_or(Value::Null));
         works.push(work);
     }
     output.finish(&opened.names, &platforms, opened.is_index)?;

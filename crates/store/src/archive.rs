@@ -150,7 +150,10 @@ fn unpacked(path: &Path, mut file: File, limits: Limits) -> Result<Section> {
 
 /// Finds the members by their headers alone.
 fn members(path: &Path, whole: &Section) -> Result<HashMap<String, Place>> {
-    let damaged = |source| Error::Archive { path: path.to_owned(), source };
+    let damaged = |member: &Member, source| {
+        let entry = String::from_utf8_lossy(&member.path).into_owned();
+        Error::Archive { path: path.to_owned(), entry, source }
+    };
     let mut members = HashMap::new();
     let mut position = 0;
     let mut member = Member::default();
@@ -161,18 +164,19 @@ fn members(path: &Path, whole: &Section) -> Result<HashMap<String, Place>> {
             break;
         }
         let mut reader = Reader::new(input);
-        let shift = |error: TarError| damaged(TarError { offset: error.offset + position, kind: error.kind });
         match reader.next(&mut member) {
             Ok(true) => {}
             Ok(false) => break,
             Err(_) if position == 0 => {
                 return Err(Error::NotAnImage { path: path.to_owned(), reason: "it is no tar".to_owned() });
             }
-            Err(error) => return Err(shift(error)),
+            Err(TarError { offset, kind }) => {
+                return Err(damaged(&member, TarError { offset: offset + position, kind }));
+            }
         }
         let offset = position + member.data_offset;
         if offset + member.stored > whole.length() {
-            return Err(damaged(TarError { offset: whole.length(), kind: TarErrorKind::Truncated }));
+            return Err(damaged(&member, TarError { offset: whole.length(), kind: TarErrorKind::Truncated }));
         }
         let name = clean(&String::from_utf8_lossy(&member.path));
         match member.member_type {

@@ -25,9 +25,10 @@ pub enum Error {
     },
     #[error("{} is neither an image archive nor an OCI layout: {reason}", path.display())]
     NotAnImage { path: PathBuf, reason: String },
-    #[error("{}: the archive is damaged", path.display())]
+    #[error("{}: the archive is damaged at entry {entry}", path.display())]
     Archive {
         path: PathBuf,
+        entry: String,
         #[source]
         source: TarError,
     },
@@ -99,8 +100,12 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Ambiguous { names, .. } if names.is_empty() => {
+                Some("none has a name; choose by position, as in FILE@0".to_owned())
+            }
             Self::Ambiguous { names, .. } => {
-                Some(format!("name one of them after the path, as in FILE:{}", names.join(" or FILE:")))
+                let names = names.join(" or FILE:");
+                Some(format!("name one of them after the path, as in FILE:{names}, or its position, as in FILE@0"))
             }
             Self::NoSuchImage { names, .. } => Some(format!("it has {}", list(names))),
             Self::NoSuchPlatform { platforms, .. } => {

@@ -120,18 +120,27 @@ fn docker_archive(archive: &Archive, selector: Option<&Selector>, wanted: &Wante
     let images: Vec<DockerImage> = archive.json("manifest.json")?;
     let tags = |image: &DockerImage| image.repo_tags.clone().unwrap_or_default();
     let all_names: Vec<String> = images.iter().flat_map(tags).collect();
+    let same_names = |first: &DockerImage, rest: &[DockerImage]| {
+        !tags(first).is_empty() && rest.iter().all(|other| tags(other) == tags(first))
+    };
     let no_such = |wanted: String| Error::NoSuchImage { path: path.clone(), wanted, names: all_names.clone() };
     let chosen = match selector {
         None => match &images[..] {
             [one] => one,
             [] => return Err(Error::NotAnImage { path, reason: "its manifest.json lists no image".to_owned() }),
+            // The platforms of one index stand under the same names.
+            [first, rest @ ..] if same_names(first, rest) && archive.has("index.json") => first,
             _ => return Err(Error::Ambiguous { path, names: all_names }),
         },
         Some(Selector::Position(at)) => images.get(*at).ok_or_else(|| no_such(format!("at position {at}")))?,
-        Some(Selector::Digest(digest)) => images
-            .iter()
-            .find(|image| image.config.contains(&digest.hex()))
-            .ok_or_else(|| no_such(digest.to_string()))?,
+        Some(Selector::Digest(digest)) => {
+            // The config's digest is what Docker calls the image's ID.
+            let config = config_of_manifest(archive, *digest)?.unwrap_or(*digest);
+            images
+                .iter()
+                .find(|image| image.config.contains(&config.hex()))
+                .ok_or_else(|| no_such(digest.to_string()))?
+        }
         Some(Selector::Name(name)) => images
             .iter()
             .find(|image| tags(image).iter().any(|tag| is_named(tag, name)))
@@ -159,17 +168,45 @@ fn docker_archive(archive: &Archive, selector: Option<&Selector>, wanted: &Wante
 fn layout_of_docker_image(archive: &Archive, chosen: &DockerImage, wanted: &Wanted) -> Result<Option<Opened>> {
     let index: Index = archive.json("index.json")?;
     for descriptor in &index.manifests {
-        if descriptor.is_referrer() || !(descriptor.is_manifest() || descriptor.is_index()) {
-            continue;
-        }
-        let platforms = if descriptor.is_index() { wanted } else { &Wanted::All };
-        let Ok(opened) = resolve(archive, descriptor, platforms) else { continue };
-        let of_config = |image: &StoredImage| chosen.config.contains(&image.manifest.config.digest.hex());
-        if opened.images.iter().any(of_config) {
-            return Ok(Some(opened));
+        let mut configs = Vec::new();
+        configs_below(archive, descriptor, 0, &mut configs)?;
+        if configs.iter().any(|config| chosen.config.contains(&config.hex())) {
+            return match resolve(archive, descriptor, wanted) {
+                // Engines save the whole index with the one platform that they have.
+                Err(Error::NoSuchPlatform { .. } | Error::Missing { .. }) => Ok(None),
+                found => found.map(Some),
+            };
         }
     }
     Ok(None)
+}
+
+/// The configs of all manifests below a descriptor; those that are not at hand are passed over.
+fn configs_below(archive: &Archive, descriptor: &Descriptor, depth: usize, out: &mut Vec<Digest>) -> Result<()> {
+    if depth > MAX_NESTING {
+        return Err(Error::NestedTooDeep { path: archive.path().to_owned(), limit: MAX_NESTING });
+    }
+    if descriptor.is_referrer() || !archive.has(&blob_name(descriptor.digest)) {
+        return Ok(());
+    }
+    if descriptor.is_index() {
+        let index: Index = parse_blob(archive, descriptor)?;
+        return index.manifests.iter().try_for_each(|below| configs_below(archive, below, depth + 1, out));
+    }
+    if descriptor.is_manifest() {
+        out.push(parse_blob::<Manifest>(archive, descriptor)?.config.digest);
+    }
+    Ok(())
+}
+
+/// The config's digest of the manifest with this digest, where the archive holds one.
+fn config_of_manifest(archive: &Archive, digest: Digest) -> Result<Option<Digest>> {
+    let name = blob_name(digest);
+    if !archive.has(&name) {
+        return Ok(None);
+    }
+    let manifest = serde_json::from_slice(&archive.bytes(&name)?).ok();
+    Ok(manifest.map(|manifest: Manifest| manifest.config.digest))
 }
 
 fn docker_image(archive: &Archive, image: &DockerImage) -> Result<StoredImage> {
@@ -284,6 +321,10 @@ fn resolve(archive: &Archive, descriptor: &Descriptor, wanted: &Wanted) -> Resul
         (vec![stored_image(archive, descriptor)?], false)
     };
     let is_index = is_index && *wanted == Wanted::All;
+    if images.is_empty() {
+        let reason = "its index lists no image".to_owned();
+        return Err(Error::NotAnImage { path: archive.path().to_owned(), reason });
+    }
     Ok(Opened { transport: Transport::Oci, images, names: Vec::new(), is_index, left_out: left })
 }
 
@@ -311,32 +352,41 @@ fn choose(
     left: &mut Vec<String>,
 ) -> Result<Vec<StoredImage>> {
     let mut images = Vec::new();
+    let mut platforms = Vec::new();
     for descriptor in candidates {
-        let passes = match (wanted, &descriptor.platform) {
-            (Wanted::Platform(wanted), Some(platform)) => platform.satisfies(wanted),
-            _ => true,
+        platforms.extend(descriptor.platform.as_ref().map(Platform::to_string));
+        // What the index says of a manifest counts: configs of old lack the variant.
+        let said = match (wanted, &descriptor.platform) {
+            (Wanted::Platform(wanted), Some(platform)) => Some(platform.satisfies(wanted)),
+            (Wanted::Platform(_), None) => None,
+            (Wanted::All, _) => Some(true),
         };
-        if descriptor.is_index() && passes {
+        if said == Some(false) {
+            continue;
+        }
+        if descriptor.is_index() {
             // A nested index without the platform is no failure while a sibling may have it.
             match from_index(archive, descriptor, wanted, depth + 1, left) {
-                Err(Error::NoSuchPlatform { .. }) => {}
+                Err(Error::NoSuchPlatform { platforms: below, .. }) => platforms.extend(below),
                 other => images.extend(other?),
             }
-        } else if descriptor.is_manifest() && passes {
-            images.push(stored_image(archive, descriptor)?);
+        } else if descriptor.is_manifest() {
+            let image = stored_image(archive, descriptor)?;
+            let own = image.config.platform();
+            match wanted {
+                Wanted::Platform(wanted) if said.is_none() && !own.satisfies(wanted) => platforms.push(own.to_string()),
+                _ => images.push(image),
+            }
         }
     }
     match wanted {
         Wanted::All => Ok(images),
-        Wanted::Platform(platform) => {
-            let known = |image: &StoredImage| image.config.platform();
-            let exact = images.iter().position(|image| known(image).satisfies(platform));
-            let chosen = exact.map(|at| images.swap_remove(at));
-            chosen.map(|image| vec![image]).ok_or_else(|| Error::NoSuchPlatform {
-                path: archive.path().to_owned(),
-                wanted: platform.to_string(),
-                platforms: candidates.iter().filter_map(|d| d.platform.as_ref().map(Platform::to_string)).collect(),
-            })
+        Wanted::Platform(platform) if images.is_empty() => {
+            Err(Error::NoSuchPlatform { path: archive.path().to_owned(), wanted: platform.to_string(), platforms })
+        }
+        Wanted::Platform(_) => {
+            images.truncate(1);
+            Ok(images)
         }
     }
 }
@@ -397,6 +447,10 @@ fn blob_bytes(archive: &Archive, descriptor: &Descriptor) -> Result<Vec<u8>> {
     let name = blob_name(descriptor.digest);
     let bytes = archive.bytes(&name)?;
     check_digest(archive, &name, descriptor.digest, &bytes)?;
+    let (expected, got) = (descriptor.size, bytes.len() as u64);
+    if got != expected {
+        return Err(Error::Size { path: archive.path().to_owned(), name, expected, got });
+    }
     Ok(bytes)
 }
 

@@ -175,7 +175,8 @@ fn members(path: &Path, whole: &Section) -> Result<HashMap<String, Place>> {
             }
         }
         let offset = position + member.data_offset;
-        if offset + member.stored > whole.length() {
+        // A header may state any size, also one that no sum can hold.
+        if member.stored > whole.length().saturating_sub(offset) {
             return Err(damaged(&member, TarError { offset: whole.length(), kind: TarErrorKind::Truncated }));
         }
         let name = clean(&String::from_utf8_lossy(&member.path));

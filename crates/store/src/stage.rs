@@ -62,11 +62,11 @@ impl Stage {
         self.folder.join(name)
     }
 
-    /// Puts what was made under `name` in the target's place. A folder that stands there is exchanged in
-    /// one step, so that there is no moment without one.
+    /// Puts what was made under `name` in the target's place. A folder that takes the place of another is
+    /// exchanged with it in one step, so that there is no moment without one; a file never takes a folder's.
     pub(crate) fn publish(&self, name: &str) -> Result<()> {
         let made = self.path(name);
-        let renamed = if self.target.is_dir() {
+        let renamed = if made.is_dir() && self.target.is_dir() {
             renameat_with(CWD, &made, CWD, &self.target, RenameFlags::EXCHANGE).map_err(io::Error::from)
         } else {
             fs::rename(&made, &self.target)

@@ -82,7 +82,7 @@ pub enum TarErrorKind {
     PaxRecord,
     #[error("a sparse map does not fit its file")]
     Sparse,
-    #[error("an extended header of {0} bytes is larger than the limit of 16 MiB")]
+    #[error("extended headers of {0} bytes are larger than the limit of 16 MiB")]
     HeaderTooLarge(u64),
     #[error("a name holds a NUL byte")]
     NulInName,
@@ -94,7 +94,8 @@ pub enum TarErrorKind {
     Io(io::Error),
 }
 
-/// Longest extended header that is read. Linux limits a path to 4 KiB, all xattrs of a file to 64 KiB.
+/// The most bytes of extended headers that are read for one member, of sparse maps, and of all global
+/// headers together. Linux limits a path to 4 KiB, all xattrs of a file to 64 KiB.
 const MAX_EXTENDED: u64 = 16 << 20;
 
 /// Reads members from a stream.
@@ -105,6 +106,8 @@ pub struct Reader<R> {
     left: u64,
     padding: u64,
     global: Vec<Record>,
+    /// The bytes of all global headers so far.
+    global_size: u64,
 }
 
 /// What the headers before a member's own say of it.
@@ -113,13 +116,15 @@ struct Extended {
     gnu_path: Option<Vec<u8>>,
     gnu_link: Option<Vec<u8>>,
     records: Vec<Record>,
+    /// The bytes of all these headers together.
+    size: u64,
     seen: bool,
 }
 
 impl<R: BufRead> Reader<R> {
     /// A reader at the start of an archive.
     pub fn new(input: R) -> Self {
-        Self { input, position: 0, left: 0, padding: 0, global: Vec::new() }
+        Self { input, position: 0, left: 0, padding: 0, global: Vec::new(), global_size: 0 }
     }
 
     /// How many bytes of the archive were read.
@@ -147,14 +152,16 @@ impl<R: BufRead> Reader<R> {
             let size = number(&block[124..136], "size").map_err(at)?;
             let size = u64::try_from(size).map_err(|_| at(TarErrorKind::Number("size")))?;
             match block[156] {
-                b'L' => extended.gnu_path = Some(self.extended_data(size, offset)?),
-                b'K' => extended.gnu_link = Some(self.extended_data(size, offset)?),
+                b'L' => extended.gnu_path = Some(self.extended_data(size, &mut extended.size, offset)?),
+                b'K' => extended.gnu_link = Some(self.extended_data(size, &mut extended.size, offset)?),
                 b'x' | b'X' => {
-                    let data = self.extended_data(size, offset)?;
+                    let data = self.extended_data(size, &mut extended.size, offset)?;
                     extended.records.extend(owned_records(&data).map_err(at)?);
                 }
                 b'g' => {
-                    let data = self.extended_data(size, offset)?;
+                    let mut total = self.global_size;
+                    let data = self.extended_data(size, &mut total, offset)?;
+                    self.global_size = total;
                     self.global.extend(owned_records(&data).map_err(at)?);
                     continue;
                 }
@@ -258,9 +265,11 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    fn extended_data(&mut self, size: u64, offset: u64) -> Result<Vec<u8>, TarError> {
-        if size > MAX_EXTENDED {
-            return Err(TarError { offset, kind: TarErrorKind::HeaderTooLarge(size) });
+    /// Reads an extended header's content; `total` is the size of those that hold for the same members.
+    fn extended_data(&mut self, size: u64, total: &mut u64, offset: u64) -> Result<Vec<u8>, TarError> {
+        *total = total.saturating_add(size);
+        if *total > MAX_EXTENDED {
+            return Err(TarError { offset, kind: TarErrorKind::HeaderTooLarge(*total) });
         }
         let mut data = Vec::new();
         self.begin_data(size);

@@ -2,7 +2,6 @@
 
 use std::str::FromStr;
 
-use bstr::ByteSlice as _;
 use serde_json::{Map, Value};
 
 use super::{Attributes, Content, EntryText, ImageText, Item, LayerText, TextError, What};
@@ -231,8 +230,9 @@ impl<'t> Line<'t> {
                 name
             };
             self.rest = self.rest.strip_prefix('=').ok_or_else(|| before.expected(expected))?;
-            if name.find_byteset("=\0").is_some() || name.is_empty() {
-                return Err(before.expected("an extended attribute's name without `=` and NUL bytes"));
+            // A tar's records end a name at its first equals sign.
+            if name.contains(&b'=') {
+                return Err(before.expected("an extended attribute's name without `=`"));
             }
             if xattrs.iter().any(|(known, _)| *known == name) {
                 return Err(before.expected("each extended attribute once"));

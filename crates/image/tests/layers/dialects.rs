@@ -111,6 +111,14 @@ fn case_10_pax_records() {
 }
 
 #[test]
+fn case_10_attributes_in_any_order() {
+    let records: [(&str, &[u8]); 3] =
+        [("SCHILY.xattr.user.b", b"1"), ("SCHILY.xattr.user.b", b"3"), ("SCHILY.xattr.user.a", b"2")];
+    let file = [pax(b'x', &records), Header::posix(b"x", b'0').block()];
+    check(&[file.concat()], "f 0644 0:0 \"\" /x user.a=\"2\" user.b=\"3\"");
+}
+
+#[test]
 fn case_10_the_size_of_a_record_wins_over_the_headers() {
     let member = [pax(b'x', &[("size", b"600")]), Header::posix(b"x", b'0').block(), vec![b'x'; 600], vec![0; 424]];
     check(&[member.concat(), Header::posix(b"y", b'0').block()], "f 0644 0:0 600*\"x\" /x\n f 0644 0:0 \"\" /y");
@@ -245,6 +253,8 @@ fn case_10_devices_by_records() {
     let records: [(&str, &[u8]); 2] = [("SCHILY.devmajor", b"4000000"), ("SCHILY.devminor", b"3000000")];
     check(&[pax(b'x', &records), Header::posix(b"c", b'3').block()], "c 0644 0:0 4000000,3000000 /c");
     // star writes the device that holds a file into such records of every member.
+    let file = tar(&[pax(b'x', &records), Header::posix(b"f", b'0').block()]);
+    assert_eq!(Layer::read(&file[..], Limits::default()).expect("valid").entries[0].device, (0, 0));
     check(&[pax(b'x', &records), Header::posix(b"f", b'0').block()], "f 0644 0:0 \"\" /f");
 }
 
@@ -370,6 +380,16 @@ fn case_10_a_sparse_map_is_cut_short() {
 }
 
 #[test]
+fn case_10_extended_headers_without_end() {
+    let records = |type_flag| pax(type_flag, &[("comment", &[b'x'; 6 << 20])]);
+    for header in [records(b'x'), records(b'g'), long(b'L', &[b'x'; 6 << 20]), long(b'K', &[b'x'; 6 << 20])] {
+        let error = unreadable(&tar(&[header.clone(), header.clone(), header]));
+        let LayerError::Tar { source, .. } = error else { panic!("{error:?}") };
+        assert!(matches!(source.kind, TarErrorKind::HeaderTooLarge(total) if total > 18 << 20), "{source:?}");
+    }
+}
+
+#[test]
 fn case_10_a_sparse_map_without_end() {
     // Five million runs would take more memory than any archive has to say of one file.
     let runs = 5_000_000;
@@ -397,7 +417,7 @@ fn case_10_the_end_of_an_archive() {
 fn case_10_empty_layers() {
     for empty in [vec![], vec![0; 512], vec![0; 1024], vec![0; 10_240]] {
         let file = tar(&[Header::posix(b"x", b'0').with(b"abc")]);
-        check_tars(&[empty.clone()], "");
+        check_tars(std::slice::from_ref(&empty), "");
         check_tars(&[empty.clone(), file.clone(), empty], "f 0644 0:0 \"abc\" /x");
     }
 }
@@ -419,7 +439,7 @@ fn case_10_damage_is_named_with_its_place() {
     let nul = tar(&[pax(b'x', &[("path", b"a\0b")]), Header::posix(b"x", b'0').block()]);
     assert_eq!(error(&nul), " a name holds a NUL byte at offset 1024");
     let large = tar(&[Header::posix(b"x", b'x').size(17 << 20).block()]);
-    assert_eq!(error(&large), " an extended header of 17825792 bytes is larger than the limit of 16 MiB at offset 0");
+    assert_eq!(error(&large), " extended headers of 17825792 bytes are larger than the limit of 16 MiB at offset 0");
 }
 
 #[test]

@@ -37,6 +37,34 @@ fn case_6_a_path_as_different_things_in_one_layer() {
 }
 
 #[test]
+fn case_6_a_folder_that_is_replaced_between_two_of_its_files() {
+    for replaced in ["f 0644 0:0 \"2\" /d", "h /d => /a"] {
+        check(
+            &format!("layer 1\n f 0644 0:0 \"1\" /a\n f 0644 0:0 \"1\" /d/x\n {replaced}\n f 0644 0:0 \"3\" /d/y"),
+            "f 0644 0:0 \"1\" /a\n d 0755 0:0 /d\n f 0644 0:0 \"3\" /d/y",
+        );
+    }
+    // By another path, and again by its own.
+    for replaced in ["f 0644 0:0 \"2\" /l/d", "h /l/d => /a"] {
+        check(
+            &format!(
+                "layer 1\n f 0644 0:0 \"1\" /a\n l 0777 0:0 /l -> .
+                 f 0644 0:0 \"1\" /d/x\n {replaced}\n f 0644 0:0 \"3\" /d/y"
+            ),
+            "f 0644 0:0 \"1\" /a\n d 0755 0:0 /d\n f 0644 0:0 \"3\" /d/y\n l 0777 0:0 /l -> .",
+        );
+    }
+    check(
+        "layer 1
+           d 0755 0:0  /e
+           f 0644 0:0  \"1\"  /d/x
+           l 0777 0:0  /d -> e
+           f 0644 0:0  \"3\"  /d/y",
+        "l 0777 0:0 /d -> e\n d 0755 0:0 /e\n f 0644 0:0 \"3\" /e/y",
+    );
+}
+
+#[test]
 fn case_6_one_path_by_two_spellings() {
     check("layer 1\n f 0644 0:0 \"1\" /d/x\n f 0644 0:0 \"2\" /./d//x", "d 0755 0:0 /d\n f 0644 0:0 \"2\" /d/x");
 }

@@ -43,6 +43,16 @@ fn case_5_a_copy_up_of_one_name_splits_it_off() {
 }
 
 #[test]
+fn case_5_a_copy_up_of_one_of_two_names() {
+    for name in ["a", "b"] {
+        check(
+            &format!("layer 1\n f 0640 0:0 \"1\" /a\n h /b => /a\nlayer 2\n f 0640 0:0 \"1\" /{name}"),
+            "f 0640 0:0 \"1\" /a\n f 0640 0:0 \"1\" /b",
+        );
+    }
+}
+
+#[test]
 fn case_5_metadata_of_one_name_changed() {
     // A differ writes the whole file again for a chmod; all names that share it would be listed with it.
     check(

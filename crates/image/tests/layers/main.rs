@@ -5,6 +5,7 @@
 mod rebuild;
 
 mod configs;
+mod cuts;
 mod dialects;
 mod entries;
 mod hard_links;

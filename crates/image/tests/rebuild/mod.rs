@@ -1,6 +1,7 @@
 //! Rebuilding an image's upper layers: the difference above a kept base is written, read back and laid
 //! over the base again. What must hold of every layer that is written is judged on the way.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
@@ -12,12 +13,13 @@ use jettison_image::{Changes, Kind, Layer, Limits, Tree};
 pub(crate) struct Stack {
     pub(crate) tars: Vec<Vec<u8>>,
     pub(crate) layers: Vec<Layer>,
+    squashed: OnceCell<Vec<u8>>,
 }
 
 impl Stack {
     pub(crate) fn read(tars: Vec<Vec<u8>>) -> Self {
         let layers = tars.iter().map(|tar| Layer::read(&tar[..], Limits::default()).expect("a valid layer")).collect();
-        Self { tars, layers }
+        Self { tars, layers, squashed: OnceCell::new() }
     }
 
     pub(crate) fn tree(&self) -> Tree<'_> {
@@ -34,19 +36,29 @@ impl Stack {
         let at_most = if let Cut::Ranges(at_most) = cut { at_most.max(1) } else { self.layers.len() };
         assert!(parts.len() <= at_most, "{} parts for {cut:?}", parts.len());
         let mut tars = self.tars[..kept].to_vec();
+        let mut layers = self.layers[..kept].to_vec();
+        let mut paths = BTreeSet::new();
         for part in &parts {
             let mut tar = Vec::new();
             changes.write(part, &mut Bytes(&self.tars), &mut tar).expect("written");
+            let layer = Layer::read(&tar[..], Limits::default()).expect("a valid layer");
+            judge(&layer, &lower, &upper);
+            let stated = changes.layer(part);
             assert_eq!(changes.size(part), tar.len() as u64, "the stated size");
-            judge(&Layer::read(&tar[..], Limits::default()).expect("a valid layer"), &lower, &upper);
+            assert_eq!(stated.size, layer.size, "the size of the layer as a value");
+            assert_eq!(LayerText::of(&stated), LayerText::of(&layer), "the layer as a value and as written");
+            for entry in layer.entries.iter().filter(|entry| entry.kind != Kind::Directory) {
+                assert!(paths.insert(layer.path(entry).to_vec()), "a path in two of the parts");
+            }
             tars.push(tar);
+            layers.push(layer);
         }
-        Self::read(tars)
+        Self { tars, layers, squashed: OnceCell::new() }
     }
 
     /// The single layer that makes the whole tree.
-    pub(crate) fn squashed(&self) -> Vec<u8> {
-        self.rebuilt(0, Cut::Ranges(1)).tars.pop().unwrap_or_default()
+    fn squashed(&self) -> &[u8] {
+        self.squashed.get_or_init(|| self.rebuilt(0, Cut::Ranges(1)).tars.pop().unwrap_or_default())
     }
 
     /// Rebuilds above `kept` layers and checks that a container sees the same.

@@ -1,0 +1,27 @@
+//! End-to-end runs of the `jettison` binary, on images made from their text form and written by other
+//! code than jettison's own into every place that it reads.
+
+mod image;
+mod place;
+mod refused;
+mod run;
+mod written;
+
+mod base;
+mod config;
+mod damaged;
+mod diff;
+mod dump;
+mod forms;
+mod growth;
+mod hostile;
+mod interrupted;
+mod layers;
+mod names;
+mod packing;
+mod passes;
+mod platforms;
+mod promises;
+mod talk;
+mod target;
+mod weigh;

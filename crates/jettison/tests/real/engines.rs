@@ -1,0 +1,158 @@
+//! The engines and readers: a Docker engine of the suite's own, buildah with storage of its own, umoci, skopeo.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::tools::{folder, run, run_with, shared, text};
+use crate::trees::{self, Seen, Times};
+
+/// A Docker engine, ended by its own process id when dropped.
+pub(crate) struct Docker {
+    folder: TempDir,
+    process: Child,
+}
+
+impl Docker {
+    pub(crate) fn start() -> Self {
+        let folder = folder();
+        let path = |name: &str| folder.path().join(name);
+        let log = std::fs::File::create(path("log")).expect("a log");
+        let process = Command::new("dockerd")
+            .arg("--data-root")
+            .arg(path("data"))
+            .arg("--exec-root")
+            .arg(path("exec"))
+            .arg("--pidfile")
+            .arg(path("pid"))
+            .arg("--host")
+            .arg(format!("unix://{}", path("socket").display()))
+            .args(["--iptables=false", "--bridge=none"])
+            .stdout(log.try_clone().expect("a log"))
+            .stderr(log)
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("dockerd does not start: install Debian's docker.io, or run ./test, which does");
+        let docker = Self { folder, process };
+        for _ in 0..150 {
+            let answers = Command::new("/usr/bin/docker").arg("version").env("DOCKER_HOST", docker.host()).output();
+            if answers.is_ok_and(|output| output.status.success()) {
+                return docker;
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
+        let log = std::fs::read_to_string(docker.folder.path().join("log")).unwrap_or_default();
+        panic!("dockerd does not answer:\n{log}");
+    }
+
+    fn host(&self) -> String {
+        format!("unix://{}", self.folder.path().join("socket").display())
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
+        self.run_with(arguments, &[])
+    }
+
+    fn run_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> String {
+        let host = self.host();
+        let environment = [&[("DOCKER_HOST", host.as_str())], more].concat();
+        run_with("/usr/bin/docker", arguments, &environment)
+    }
+
+    /// Imports the Alpine root file system as `alpine:3.20`.
+    pub(crate) fn import_alpine(&self) {
+        let rootfs = shared("alpine-minirootfs-3.20.3-x86_64.tar.gz");
+        self.run(&["import", "-c", "CMD [\"/bin/sh\"]", text(&rootfs), "alpine:3.20"]);
+    }
+
+    /// Builds a context; `buildkit` is `1` or `0`.
+    pub(crate) fn build(&self, context: &Path, tag: &str, buildkit: &str) {
+        self.run_with(&["build", "-q", "--network=none", "-t", tag, text(context)], &[("DOCKER_BUILDKIT", buildkit)]);
+    }
+
+    pub(crate) fn save(&self, tag: &str, file: &Path) {
+        self.run(&["save", tag, "-o", text(file)]);
+    }
+
+    /// Loads an archive and gives the image's file system as the engine exports it.
+    pub(crate) fn load_and_export(&self, file: &Path, tag: &str) -> Seen {
+        self.run(&["load", "-i", text(file)]);
+        self.export(tag)
+    }
+
+    /// The file system of a container of an image.
+    pub(crate) fn export(&self, tag: &str) -> Seen {
+        let container = self.run(&["create", tag, "true"]).trim().to_owned();
+        let file = self.folder.path().join("export.tar");
+        self.run(&["export", "-o", text(&file), &container]);
+        self.run(&["rm", &container]);
+        trees::tar(&std::fs::read(&file).expect("an export"))
+    }
+
+    /// An image's settings, as the engine tells them.
+    pub(crate) fn settings(&self, tag: &str) -> String {
+        self.run(&["image", "inspect", "-f", "{{json .Config}} {{.Architecture}} {{.Os}}", tag])
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        // The pid is this suite's own child; SIGTERM lets the engine unmount what it mounted.
+        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
+        let _ = self.process.wait();
+    }
+}
+
+/// buildah with its storage in a folder.
+pub(crate) struct Buildah {
+    folder: TempDir,
+}
+
+impl Buildah {
+    pub(crate) fn new() -> Self {
+        Self { folder: folder() }
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
+        let path = |name: &str| self.folder.path().join(name).display().to_string();
+        let (root, runroot) = (path("root"), path("run"));
+        let storage = ["--root", &root, "--runroot", &runroot, "--storage-driver", "vfs"];
+        run("buildah", &[&storage[..], arguments].concat())
+    }
+
+    /// What a working container of an image mounts as its root.
+    pub(crate) fn mounted(&self, image: &str, times: Times) -> Seen {
+        let container = self.run(&["from", "--pull-never", image]).trim().to_owned();
+        self.seen(&container, times)
+    }
+
+    /// The same for an image in another place.
+    pub(crate) fn mounted_from(&self, place: &str, times: Times) -> Seen {
+        let container = self.run(&["from", place]).trim().to_owned();
+        self.seen(&container, times)
+    }
+
+    fn seen(&self, container: &str, times: Times) -> Seen {
+        let root = self.run(&["mount", container]).trim().to_owned();
+        let seen = trees::folder(Path::new(&root), times);
+        self.run(&["umount", container]);
+        self.run(&["rm", container]);
+        seen
+    }
+}
+
+/// What `umoci unpack` makes of an image in an OCI layout.
+pub(crate) fn umoci(layout: &Path, tag: &str) -> Seen {
+    let folder = folder();
+    let bundle: PathBuf = folder.path().join("bundle");
+    run("umoci", &["unpack", "--image", &format!("{}:{tag}", layout.display()), text(&bundle)]);
+    trees::folder(&bundle.join("rootfs"), Times::Nanoseconds)
+}
+
+/// Copies an image with skopeo.
+pub(crate) fn skopeo(from: &str, to: &str) {
+    run("skopeo", &["copy", "-q", "--insecure-policy", from, to]);
+}

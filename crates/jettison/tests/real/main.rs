@@ -1,0 +1,10 @@
+//! What others read: images built by Docker, buildah and by hand, optimized here, and read by skopeo, umoci,
+//! buildah and Docker. Their view of the result must be their view of the input.
+//!
+//! Needs root, Debian's docker.io, buildah, skopeo, umoci and busybox-static, and the images in
+//! `$JETTISON_SHARED`. What is missing fails the suite.
+
+mod engines;
+mod images;
+mod tools;
+mod trees;

@@ -1,0 +1,25 @@
+//! The developers' commands: `cargo xtask NAME`. Each command is one variant of [`Command`] and one module.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // A program for developers talks to its terminal directly.
+
+mod bench;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// Developer commands of jettison.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Command {
+    /// Measure jettison against the floor (reading, hashing, writing) and against its peers.
+    Bench(bench::Options),
+    /// Run one program and write what it cost (started by `bench`, once for every timed step).
+    #[command(hide = true)]
+    Measured(bench::MeasuredOptions),
+}
+
+fn main() -> Result<()> {
+    match Command::parse() {
+        Command::Bench(options) => bench::run(&options),
+        Command::Measured(options) => bench::run_measured(&options),
+    }
+}

@@ -75,6 +75,8 @@ pub(crate) struct ImageResult {
 pub(crate) struct Results {
     /// Processor, cores, memory and kernel.
     pub(crate) machine: String,
+    /// Processes that were running or waiting for the disk before the first job, on average over a minute.
+    pub(crate) load: f64,
     /// `--runs`.
     pub(crate) runs: usize,
     /// Each tool and the version that it names itself.
@@ -99,6 +101,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let jettison = jettison_binary(options, &root)?;
     let tools = Tools::find(jettison, options.peers.as_deref(), &work)?;
     let specs = chosen(options)?;
+    let load = table::load();
     let bench = bench(options, &work)?;
     let mut daemon = Daemon::new(&work);
     let mut images = Vec::new();
@@ -109,7 +112,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     drop(daemon);
     let machine = table::machine();
-    let results = Results { machine, runs: bench.runs, versions: tools.versions(), quick: options.quick, images };
+    let results = Results { machine, load, runs: bench.runs, versions: tools.versions(), quick: options.quick, images };
     write_results(options, &root, &work, &results)
 }
 

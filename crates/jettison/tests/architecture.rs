@@ -48,8 +48,18 @@ const EFFECTS: [&str; 17] = [
 
 /// Outside crates that are effects.
 const EFFECTFUL: [&str; 12] = [
-    "rand", "getrandom", "tempfile", "rustix", "libc", "ctrlc", "indicatif", "anstream", "terminal_size", "rayon",
-    "crossbeam-channel", "ureq",
+    "rand",
+    "getrandom",
+    "tempfile",
+    "rustix",
+    "libc",
+    "ctrlc",
+    "indicatif",
+    "anstream",
+    "terminal_size",
+    "rayon",
+    "crossbeam-channel",
+    "ureq",
 ];
 
 fn root() -> PathBuf {
@@ -137,8 +147,12 @@ fn each_crate_uses_only_what_it_may() {
     let table: BTreeMap<&str, BTreeSet<&str>> =
         MAY_USE.iter().map(|(name, uses)| (*name, uses.iter().copied().collect())).collect();
     let ours: BTreeSet<&str> = table.keys().copied().collect();
-    let members: BTreeSet<String> =
-        metadata.workspace_packages().iter().map(|package| package.name.to_string()).filter(|name| name != "xtask").collect();
+    let members: BTreeSet<String> = metadata
+        .workspace_packages()
+        .iter()
+        .map(|package| package.name.to_string())
+        .filter(|name| name != "xtask")
+        .collect();
     assert_eq!(members, ours.iter().map(|name| (*name).to_owned()).collect(), "a crate is missing in the table");
     for package in metadata.workspace_packages() {
         let Some(allowed) = table.get(package.name.as_str()) else { continue };
@@ -146,7 +160,11 @@ fn each_crate_uses_only_what_it_may() {
             let name = dependency.name.as_str();
             // Tests of one crate may build on another; what is shipped may not.
             let is_shipped = dependency.kind != DependencyKind::Development;
-            assert!(!is_shipped || !ours.contains(name) || allowed.contains(name), "{} must not use {name}", package.name);
+            assert!(
+                !is_shipped || !ours.contains(name) || allowed.contains(name),
+                "{} must not use {name}",
+                package.name
+            );
             let judge = package.name.as_str() == "jettison-verify" && name == "jettison-passes";
             assert!(!judge, "the judge never uses passes, not even in its tests");
         }
@@ -168,13 +186,22 @@ fn pure_crates_have_no_effects() {
             let code = code(&fs::read_to_string(&path).expect("UTF-8"));
             for (number, line) in code.lines().enumerate() {
                 for effect in EFFECTS {
-                    assert!(!line.contains(effect), "{}:{}: {effect} in a crate without effects", shown(&path), number + 1);
+                    assert!(
+                        !line.contains(effect),
+                        "{}:{}: {effect} in a crate without effects",
+                        shown(&path),
+                        number + 1
+                    );
                 }
                 // A group import such as `use std::{fs, io}` names effects one by one.
                 if let Some((_, group)) = line.split_once("use std::{") {
                     let names = group.split(|c: char| !c.is_alphanumeric() && c != '_');
                     for name in names {
-                        assert!(!["fs", "net", "process", "env", "time", "thread"].contains(&name), "{}: {line}", shown(&path));
+                        assert!(
+                            !["fs", "net", "process", "env", "time", "thread"].contains(&name),
+                            "{}: {line}",
+                            shown(&path)
+                        );
                     }
                 }
             }
@@ -189,7 +216,12 @@ fn pure_crates_use_no_crates_with_effects() {
             continue;
         }
         for dependency in package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal) {
-            assert!(!EFFECTFUL.contains(&dependency.name.as_str()), "{} must not use {}", package.name, dependency.name);
+            assert!(
+                !EFFECTFUL.contains(&dependency.name.as_str()),
+                "{} must not use {}",
+                package.name,
+                dependency.name
+            );
         }
     }
 }
@@ -210,7 +242,11 @@ fn no_module_is_named_for_nothing() {
     for path in files {
         for part in Path::new(&shown(&path)).with_extension("").components() {
             let name = part.as_os_str().to_string_lossy();
-            assert!(!["utils", "util", "common", "helpers", "helper", "core", "misc"].contains(&&*name), "{}", shown(&path));
+            assert!(
+                !["utils", "util", "common", "helpers", "helper", "core", "misc"].contains(&&*name),
+                "{}",
+                shown(&path)
+            );
         }
     }
 }
@@ -264,18 +300,24 @@ fn every_pass_has_its_page() {
         assert!(source.contains(&format!("name: \"{name}\"")), "{} is not named for its waste", shown(&path));
         passes += 1;
     }
-    let pages = fs::read_dir(&folder).expect("a folder").flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "md"));
+    let pages = fs::read_dir(&folder)
+        .expect("a folder")
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|e| e == "md"));
     assert_eq!(pages.count(), passes, "a page without its pass");
 }
 
 #[test]
 fn lints_hold_everywhere() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("UTF-8");
-    for lint in ["unsafe_code = \"forbid\"", "missing_docs = \"warn\"", "unwrap_used = \"warn\"", "print_stdout = \"warn\""] {
+    for lint in
+        ["unsafe_code = \"forbid\"", "missing_docs = \"warn\"", "unwrap_used = \"warn\"", "print_stdout = \"warn\""]
+    {
         assert!(manifest.contains(lint), "{lint}");
     }
     for (name, _) in MAY_USE {
-        let manifest = fs::read_to_string(root().join("crates").join(folder_of(name)).join("Cargo.toml")).expect("UTF-8");
+        let manifest =
+            fs::read_to_string(root().join("crates").join(folder_of(name)).join("Cargo.toml")).expect("UTF-8");
         assert!(manifest.contains("[lints]\nworkspace = true"), "{name} has its own lints");
     }
 }

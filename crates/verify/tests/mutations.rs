@@ -198,7 +198,8 @@ fn check_link(image: &Image, at: usize, target: &[u8]) {
     caught("split", image, &with_entry(image, at, split), &places);
     // A twin of the file, and another link to it.
     let twin = EntryText { path: b"zz-twin".to_vec(), ..file.clone() };
-    let to_twin = EntryText { path: b"zz-twin2".to_vec(), what: What::HardLink(twin.path.clone()), ..EntryText::of_nothing() };
+    let to_twin =
+        EntryText { path: b"zz-twin2".to_vec(), what: What::HardLink(twin.path.clone()), ..EntryText::of_nothing() };
     let mut twins = image.clone();
     twins.entries.extend([twin.clone(), to_twin.clone()]);
     let repointed = EntryText { what: What::HardLink(twin.path.clone()), ..link.clone() };
@@ -347,10 +348,18 @@ fn check_equal(image: &Image) {
 fn attributes() -> impl Strategy<Value = jettison_image::text::Attributes> {
     let xattrs = prop::collection::btree_map("user\\.[a-c]", prop::collection::vec(any::<u8>(), 0..4), 0..3);
     let mtime = (-2_000_000_000..9_000_000_000_i64, prop::sample::select(vec![0, 1, 999_999_999]));
-    (0..=0o7777_u16, any::<u32>(), any::<u32>(), mtime, xattrs).prop_map(|(mode, uid, gid, (seconds, nanos), xattrs)| {
-        let xattrs = xattrs.into_iter().map(|(name, value)| (name.into_bytes(), value)).collect();
-        jettison_image::text::Attributes { mode, uid, gid, mtime: jettison_image::tar::Mtime { seconds, nanos }, xattrs }
-    })
+    (0..=0o7777_u16, any::<u32>(), any::<u32>(), mtime, xattrs).prop_map(
+        |(mode, uid, gid, (seconds, nanos), xattrs)| {
+            let xattrs = xattrs.into_iter().map(|(name, value)| (name.into_bytes(), value)).collect();
+            jettison_image::text::Attributes {
+                mode,
+                uid,
+                gid,
+                mtime: jettison_image::tar::Mtime { seconds, nanos },
+                xattrs,
+            }
+        },
+    )
 }
 
 /// What an entry may be; a link's target is chosen among the files before it.
@@ -383,7 +392,8 @@ fn entries() -> impl Strategy<Value = Vec<EntryText>> {
         let mut entries: Vec<EntryText> = Vec::new();
         for (folder, name, wish, attributes) in wishes {
             let is_folder = |entry: &&EntryText| entry.what == What::Directory;
-            let folders: Vec<&[u8]> = entries.iter().filter(is_folder).map(|entry| &entry.path[..]).chain([&b""[..]]).collect();
+            let folders: Vec<&[u8]> =
+                entries.iter().filter(is_folder).map(|entry| &entry.path[..]).chain([&b""[..]]).collect();
             let path = [folders[folder.index(folders.len())], name.as_bytes()].join(&b"/"[..]);
             let path = path.strip_prefix(b"/").map(<[u8]>::to_vec).unwrap_or(path);
             if entries.iter().any(|entry| entry.path == path) {
@@ -423,7 +433,7 @@ fn settings() -> impl Strategy<Value = Map<String, Value>> {
 }
 
 proptest! {
-    #![proptest_config(Cases { cases: 48, ..Cases::default() })]
+    #![proptest_config(Cases { cases: 48, failure_persistence: None, ..Cases::default() })]
 
     #[test]
     fn every_mutation_of_a_tree_is_caught(entries in entries()) {
@@ -503,7 +513,8 @@ fn the_root_has_attributes_as_well() {
 #[test]
 fn what_else_the_root_file_system_says_is_a_setting_too() {
     let image = every_kind();
-    for edit in [|rootfs: &mut Value| rootfs["type"] = json!("other"), |rootfs: &mut Value| rootfs["added"] = json!(1)] {
+    for edit in [|rootfs: &mut Value| rootfs["type"] = json!("other"), |rootfs: &mut Value| rootfs["added"] = json!(1)]
+    {
         let mut after = image.document();
         edit(&mut after["rootfs"]);
         let verdict = judged((&image, &image.document()), (&image, &after));
@@ -514,7 +525,12 @@ fn what_else_the_root_file_system_says_is_a_setting_too() {
 #[test]
 fn every_field_of_a_metadata_entry_counts() {
     let image = every_kind();
-    for (key, value) in [("author", json!("other")), ("created", json!("2024-01-01T00:00:00Z")), ("comment", json!("x")), ("added", json!(1))] {
+    for (key, value) in [
+        ("author", json!("other")),
+        ("created", json!("2024-01-01T00:00:00Z")),
+        ("comment", json!("x")),
+        ("added", json!(1)),
+    ] {
         let mut after = image.document();
         after["history"][0][key] = value;
         let verdict = judged((&image, &image.document()), (&image, &after));

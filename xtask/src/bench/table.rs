@@ -8,11 +8,17 @@ use super::jobs::{Work, tool};
 use super::measure::Measurement;
 use super::{ImageResult, Results, peers};
 
+/// A load that the build of the bench itself leaves behind.
+const QUIET: f64 = 1.5;
+
 /// All of `results.md`.
 pub(crate) fn markdown(results: &Results) -> String {
     let mut out = String::from("# Benchmark\n\n");
     let _ =
         writeln!(out, "`cargo xtask bench` on {}, the fastest of {} runs of each job.", results.machine, results.runs);
+    if results.load > QUIET {
+        let _ = writeln!(out, "**The machine was not quiet: a load of {:.1} before the first job.**", results.load);
+    }
     out.push_str(
         "MB are 10^6 bytes. \"× floor\" is the time in proportion to reading and hashing the input with `openssl` ",
     );
@@ -44,6 +50,12 @@ pub(crate) fn machine() -> String {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let memory = memory.unwrap_or_default() / (1024 * 1024);
     format!("{processor}, {cores} cores, {memory} GiB, Linux {}", kernel.trim())
+}
+
+/// The load average over the last minute (proc_loadavg(5)), or 0 where the system does not tell.
+pub(crate) fn load() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or_default()
 }
 
 fn summary(out: &mut String, results: &Results) {

@@ -17,6 +17,7 @@
 //!   w /out/app.debug
 //!   o /out
 //!   x /.wh..wh.plnk
+//! surplus "RUN an instruction whose layer is missing"
 //! ```
 //!
 //! An entry's line holds its letter, mode, owner and group, `@` and the time of last modification where

@@ -36,6 +36,7 @@ fn each_change_stands_in_the_layer_that_made_it() {
            f 0644 0:0  \"\"  /d/kept
            f 0644 0:0  \"\"  /d/gone
            f 0644 0:0  \"\"  /e/gone
+           f 0644 0:0  \"\"  /o/gone
          layer 2
            f 0644 0:0  \"\"  /d/two
            f 0644 0:0  \"\"  /d/passing
@@ -43,7 +44,7 @@ fn each_change_stands_in_the_layer_that_made_it() {
          layer 3
            f 0600 0:0  \"\"  /d/two
            f 0644 0:0  \"\"  /three
-           o /none
+           o /o
          layer 4
            w /d/gone
            w /d/passing
@@ -58,6 +59,8 @@ fn each_change_stands_in_the_layer_that_made_it() {
 [2]
   d 0755 0:0  /d
   f 0600 0:0  0 -  /d/two
+  d 0755 0:0  /o
+  w /o/gone
   f 0644 0:0  0 -  /three
   h /y => /three
 

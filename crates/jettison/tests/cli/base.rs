@@ -29,7 +29,8 @@ fn base_of(count: usize) -> Image {
 
 /// Optimizes; gives the report, and the digests of the layers before and after.
 fn optimized(folder: &Folder, input: &str, options: &str) -> (Value, Vec<Vec<u8>>) {
-    let report = run(&format!("optimize {input} -o oci-archive:{} --format json {options}", folder.at("out"))).ok().json();
+    let report =
+        run(&format!("optimize {input} -o oci-archive:{} --format json {options}", folder.at("out"))).ok().json();
     let image = Written::at(folder.at("out")).image();
     assert_eq!(image.seen(), entries(APP_SEEN));
     (report, image.tars)
@@ -42,7 +43,10 @@ fn the_base_is_the_one_named() {
     for count in 1..=3 {
         docker_archive(&[(&base_of(count), &["base:1"])], Packing::Plain).to_archive(folder.at("base.tar"));
         Layout::of(&base_of(count), Packing::Zstd, "b").files().to_folder(folder.at(&format!("base{count}")));
-        for base in [format!("docker-archive:{}", folder.at("base.tar")), format!("oci:{}:b", folder.at(&format!("base{count}")))] {
+        for base in [
+            format!("docker-archive:{}", folder.at("base.tar")),
+            format!("oci:{}:b", folder.at(&format!("base{count}"))),
+        ] {
             let (report, tars) = optimized(&folder, &format!("oci:{}", folder.at("in")), &format!("--base {base}"));
             assert_eq!(report["base"], json!({ "layers": count, "evidence": format!("named by --base {base}") }));
             assert_eq!((tars.len(), &tars[..count]), (count + 1, &untold().layers[..count]));
@@ -57,14 +61,16 @@ fn a_base_of_several_platforms_is_taken_for_the_images_own() {
     let folder = Folder::new();
     Layout::of(&untold(), Packing::Gzip, "1").files().to_folder(folder.at("in"));
     let mut layout = Layout::default();
-    let other = Image::of("config {}\nlayer 1\n f 0644 0:0 \"\" /other").with_config(|config| config["architecture"] = json!(ELSEWHERE));
+    let other = Image::of("config {}\nlayer 1\n f 0644 0:0 \"\" /other")
+        .with_config(|config| config["architecture"] = json!(ELSEWHERE));
     let manifests = [(&other, ELSEWHERE), (&base_of(2), HERE)].map(|(image, architecture)| {
         for_platform(layout.image(image, Packing::Gzip, Dialect::Oci), &format!("linux/{architecture}"))
     });
     let index = layout.index(&manifests, Dialect::Oci);
     layout.tag(&index, "base:1");
     layout.files().to_folder(folder.at("base"));
-    let (report, _) = optimized(&folder, &format!("oci:{}", folder.at("in")), &format!("--base oci:{}", folder.at("base")));
+    let (report, _) =
+        optimized(&folder, &format!("oci:{}", folder.at("in")), &format!("--base oci:{}", folder.at("base")));
     assert_eq!(report["base"]["layers"], 2);
 }
 
@@ -72,11 +78,14 @@ fn a_base_of_several_platforms_is_taken_for_the_images_own() {
 fn what_is_not_the_base_is_refused() {
     let folder = Folder::new();
     Layout::of(&untold(), Packing::Gzip, "1").files().to_folder(folder.at("in"));
-    Layout::of(&Image::of("config {}\nlayer 1\n f 0644 0:0 \"\" /x"), Packing::Gzip, "1").files().to_folder(folder.at("other"));
+    Layout::of(&Image::of("config {}\nlayer 1\n f 0644 0:0 \"\" /x"), Packing::Gzip, "1")
+        .files()
+        .to_folder(folder.at("other"));
     let mut longer = untold();
     longer.layers.push(longer.layers[0].clone());
     let ids = longer.config_json()["rootfs"]["diff_ids"].clone();
-    longer = longer.with_config(|config| config["rootfs"]["diff_ids"].as_array_mut().expect("IDs").push(ids[0].clone()));
+    longer =
+        longer.with_config(|config| config["rootfs"]["diff_ids"].as_array_mut().expect("IDs").push(ids[0].clone()));
     Layout::of(&longer, Packing::Gzip, "1").files().to_folder(folder.at("longer"));
     std::fs::write(folder.at("out"), "precious").expect("writes");
     let before = state(folder.path());
@@ -97,7 +106,8 @@ fn what_is_not_the_base_is_refused() {
 fn annotated(with_base: bool) -> Layout {
     let mut layout = Layout::default();
     let mut only_for_digest = Layout::default();
-    let base = if with_base { &mut layout } else { &mut only_for_digest }.image(&base_of(2), Packing::Gzip, Dialect::Oci);
+    let base =
+        if with_base { &mut layout } else { &mut only_for_digest }.image(&base_of(2), Packing::Gzip, Dialect::Oci);
     let app = layout.image_with(&untold(), Packing::Gzip, Dialect::Oci, |manifest| {
         manifest["annotations"] = json!({
             "org.opencontainers.image.base.digest": base["digest"],
@@ -190,7 +200,11 @@ fn where_nothing_tells_all_layers_are_own_and_that_is_said() {
     let (report, tars) = optimized(&folder, &format!("oci:{}", folder.at("in")), "");
     assert_eq!((&report["base"]["layers"], tars.len()), (&json!(0), 1));
     let ran = run(&format!("weigh oci:{}", folder.at("in"))).ok();
-    assert!(ran.out.contains("base: 0 layers (no base could be told for certain; name it with --base IMAGE)"), "{}", ran.out);
+    assert!(
+        ran.out.contains("base: 0 layers (no base could be told for certain; name it with --base IMAGE)"),
+        "{}",
+        ran.out
+    );
 }
 
 #[test]
@@ -198,7 +212,8 @@ fn an_image_that_is_all_base_stays_as_it_is() {
     let folder = Folder::new();
     Layout::of(&untold(), Packing::Gzip, "1").files().to_folder(folder.at("in"));
     let before = Written::at(folder.at("in")).image();
-    let (report, _) = optimized(&folder, &format!("oci:{}", folder.at("in")), &format!("--base oci:{}", folder.at("in")));
+    let (report, _) =
+        optimized(&folder, &format!("oci:{}", folder.at("in")), &format!("--base oci:{}", folder.at("in")));
     assert_eq!(report["base"]["layers"], 4);
     assert_eq!(Written::at(folder.at("out")).image().digest, before.digest);
 }

@@ -94,7 +94,8 @@ fn the_manifests_own_fields_stay() {
 
 #[test]
 fn the_history_names_what_was_merged_and_keeps_the_rest() {
-    let merged = "COPY . /app # buildkit ; RUN chmod 755 /app/run # buildkit ; RUN rm /app/run.o /etc/shadow # buildkit";
+    let merged =
+        "COPY . /app # buildkit ; RUN chmod 755 /app/run # buildkit ; RUN rm /app/run.o /etc/shadow # buildkit";
     let image = optimized(&full(), "");
     let base = "ADD rootfs.tar / # buildkit";
     assert_eq!(image.history(), [base, "[CMD [\"/bin/sh\"]]", "[ENV PATH=/bin]", merged, "[CMD [\"/app/run\"]]"]);
@@ -102,7 +103,10 @@ fn the_history_names_what_was_merged_and_keeps_the_rest() {
     let entry = |at: usize| &image.config["history"][at];
     assert_eq!(*entry(0), before["history"][0]);
     assert_eq!(*entry(4), before["history"][6], "with its author");
-    assert_eq!((&entry(3)["created"], &entry(3)["comment"]), (&json!("2024-01-04T00:00:00Z"), &json!("jettison -O1: 3 layers")));
+    assert_eq!(
+        (&entry(3)["created"], &entry(3)["comment"]),
+        (&json!("2024-01-04T00:00:00Z"), &json!("jettison -O1: 3 layers"))
+    );
     let squashed = optimized(&full(), "--squash-all");
     assert_eq!(squashed.history()[2], format!("{base} ; {merged}"));
     assert_eq!(squashed.history().len(), 4);
@@ -153,7 +157,8 @@ fn a_history_that_does_not_fit_comes_out_fitting() {
     let short = with_history(&|history| history.truncate(3));
     let empty = with_history(&Vec::clear);
     let no_layers = with_history(&|history| history.retain(|entry| entry["empty_layer"] == true));
-    let long = with_history(&|history| history.extend([json!({ "created_by": "more" }), json!({ "created_by": "and more" })]));
+    let long =
+        with_history(&|history| history.extend([json!({ "created_by": "more" }), json!({ "created_by": "and more" })]));
     for (name, image) in [("short", short), ("empty", empty), ("no layers", no_layers), ("long", long)] {
         let empty_entries = |config: &Value| -> Vec<Value> {
             let history = config["history"].as_array().expect("a history");

@@ -113,12 +113,15 @@ fn packed_layers_that_are_cut() {
     let scene = Scene::new();
     let tar = Image::app().layers.concat();
     let tar = &tar[..tar.len() - tar.len() % 512];
-    for (packing, suffix) in [(Packing::Gzip, "+gzip"), (Packing::Members, "+gzip"), (Packing::Zstd, "+zstd"), (Packing::Framed, "+zstd")] {
+    for (packing, suffix) in
+        [(Packing::Gzip, "+gzip"), (Packing::Members, "+gzip"), (Packing::Zstd, "+zstd"), (Packing::Framed, "+zstd")]
+    {
         let blob = packing.pack(tar);
         for length in [blob.len() / 2, blob.len() - 1, 20] {
             let files = of_blob(tar, &format!("{TAR}{suffix}"), &blob[..length]);
             let name = format!("blobs/sha256/{}", Digest::of(&blob[..length]).hex());
-            scene.refuses(&scene.place("oci", &files), &[&scene.folder.at("in"), &name, "cannot be unpacked at offset"]);
+            scene
+                .refuses(&scene.place("oci", &files), &[&scene.folder.at("in"), &name, "cannot be unpacked at offset"]);
         }
         // With the manifest of the whole blob.
         let (mut files, _, _, layers) = layout(packing);
@@ -209,7 +212,10 @@ fn documents_that_are_no_json() {
     ] {
         let mut files = docker();
         *files.bytes(name) = text.as_bytes().to_vec();
-        scene.refuses(&scene.place("docker-archive", &files), &[&scene.folder.at("in"), "manifest.json is not valid", "line 1"]);
+        scene.refuses(
+            &scene.place("docker-archive", &files),
+            &[&scene.folder.at("in"), "manifest.json is not valid", "line 1"],
+        );
     }
     for text in ["", "[]", "{\"schemaVersion\":2}", "{\"schemaVersion\":2,\"manifests\":[{}]}", "nonsense"] {
         let mut files = layout(Packing::Gzip).0;
@@ -225,12 +231,22 @@ fn documents_that_are_no_json() {
         let place = scene.place("oci", &layout.files());
         scene.refuses(&place, &[&format!("{} is not valid", blob_of(&manifest))]);
     }
-    for text in ["", "[]", "{\"rootfs\":{}}", "{\"rootfs\":{\"diff_ids\":[\"x\"]}}", "{\"rootfs\":{\"diff_ids\":[]},\"history\":1}", &deep] {
+    for text in [
+        "",
+        "[]",
+        "{\"rootfs\":{}}",
+        "{\"rootfs\":{\"diff_ids\":[\"x\"]}}",
+        "{\"rootfs\":{\"diff_ids\":[]},\"history\":1}",
+        &deep,
+    ] {
         let image = Image { config: text.as_bytes().to_vec(), layers: Vec::new() };
         let config = format!("blobs/sha256/{} is not valid", Digest::of(text.as_bytes()).hex());
         scene.refuses(&scene.place("oci", &Layout::of(&image, Packing::Gzip, "1").files()), &[&config]);
         let config = format!("{}.json is not valid", Digest::of(text.as_bytes()).hex());
-        scene.refuses(&scene.place("docker-archive", &docker_archive(&[(&image, &["a:1"])], Packing::Plain)), &[&config]);
+        scene.refuses(
+            &scene.place("docker-archive", &docker_archive(&[(&image, &["a:1"])], Packing::Plain)),
+            &[&config],
+        );
     }
 }
 
@@ -349,7 +365,9 @@ fn media_types_that_the_bytes_do_not_bear_out() {
             scene.refuses(&scene.place("oci", &files), &[&message]);
         }
     }
-    for media_type in ["application/vnd.in-toto+json", "application/octet-stream", "", "application/vnd.oci.image.layer.v1.tar+xz"] {
+    for media_type in
+        ["application/vnd.in-toto+json", "application/octet-stream", "", "application/vnd.oci.image.layer.v1.tar+xz"]
+    {
         let files = of_blob(tar, media_type, tar);
         scene.refuses(&scene.place("oci", &files), &[&format!("has the media type {media_type:?}")]);
     }
@@ -364,7 +382,10 @@ fn numbers_of_layers_that_do_not_match() {
     more.layers.push(more.layers[0].clone());
     for (image, count) in [(fewer, 3), (more, 5)] {
         let message = format!("the manifest lists {count} layers, but the config has 4 diff IDs");
-        scene.refuses(&scene.place("oci", &Layout::of(&image, Packing::Gzip, "1").files()), &[&scene.folder.at("in"), &message]);
+        scene.refuses(
+            &scene.place("oci", &Layout::of(&image, Packing::Gzip, "1").files()),
+            &[&scene.folder.at("in"), &message],
+        );
         let files = docker_archive(&[(&image, &["app:1"])], Packing::Plain);
         scene.refuses(&scene.place("docker-archive", &files), &[&scene.folder.at("in"), &message]);
     }

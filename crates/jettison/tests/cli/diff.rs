@@ -20,8 +20,14 @@ fn changed() -> Image {
         .replace("@1700000000.123456789  6000*\"sh\\n\"", "@1700000000.123456788  6000*\"sh\\n\"")
         .replace("f 0644 0:0  @1700000000  \"root:x:0:0\\n\"", "f 0644 5:6  @1700000000  \"root:x:0:0!\\n\"")
         .replace("-> ../etc/passwd", "-> ../etc/group")
-        .replace("  h /app/start => /app/run\nlayer 4", "  f 0755 7:8  @1700000001  5000*\"program\"  /app/start  user.note=\"z\"\nlayer 4")
-        .replace("  w /etc/shadow\n", "  f 0600 0:0  \"new\"  /new\n  d 0755 0:0 /etc/dir\n  f 0600 0:0 \"\" /etc/dir/x\n")
+        .replace(
+            "  h /app/start => /app/run\nlayer 4",
+            "  f 0755 7:8  @1700000001  5000*\"program\"  /app/start  user.note=\"z\"\nlayer 4",
+        )
+        .replace(
+            "  w /etc/shadow\n",
+            "  f 0600 0:0  \"new\"  /new\n  d 0755 0:0 /etc/dir\n  f 0600 0:0 \"\" /etc/dir/x\n",
+        )
         .replace("\"Cmd\":[\"/app/run\"]", "\"Cmd\":[\"/app/other\"],\"User\":\"me\"")
         .replace(",\"x-unknown\":{\"a\":[1,null]}", "");
     Image::of(&text)
@@ -68,7 +74,12 @@ fn the_other_way_round_added_is_removed() {
     let folder = Folder::new();
     let ran = run(&format!("diff {}", two(&folder, &changed(), &Image::app())));
     assert_eq!(ran.code, Some(1));
-    for line in ["- /etc/dir  directory", "- /new  file of 3 bytes", "- setting config.User  \"me\"", "+ setting x-unknown  {\"a\":[1,null]}"] {
+    for line in [
+        "- /etc/dir  directory",
+        "- /new  file of 3 bytes",
+        "- setting config.User  \"me\"",
+        "+ setting x-unknown  {\"a\":[1,null]}",
+    ] {
         assert!(ran.out.lines().any(|other| other == line), "{line}\n{}", ran.out);
     }
 }
@@ -86,8 +97,12 @@ fn programs_get_json() {
     let differences = report["differences"].as_array().expect("differences");
     assert_eq!(differences.len(), 15);
     assert!(differences.contains(&json!({ "path": "/bin", "what": "mode", "before": "0755", "after": "1777" })));
-    assert!(differences.contains(&json!({ "path": "/new", "what": "path", "before": null, "after": "file of 3 bytes" })));
-    assert!(differences.contains(&json!({ "setting": "config.User", "what": "value", "before": null, "after": "\"me\"" })));
+    assert!(
+        differences.contains(&json!({ "path": "/new", "what": "path", "before": null, "after": "file of 3 bytes" }))
+    );
+    assert!(
+        differences.contains(&json!({ "setting": "config.User", "what": "value", "before": null, "after": "\"me\"" }))
+    );
     let equal = run(&format!("diff {before} {before} --format json")).ok().json();
     assert_eq!((&equal["equal"], &equal["differences"]), (&json!(true), &json!([])));
 }
@@ -118,7 +133,12 @@ fn a_type_change_and_what_lies_below_it() {
     let before = Image::of(&format!("{text}d 0755 0:0 /x\n f 0644 0:0 \"\" /x/below"));
     let after = Image::of(&format!("{text}l 0755 0:0 /x -> y"));
     let ran = run(&format!("diff {}", two(&folder, &before, &after)));
-    let expected = ["- /x/below  file of 0 bytes", "not equal: 3 differences (3 paths compared)", "~ /x  target:  → y", "~ /x  type: directory → symlink"];
+    let expected = [
+        "- /x/below  file of 0 bytes",
+        "not equal: 3 differences (3 paths compared)",
+        "~ /x  target:  → y",
+        "~ /x  type: directory → symlink",
+    ];
     assert_eq!(sorted(&ran.out), expected);
 }
 

@@ -35,7 +35,11 @@ fn dump(text: &str) -> String {
 
 #[test]
 fn what_is_printed_reads_back_as_the_same_image() {
-    for text in [APP, &ODD.replace("surplus \"RUN more\"\n", "").replace("layer 3\n", ""), &ODD.replace("layer 3\n", "layer 3 \"x\"\n")] {
+    for text in [
+        APP,
+        &ODD.replace("surplus \"RUN more\"\n", "").replace("layer 3\n", ""),
+        &ODD.replace("layer 3\n", "layer 3 \"x\"\n"),
+    ] {
         let dumped = dump(text);
         let image: ImageText = dumped.parse().expect("the text form");
         assert_eq!(image.to_string(), dumped, "printed again it is the same");

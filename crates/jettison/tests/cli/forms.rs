@@ -36,7 +36,8 @@ fn forms(folder: &Folder) -> Vec<String> {
         add("docker-archive:", &docker_25(&app, packing), "", plain);
     }
     // One layer as a link to another image's, several images and tags in one file.
-    let several = docker_archive(&[(&other(), &["other:1"]), (&app, &["app:0"]), (&app, &["app:1", "app:2"])], Packing::Plain);
+    let several =
+        docker_archive(&[(&other(), &["other:1"]), (&app, &["app:0"]), (&app, &["app:1", "app:2"])], Packing::Plain);
     add("docker-archive:", &several, ":app:2", plain);
     add("docker-archive:", &several, "@2", plain);
     add("oci-archive:", &tagged(&app), ":app:2", plain);
@@ -97,7 +98,8 @@ fn nested(app: &Image) -> Files {
     let app = layout.image(app, Packing::Gzip, Dialect::Oci);
     let other = other().with_config(|config| config["architecture"] = Value::from(ELSEWHERE));
     let other = layout.image(&other, Packing::Gzip, Dialect::Oci);
-    let mut attestation = for_platform(layout.blob("application/vnd.oci.image.manifest.v1+json", b"{}"), "unknown/unknown");
+    let mut attestation =
+        for_platform(layout.blob("application/vnd.oci.image.manifest.v1+json", b"{}"), "unknown/unknown");
     attestation["annotations"] = serde_json::json!({ "vnd.docker.reference.type": "attestation-manifest" });
     let other = for_platform(other, &format!("linux/{ELSEWHERE}"));
     let app = for_platform(app, &format!("linux/{HERE}"));
@@ -196,7 +198,9 @@ fn base_layers_come_out_byte_for_byte_from_every_form() {
 fn attestations_are_left_out_and_that_is_said() {
     let folder = Folder::new();
     nested(&Image::app()).to_folder(folder.at("in"));
-    for command in [format!("weigh oci:{}", folder.at("in")), format!("optimize oci:{0}/in -o oci:{0}/out", folder.at(""))] {
+    for command in
+        [format!("weigh oci:{}", folder.at("in")), format!("optimize oci:{0}/in -o oci:{0}/out", folder.at(""))]
+    {
         let ran = run(&command).ok();
         assert!(ran.out.contains("note: left out: attestation-manifest 44136fa355b3"), "{}", ran.out);
     }
@@ -226,7 +230,8 @@ fn a_layer_that_stands_twice_is_read_twice_and_stored_once() {
 #[test]
 fn an_archive_comes_through_a_pipe_as_well() {
     let folder = Folder::new();
-    docker_archive(&[(&other(), &["other:1"]), (&Image::app(), &["app:1"])], Packing::Plain).to_archive(folder.at("in"));
+    docker_archive(&[(&other(), &["other:1"]), (&Image::app(), &["app:1"])], Packing::Plain)
+        .to_archive(folder.at("in"));
     let line = format!("optimize docker-archive:-:app:1 -o docker-archive:{}", folder.at("out"));
     let mut command = jettison(&line);
     command.stdin(std::fs::File::open(folder.at("in")).expect("opens"));

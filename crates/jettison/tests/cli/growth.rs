@@ -71,7 +71,8 @@ fn only_one_platform_of_several_may_have_to_stay() {
     layout.files().to_folder(folder.at("in"));
     for transport in ["oci", "oci-archive"] {
         let target = folder.at(transport);
-        run(&format!("optimize oci:{} -o {transport}:{target} --platform all --compression none", folder.at("in"))).ok();
+        run(&format!("optimize oci:{} -o {transport}:{target} --platform all --compression none", folder.at("in")))
+            .ok();
         // What was written of the second one and taken back leaves no trace.
         let written = Written::at(&target);
         let index = written.json(&crate::place::blob_of(&written.listed()[0]));

@@ -16,7 +16,10 @@ fn entry(type_flag: u8, path: &str, link: &str, size: u64) -> Vec<u8> {
     let mut out = Vec::new();
     let (path, link) = (path.as_bytes(), link.as_bytes());
     let (mtime, device) = (Mtime::default(), (0, 0));
-    header(&HeaderSpec { type_flag, path, link, mode: 0o644, uid: 0, gid: 0, mtime, size, device, xattrs: &[] }, &mut out);
+    header(
+        &HeaderSpec { type_flag, path, link, mode: 0o644, uid: 0, gid: 0, mtime, size, device, xattrs: &[] },
+        &mut out,
+    );
     out
 }
 
@@ -90,11 +93,20 @@ fn links_that_lead_nowhere() {
     inapplicable("layer 1\n h /a => /none", &["layer 1", "hard link \"a\" points to \"none\", which does not exist"]);
     inapplicable("layer 1\n h /a => /b\n h /b => /a", &["layer 1", "which does not exist"]);
     inapplicable("layer 1\n d 0755 0:0 /d\nlayer 2\n h /a => /d", &["layer 2", "\"d\", which is a directory"]);
-    inapplicable("layer 1\n l 0777 0:0 /a -> b\n l 0777 0:0 /b -> a\nlayer 2\n f 0644 0:0 \"\" /a/x", &["layer 2", "\"a/x\"", "leads to no folder"]);
+    inapplicable(
+        "layer 1\n l 0777 0:0 /a -> b\n l 0777 0:0 /b -> a\nlayer 2\n f 0644 0:0 \"\" /a/x",
+        &["layer 2", "\"a/x\"", "leads to no folder"],
+    );
     inapplicable("layer 1\n l 0777 0:0 /a -> a\n f 0644 0:0 \"\" /a/x", &["layer 1", "\"a/x\""]);
-    inapplicable("layer 1\n f 0644 0:0 \"\" /f\n l 0777 0:0 /a -> f\nlayer 2\n f 0644 0:0 \"\" /a/x", &["layer 2", "\"a/x\""]);
+    inapplicable(
+        "layer 1\n f 0644 0:0 \"\" /f\n l 0777 0:0 /a -> f\nlayer 2\n f 0644 0:0 \"\" /a/x",
+        &["layer 2", "\"a/x\""],
+    );
     let long: String = (0..60).map(|at| format!(" l 0777 0:0 /l{at} -> l{}\n", at + 1)).collect();
-    inapplicable(&format!("layer 1\n{long} d 0755 0:0 /l60\nlayer 2\n f 0644 0:0 \"\" /l0/x"), &["layer 2", "\"l0/x\""]);
+    inapplicable(
+        &format!("layer 1\n{long} d 0755 0:0 /l60\nlayer 2\n f 0644 0:0 \"\" /l0/x"),
+        &["layer 2", "\"l0/x\""],
+    );
 }
 
 #[test]
@@ -108,7 +120,11 @@ fn a_root_that_is_no_folder() {
 
 #[test]
 fn layers_that_unpack_to_more_than_the_limit() {
-    let text = |size: u64| format!("config {{\"architecture\":\"ARCH\",\"os\":\"linux\"}}\nlayer 1\n f 0644 0:0 \"\" /small\n f 0644 0:0 {size}*\"\\x00\" /huge");
+    let text = |size: u64| {
+        format!(
+            "config {{\"architecture\":\"ARCH\",\"os\":\"linux\"}}\nlayer 1\n f 0644 0:0 \"\" /small\n f 0644 0:0 {size}*\"\\x00\" /huge"
+        )
+    };
     let image = Image::of(&text(40_000_000));
     let scene = Scene::new();
     for packing in [Packing::Gzip, Packing::Zstd] {
@@ -138,8 +154,13 @@ fn bytes_behind_the_end_count_towards_the_limit() {
 #[test]
 fn sparse_files_count_as_what_they_claim_to_be() {
     let sparse = |size: &str| {
-        let records =
-            [("GNU.sparse.major", "0"), ("GNU.sparse.minor", "1"), ("GNU.sparse.name", "s"), ("GNU.sparse.size", size), ("GNU.sparse.map", "0,0")];
+        let records = [
+            ("GNU.sparse.major", "0"),
+            ("GNU.sparse.minor", "1"),
+            ("GNU.sparse.name", "s"),
+            ("GNU.sparse.size", size),
+            ("GNU.sparse.map", "0,0"),
+        ];
         of_members(&[pax(&records), entry(b'0', "GNUSparseFile.0/s", "", 0)])
     };
     for size in ["99999999999999", "18446744073709551615"] {
@@ -180,13 +201,14 @@ fn headers_that_are_too_large() {
     let image = of_members(&[long, entry(b'0', "x", "", 0)]);
     let scene = Scene::new();
     let place = scene.place("oci", &Layout::of(&image, Packing::Zstd, "1").files());
-    scene.refuses(&place, &["extended header of 20971520 bytes is larger than the limit", "offset 0"]);
+    scene.refuses(&place, &["of 20971520 bytes", "larger than the limit of 16 MiB at offset 0"]);
 }
 
 #[test]
 fn archives_that_unpack_without_end() {
     // A gigabyte of nothing in a gzip of a megabyte, and of a kilobyte in another gzip.
-    let image = Image::of("config {\"architecture\":\"ARCH\",\"os\":\"linux\"}\nlayer 1\n f 0644 0:0 30000000*\"\\x00\" /x");
+    let image =
+        Image::of("config {\"architecture\":\"ARCH\",\"os\":\"linux\"}\nlayer 1\n f 0644 0:0 30000000*\"\\x00\" /x");
     let scene = Scene::new();
     let place = scene.place("docker-archive", &docker_archive(&[(&image, &["a:1"])], Packing::Plain));
     let packed = gzip(&std::fs::read(scene.folder.at("in")).expect("reads"));
@@ -261,7 +283,8 @@ fn a_folder_of_a_hundred_thousand_files() {
 
 #[test]
 fn hundreds_of_layers() {
-    let layers: String = (1..=500).map(|at| format!("layer {at} \"RUN {at}\"\n f 0644 0:0 \"{at}\" /x{}\n", at % 50)).collect();
+    let layers: String =
+        (1..=500).map(|at| format!("layer {at} \"RUN {at}\"\n f 0644 0:0 \"{at}\" /x{}\n", at % 50)).collect();
     let image = Image::of(&format!("config {{\"architecture\":\"ARCH\",\"os\":\"linux\"}}\n{layers}"));
     assert!(survives(&image) < Duration::from_secs(10));
 }

@@ -41,8 +41,11 @@ fn scene() -> Folder {
 }
 
 fn lines(folder: &Folder) -> [String; 2] {
-    ["oci:IN/packed -o oci:IN/out/layout --compression gzip:11", "docker-archive:IN/plain -o oci-archive:IN/out/archive --compression gzip:12"]
-        .map(|line| format!("optimize {}", line.replace("IN", &folder.at(""))))
+    [
+        "oci:IN/packed -o oci:IN/out/layout --compression gzip:11",
+        "docker-archive:IN/plain -o oci-archive:IN/out/archive --compression gzip:12",
+    ]
+    .map(|line| format!("optimize {}", line.replace("IN", &folder.at(""))))
 }
 
 /// Starts a run and lets it work for a while from where its stage is there.
@@ -180,7 +183,8 @@ fn a_full_disk() {
     // A packed archive is unpacked where temporary files go.
     let packed = Packing::Gzip.pack(&fs::read(folder.at("plain")).expect("reads"));
     fs::write(folder.at("packed.tar.gz"), packed).expect("writes");
-    on_a_small_disk(&folder, 1024, &format!("weigh {}", folder.at("packed.tar.gz"))).fails(3, &["No space left on device"]);
+    on_a_small_disk(&folder, 1024, &format!("weigh {}", folder.at("packed.tar.gz")))
+        .fails(3, &["No space left on device"]);
     // Room enough, to see that the disk is what fails.
     let ran = on_a_small_disk(&folder, 20 * 1024, &format!("weigh {}", folder.at("packed.tar.gz")));
     assert_eq!(ran.code, Some(0), "{}", ran.err);
@@ -189,7 +193,10 @@ fn a_full_disk() {
 #[test]
 fn a_disk_that_is_full_at_the_very_end() {
     let folder = Folder::new();
-    let text = format!("config {{\"architecture\":\"ARCH\",\"os\":\"linux\"}}\nlayer 1\n f 0644 0:0 {}*\"0\" /x", 1016 * 1024 - 2048);
+    let text = format!(
+        "config {{\"architecture\":\"ARCH\",\"os\":\"linux\"}}\nlayer 1\n f 0644 0:0 {}*\"0\" /x",
+        1016 * 1024 - 2048
+    );
     docker_archive(&[(&Image::of(&text), &["a:1"])], Packing::Plain).to_archive(folder.at("in"));
     // The layer fits; with each block less something of what follows it does not.
     for kilobytes in [1016, 1020, 1024] {
@@ -203,7 +210,8 @@ fn a_disk_that_is_full_at_the_very_end() {
 fn results_that_cannot_be_printed() {
     let folder = Folder::new();
     Layout::of(&Image::app(), Packing::Gzip, "1").files().to_folder(folder.at("in"));
-    for line in [format!("weigh oci:{}", folder.at("in")), format!("dump oci:{}", folder.at("in")), "passes".to_owned()] {
+    for line in [format!("weigh oci:{}", folder.at("in")), format!("dump oci:{}", folder.at("in")), "passes".to_owned()]
+    {
         let mut command = jettison(&line);
         command.stdout(fs::File::options().write(true).open("/dev/full").expect("/dev/full"));
         let output = command.output().expect("starts");

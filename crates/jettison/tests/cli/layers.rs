@@ -32,7 +32,8 @@ fn release(last_layer: &str) -> Image {
 
 fn split(folder: &Folder, image: &Image, options: &str) -> WrittenImage {
     Layout::of(image, Packing::Plain, "1").files().to_archive(folder.at("in"));
-    run(&format!("optimize oci-archive:{0}/in -o oci-archive:{0}/out --compression none {options}", folder.at(""))).ok();
+    run(&format!("optimize oci-archive:{0}/in -o oci-archive:{0}/out --compression none {options}", folder.at("")))
+        .ok();
     Written::at(folder.at("out")).image()
 }
 
@@ -62,7 +63,10 @@ fn they_are_of_about_equal_size() {
         let ideal = sizes.iter().sum::<usize>() / count;
         // Borders move by at most a quarter of a part, so parts reach from a half to one and a half.
         let largest_file = 10_000 + 2 * 1024;
-        assert!(sizes.iter().all(|&size| size > ideal / 2 - largest_file && size < ideal * 3 / 2 + largest_file), "{sizes:?}");
+        assert!(
+            sizes.iter().all(|&size| size > ideal / 2 - largest_file && size < ideal * 3 / 2 + largest_file),
+            "{sizes:?}"
+        );
     }
 }
 
@@ -78,7 +82,8 @@ fn a_release_that_changes_a_few_files_keeps_most_layers() {
         assert_eq!(after.seen(), seen(&image.layers));
         after.layer_digests().iter().filter(|digest| before.contains(digest)).count()
     };
-    let changed: String = (0..2).map(|at| format!(" f 0644 0:0 3000*\"new{at}\" /srv/d07/f0-{}\n", at * 20 + 1)).collect();
+    let changed: String =
+        (0..2).map(|at| format!(" f 0644 0:0 3000*\"new{at}\" /srv/d07/f0-{}\n", at * 20 + 1)).collect();
     assert!(kept(&changed) >= 6, "changed files of one folder: {}", kept(&changed));
     // Where files are added the borders near by may move: more than half of the layers stay on average.
     let added = |folder: usize| -> String {
@@ -108,12 +113,15 @@ fn more_layers_than_files_are_as_many_as_files() {
 #[test]
 fn hard_links_stay_with_their_content_wherever_the_cut_is() {
     let folder = Folder::new();
-    let mut text = "config {\"architecture\":\"ARCH\",\"os\":\"linux\"}\nlayer 1 \"a\"\n d 0755 0:0 /d\n d 0755 0:0 /links\n".to_owned();
+    let mut text =
+        "config {\"architecture\":\"ARCH\",\"os\":\"linux\"}\nlayer 1 \"a\"\n d 0755 0:0 /d\n d 0755 0:0 /links\n"
+            .to_owned();
     for at in 0..30 {
         let _ = writeln!(text, " f 0644 0:0 2000*\"{at}\" /d/f{at:02}");
         let _ = writeln!(text, " h /links/f{at:02} => /d/f{at:02}");
     }
-    let image = Image::of(&format!("{text}layer 2 \"b\"\n f 0644 0:0 \"b\" /b\nlayer 3 \"c\"\n f 0644 0:0 9000*\"c\" /b\n"));
+    let image =
+        Image::of(&format!("{text}layer 2 \"b\"\n f 0644 0:0 \"b\" /b\nlayer 3 \"c\"\n f 0644 0:0 9000*\"c\" /b\n"));
     for count in 1..=3 {
         let split = split(&folder, &image, &format!("--layers {count}"));
         assert_eq!(split.seen(), image.seen());

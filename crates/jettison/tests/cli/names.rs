@@ -9,7 +9,8 @@ use crate::run::{Folder, run, state};
 use crate::written::Written;
 
 fn numbered(number: usize) -> Image {
-    let text = format!("config {{\"architecture\":\"ARCH\",\"os\":\"linux\"}}\nlayer 1\n f 0644 0:0 \"{number}\" /number");
+    let text =
+        format!("config {{\"architecture\":\"ARCH\",\"os\":\"linux\"}}\nlayer 1\n f 0644 0:0 \"{number}\" /number");
     Image::of(&text)
 }
 

@@ -134,7 +134,8 @@ fn remarks_say_what_was_left_alone_and_why() {
 fn what_each_pass_saved_adds_up_to_what_was_saved() {
     let report = optimized("--format json --compression none").0.json();
     let number = |value: &Value| value.as_i64().expect("a number");
-    let passes: i64 = report["passes"].as_array().expect("passes").iter().map(|pass| number(&pass["saved_unpacked"])).sum();
+    let passes: i64 =
+        report["passes"].as_array().expect("passes").iter().map(|pass| number(&pass["saved_unpacked"])).sum();
     assert_eq!(passes, number(&report["before"]["unpacked"]) - number(&report["after"]["unpacked"]));
     let image = Image::app();
     let before: usize = image.layers.iter().map(Vec::len).sum();
@@ -154,6 +155,9 @@ fn every_pass_is_listed_and_explained() {
         assert!(listed.lines().any(|line| line.starts_with("-O1") && line.contains(name)), "{listed}");
         let page = run(&format!("explain {name}")).ok().out;
         assert!(page.starts_with(&format!("# {name}\n")), "{page}");
-        assert!(page.contains("## Why it is safe") && page.ends_with("Level -O1, exact: a container cannot tell the difference.\n"));
+        assert!(
+            page.contains("## Why it is safe")
+                && page.ends_with("Level -O1, exact: a container cannot tell the difference.\n")
+        );
     }
 }

@@ -164,7 +164,8 @@ fn an_index_of_attestations_only_is_no_image() {
     let folder = Folder::new();
     layout.files().to_folder(folder.at("in"));
     for platform in [format!("linux/{HERE}"), "all".to_owned()] {
-        run(&format!("optimize oci:{0}/in -o oci:{0}/out --platform {platform}", folder.at(""))).fails(3, &["no image"]);
+        run(&format!("optimize oci:{0}/in -o oci:{0}/out --platform {platform}", folder.at("")))
+            .fails(3, &["no image"]);
         assert_eq!(folder.names(), ["in"]);
     }
 }

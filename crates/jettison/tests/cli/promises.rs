@@ -44,9 +44,13 @@ fn the_same_input_gives_the_same_bytes_whatever_the_threads() {
     for (number, compression) in ["none", "gzip", "zstd:1"].iter().enumerate() {
         let transport = TRANSPORTS[number];
         let mut first = None;
-        for (run, cores) in ["taskset -c 0", "env", "env SOURCE_DATE_EPOCH=1 TZ=Asia/Tokyo LC_ALL=C"].iter().enumerate() {
+        for (run, cores) in ["taskset -c 0", "env", "env SOURCE_DATE_EPOCH=1 TZ=Asia/Tokyo LC_ALL=C"].iter().enumerate()
+        {
             let target = folder.at(&format!("{number}-{run}"));
-            let line = format!("optimize oci:{} -o {transport}:{target} --layers 3 --compression {compression}", folder.at("in"));
+            let line = format!(
+                "optimize oci:{} -o {transport}:{target} --layers 3 --compression {compression}",
+                folder.at("in")
+            );
             finish(jettison_under(cores, &line), &line).ok();
             let bytes = bytes(&target);
             assert!(bytes.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() > 1 << 20);
@@ -76,12 +80,23 @@ fn a_second_run_changes_nothing() {
     base.layers.truncate(2);
     docker_archive(&[(&base, &["base:1"])], Packing::Plain).to_archive(folder.at("base"));
     let named = format!("--base docker-archive:{}", folder.at("base"));
-    let options = ["", "-O0", "--squash-all", "--layers 2", "--layers 2 --squash-all", "--skip split-layers", "--only split-layers --layers 3", &named];
+    let options = [
+        "",
+        "-O0",
+        "--squash-all",
+        "--layers 2",
+        "--layers 2 --squash-all",
+        "--skip split-layers",
+        "--only split-layers --layers 3",
+        &named,
+    ];
     for (number, option) in options.iter().enumerate() {
         for (kind, transport) in TRANSPORTS.iter().enumerate() {
             let compression = ["none", "gzip", "zstd"][(number + kind) % 3];
             let place = |name: &str| format!("{transport}:{}", folder.at(&format!("{number}-{transport}-{name}")));
-            let line = |from: &str, to: &str| format!("optimize {from} -o {to} {option} --compression {compression} --format json");
+            let line = |from: &str, to: &str| {
+                format!("optimize {from} -o {to} {option} --compression {compression} --format json")
+            };
             let first = run(&line(&format!("oci-archive:{}", folder.at("in")), &place("1"))).ok().json();
             let second = run(&line(&place("1"), &place("2"))).ok().json();
             assert_eq!(first["digest"], second["digest"], "{option} {transport} {compression}: {second}");
@@ -115,7 +130,8 @@ fn nothing_is_left_beside_the_target() {
     Layout::of(&Image::app(), Packing::Gzip, "app:1").files().to_folder(folder.at("in"));
     let temporary = folder.at("tmp");
     fs::create_dir(&temporary).expect("makes a folder");
-    let lines = TRANSPORTS.map(|transport| format!("optimize oci:{} -o {transport}:{}", folder.at("in"), folder.at(transport)));
+    let lines =
+        TRANSPORTS.map(|transport| format!("optimize oci:{} -o {transport}:{}", folder.at("in"), folder.at(transport)));
     for line in lines.iter().cloned().chain([format!("weigh oci:{}", folder.at("in"))]) {
         finish(jettison_under(&format!("env TMPDIR={temporary}"), &line), &line).ok();
     }

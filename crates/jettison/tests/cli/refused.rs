@@ -16,7 +16,8 @@ impl Scene {
     pub(crate) fn new() -> Self {
         let folder = Folder::new();
         fs::write(folder.at("archive"), "precious").expect("writes");
-        let other = Image::of("config {\"architecture\":\"ARCH\",\"os\":\"linux\"}\nlayer 1\n f 0644 0:0 \"other\" /other");
+        let other =
+            Image::of("config {\"architecture\":\"ARCH\",\"os\":\"linux\"}\nlayer 1\n f 0644 0:0 \"other\" /other");
         Layout::of(&other, Packing::Gzip, "other:1").files().to_folder(folder.at("layout"));
         fs::create_dir(folder.at("tmp")).expect("makes a folder");
         Self { folder }
@@ -47,7 +48,9 @@ impl Scene {
     #[track_caller]
     pub(crate) fn leaves_targets(&self, arguments: &str, code: i32, parts: &[&str]) {
         let before = state(self.folder.path());
-        for (transport, target) in [("oci-archive", "archive"), ("docker-archive", "none"), ("oci", "layout"), ("oci", "none")] {
+        for (transport, target) in
+            [("oci-archive", "archive"), ("docker-archive", "none"), ("oci", "layout"), ("oci", "none")]
+        {
             let line = format!("optimize {arguments} -o {transport}:{}", self.folder.at(target));
             let mut command = jettison(&line);
             command.env("TMPDIR", self.folder.at("tmp"));

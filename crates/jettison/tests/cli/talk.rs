@@ -60,7 +60,12 @@ fn transports_that_are_missing_are_refused_by_name() {
         ("containers-storage:app", "containers-storage:"),
         ("dir:/tmp/x", "dir:"),
     ] {
-        for line in [format!("weigh {place}"), format!("optimize a -o {place}"), format!("diff a {place}"), format!("weigh a --base {place}")] {
+        for line in [
+            format!("weigh {place}"),
+            format!("optimize a -o {place}"),
+            format!("diff a {place}"),
+            format!("weigh a --base {place}"),
+        ] {
             run(&line).fails(2, &[&format!("the transport {transport} is not supported"), place]);
         }
     }
@@ -70,7 +75,17 @@ fn transports_that_are_missing_are_refused_by_name() {
 
 #[test]
 fn usage_errors_exit_with_2_and_help_with_0() {
-    for line in ["", "nonsense", "weigh", "optimize a", "diff a", "weigh a --format xml", "weigh a --by nothing", "weigh a --max-layer-size 5X", "explain"] {
+    for line in [
+        "",
+        "nonsense",
+        "weigh",
+        "optimize a",
+        "diff a",
+        "weigh a --format xml",
+        "weigh a --by nothing",
+        "weigh a --max-layer-size 5X",
+        "explain",
+    ] {
         let ran = run(line);
         assert_eq!(ran.code, Some(2), "{line}: {}{}", ran.out, ran.err);
         assert!(ran.out.is_empty() && !ran.err.is_empty(), "{line}");
@@ -97,7 +112,8 @@ fn completions_know_the_commands() {
 #[test]
 fn a_reader_that_leaves_early_is_no_error() {
     let folder = Folder::new();
-    let entries: String = (0..4000).map(|at| format!(" f 0644 0:0 \"{at}\" /a-rather-long-name-of-a-file-{at}\n")).collect();
+    let entries: String =
+        (0..4000).map(|at| format!(" f 0644 0:0 \"{at}\" /a-rather-long-name-of-a-file-{at}\n")).collect();
     let image = Image::of(&format!("config {{\"architecture\":\"ARCH\",\"os\":\"linux\"}}\nlayer 1\n{entries}"));
     Layout::of(&image, Packing::Gzip, "1").files().to_folder(folder.at("in"));
     let mut command = jettison(&format!("dump oci:{}", folder.at("in")));

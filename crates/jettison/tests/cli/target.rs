@@ -10,7 +10,9 @@ use crate::run::{Folder, run, state};
 use crate::written::Written;
 
 fn other(number: usize) -> Image {
-    Image::of(&format!("config {{\"architecture\":\"ARCH\",\"os\":\"linux\"}}\nlayer 1\n f 0644 0:0 \"{number}\" /other"))
+    Image::of(&format!(
+        "config {{\"architecture\":\"ARCH\",\"os\":\"linux\"}}\nlayer 1\n f 0644 0:0 \"{number}\" /other"
+    ))
 }
 
 #[test]
@@ -30,7 +32,12 @@ fn other_images_of_a_layout_stay() {
     assert_eq!(written.image_of(&written.listed()[3]).seen(), entries(APP_SEEN));
     for (at, selector) in [(0, "zero:1"), (1, "one"), (2, "@2")] {
         let place = format!("oci:{}:{selector}", folder.at("out")).replace(":@", "@");
-        assert!(run(&format!("dump {place}")).ok().out.contains(&jettison_image::Digest::of(at.to_string().as_bytes()).to_string()));
+        assert!(
+            run(&format!("dump {place}"))
+                .ok()
+                .out
+                .contains(&jettison_image::Digest::of(at.to_string().as_bytes()).to_string())
+        );
     }
     assert_eq!(folder.names(), ["in", "out"]);
 }

@@ -148,14 +148,21 @@ fn stored_bytes_of_packed_layers_are_measured_and_their_shares_estimated() {
 
 #[test]
 fn what_o1_saves_is_what_optimize_saves() {
-    for (packing, compression) in
-        [(Packing::Plain, "none"), (Packing::Gzip, "gzip"), (Packing::Members, "gzip"), (Packing::Zstd, "zstd"), (Packing::Framed, "zstd")]
-    {
+    for (packing, compression) in [
+        (Packing::Plain, "none"),
+        (Packing::Gzip, "gzip"),
+        (Packing::Members, "gzip"),
+        (Packing::Zstd, "zstd"),
+        (Packing::Framed, "zstd"),
+    ] {
         for options in ["", "--squash-all"] {
             let folder = Folder::new();
             Layout::of(&Image::of(WASTE), packing, "1").files().to_folder(folder.at("in"));
             let saves = &run(&format!("weigh oci:{} --format json {options}", folder.at("in"))).ok().json()["o1_saves"];
-            let line = format!("optimize oci:{0}/in -o oci:{0}/out --compression {compression} --format json {options}", folder.at(""));
+            let line = format!(
+                "optimize oci:{0}/in -o oci:{0}/out --compression {compression} --format json {options}",
+                folder.at("")
+            );
             let report = run(&line).ok().json();
             let saved = |what: &str| {
                 let number = |side: &str| report[side][what].as_i64().expect("a number");
@@ -165,8 +172,14 @@ fn what_o1_saves_is_what_optimize_saves() {
             // A plain layer is stored as it is unpacked, and nothing needs to be measured.
             let stored = if packing == Packing::Plain { &saves["unpacked"] } else { &saves["stored"] };
             assert_eq!(*stored, saved("stored"), "{packing:?} {options}: {report}");
-            let own = |side: &str| report[side]["layers"].as_u64().expect("a number") - report[side]["base_layers"].as_u64().expect("a number");
-            assert_eq!((&saves["own_layers_before"], &saves["own_layers_after"]), (&json!(own("before")), &json!(own("after"))));
+            let own = |side: &str| {
+                report[side]["layers"].as_u64().expect("a number")
+                    - report[side]["base_layers"].as_u64().expect("a number")
+            };
+            assert_eq!(
+                (&saves["own_layers_before"], &saves["own_layers_after"]),
+                (&json!(own("before")), &json!(own("after")))
+            );
         }
     }
 }
@@ -192,7 +205,8 @@ fn the_table_for_people() {
     assert!(lines[0].starts_with("app:1  linux/"), "{out}");
     assert_eq!(lines[1], "base: 1 layer (the history shows a root file system with its command)");
     let row = |start: &str| -> Vec<&str> {
-        let line = lines.iter().find(|line| line.trim_start().starts_with(start)).unwrap_or_else(|| panic!("{start}\n{out}"));
+        let line =
+            lines.iter().find(|line| line.trim_start().starts_with(start)).unwrap_or_else(|| panic!("{start}\n{out}"));
         line.split_whitespace().collect()
     };
     assert_eq!(row("layer"), ["layer", "of", "unpacked", "stored", "files", "wasted", "instruction"]);
@@ -212,22 +226,28 @@ fn waste_by_cause_and_by_path_for_people() {
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
     let lines: Vec<String> = out.lines().map(words).collect();
     let start = lines.iter().position(|line| line == "bytes base own files cause").expect("a heading");
-    assert_eq!(lines[start + 1..start + 6], [
-        "5.0 kB 0 B 5.0 kB 1 deleted",
-        "2.8 kB 2.0 kB 800 B 2 metadata-only copy",
-        "1.7 kB 1.0 kB 700 B 2 overwritten",
-        "300 B 300 B 0 B 1 hidden by an opaque folder",
-        "40 B 40 B 0 B 1 hidden by a type change",
-    ]);
+    assert_eq!(
+        lines[start + 1..start + 6],
+        [
+            "5.0 kB 0 B 5.0 kB 1 deleted",
+            "2.8 kB 2.0 kB 800 B 2 metadata-only copy",
+            "1.7 kB 1.0 kB 700 B 2 overwritten",
+            "300 B 300 B 0 B 1 hidden by an opaque folder",
+            "40 B 40 B 0 B 1 hidden by a type change",
+        ]
+    );
     assert!(!out.contains("instruction"), "{out}");
     let (out, _) = weigh(Packing::Gzip, "--by path --rows 2");
     let lines: Vec<String> = out.lines().map(words).collect();
     let start = lines.iter().position(|line| line == "bytes versions cause layers path").expect("a heading");
-    assert_eq!(lines[start + 1..start + 4], [
-        "5.0 kB 1 deleted 2 → 3 /app/gone",
-        "2.0 kB 1 metadata-only copy 1 → 2 /etc/meta",
-        "… and 4 more (--rows, --format json)",
-    ]);
+    assert_eq!(
+        lines[start + 1..start + 4],
+        [
+            "5.0 kB 1 deleted 2 → 3 /app/gone",
+            "2.0 kB 1 metadata-only copy 1 → 2 /etc/meta",
+            "… and 4 more (--rows, --format json)",
+        ]
+    );
 }
 
 #[test]
@@ -239,7 +259,8 @@ fn estimates_are_marked() {
 #[test]
 fn an_image_without_waste_says_so() {
     let folder = Folder::new();
-    let image = Image::of("config {\"architecture\":\"ARCH\",\"os\":\"linux\"}\nlayer 1 \"COPY a /\"\n f 0644 0:0 \"a\" /a");
+    let image =
+        Image::of("config {\"architecture\":\"ARCH\",\"os\":\"linux\"}\nlayer 1 \"COPY a /\"\n f 0644 0:0 \"a\" /a");
     Layout::of(&image, Packing::Gzip, "1").files().to_folder(folder.at("in"));
     let out = run(&format!("weigh oci:{}", folder.at("in"))).ok().out;
     assert!(out.contains("waste: none, a container sees every file that the layers ship"), "{out}");

@@ -115,7 +115,9 @@ impl Written {
             let media_type = descriptor["mediaType"].as_str().expect("a media type");
             if media_type.contains("index") || media_type.contains("manifest") {
                 let document = self.json(&blob_of(&descriptor));
-                waiting.extend(["manifests", "layers"].iter().flat_map(|key| document[*key].as_array().cloned()).flatten());
+                waiting.extend(
+                    ["manifests", "layers"].iter().flat_map(|key| document[*key].as_array().cloned()).flatten(),
+                );
                 waiting.extend(document.get("config").cloned());
             }
             found.push(descriptor);

@@ -1,36 +1,17 @@
 //! The demo's image: a base, then layers that do to files what Dockerfiles do.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use jettison_image::tar::{END, HeaderSpec, Mtime, header, padding};
 use jettison_image::{Compression, Config, Descriptor, Manifest, media};
 use jettison_store::{Encoding, Output, Reference, Transport};
 use serde_json::json;
 
 use super::host::HostFiles;
+use super::layer::{Content, Entry, write_layer};
 
 /// Where the image keeps the small files.
 const APP: &str = "srv/app";
-
-/// The content of an entry.
-#[derive(Clone)]
-enum Content {
-    Host(PathBuf),
-    /// A host file with a line added.
-    Edited(PathBuf),
-    Text(&'static str),
-}
-
-/// An entry of a layer. Folders are added as needed.
-enum Entry {
-    File { path: String, mode: u16, content: Content },
-    Whiteout(String),
-}
 
 fn file(path: impl Into<String>, mode: u16, content: Content) -> Entry {
     Entry::File { path: path.into(), mode, content }
@@ -108,51 +89,4 @@ pub(super) fn build(path: &Path, files: &HostFiles) -> Result<()> {
     output.add_image(manifest, &bytes, &config)?;
     output.finish(&["demo:latest".to_owned()], &[], false)?;
     Ok(output.publish()?)
-}
-
-fn write_layer(entries: &[Entry], out: &mut dyn Write) -> io::Result<()> {
-    let mut folders = BTreeSet::new();
-    for entry in entries {
-        let (path, mode, content) = match entry {
-            Entry::File { path, mode, content } => (path, *mode, content),
-            Entry::Whiteout(path) => (path, 0, &Content::Text("")),
-        };
-        for (at, _) in path.match_indices('/') {
-            if folders.insert(&path[..at]) {
-                out.write_all(&blocks(&path[..=at], b'5', 0o755, 0, 0))?;
-            }
-        }
-        let (bytes, mtime) = read(content)?;
-        out.write_all(&blocks(path, b'0', mode, mtime, bytes.len() as u64))?;
-        out.write_all(&bytes)?;
-        out.write_all(&END[..padding(bytes.len() as u64)])?;
-    }
-    out.write_all(&END)
-}
-
-fn read(content: &Content) -> io::Result<(Vec<u8>, i64)> {
-    match content {
-        Content::Host(path) => Ok((fs::read(path)?, fs::metadata(path)?.mtime())),
-        Content::Edited(path) => Ok(([&fs::read(path)?[..], b"# ready\n"].concat(), fs::metadata(path)?.mtime() + 1)),
-        Content::Text(text) => Ok((text.as_bytes().to_vec(), 0)),
-    }
-}
-
-fn blocks(path: &str, type_flag: u8, mode: u16, seconds: i64, size: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mtime = Mtime { seconds, nanos: 0 };
-    let spec = HeaderSpec {
-        type_flag,
-        path: path.as_bytes(),
-        link: &[],
-        mode,
-        uid: 0,
-        gid: 0,
-        mtime,
-        size,
-        device: (0, 0),
-        xattrs: &[],
-    };
-    header(&spec, &mut out);
-    out
 }

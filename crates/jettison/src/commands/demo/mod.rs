@@ -2,6 +2,7 @@
 
 mod host;
 mod image;
+mod layer;
 
 use std::fs;
 use std::process::ExitCode;

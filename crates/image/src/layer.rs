@@ -206,7 +206,11 @@ impl Layer {
             };
             layer.add(&member, digest)?;
         }
-        reader.drain().map_err(|source| LayerError::Tar { entry: member.path.clone(), source })?;
+        let is_read = reader.drain(limits.layer_bytes);
+        if !is_read.map_err(|source| LayerError::Tar { entry: member.path.clone(), source })? {
+            let (path, offset) = (member.path, member.header_offset);
+            return Err(LayerError::TooLarge { path, offset, limit: limits.layer_bytes });
+        }
         layer.size = reader.position();
         layer.entries.shrink_to_fit();
         layer.text.shrink_to_fit();

@@ -1,6 +1,6 @@
 //! Writing an image: blobs, index and, for Docker, its `manifest.json`, into a folder or one tar.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write};
 use std::path::PathBuf;
@@ -34,6 +34,8 @@ pub struct Output {
     body: Body,
     blobs: HashMap<Digest, u64>,
     images: Vec<(Descriptor, Manifest)>,
+    /// Blobs at the target that only replaced images used.
+    unused: HashSet<Digest>,
 }
 
 enum Body {
@@ -71,7 +73,16 @@ impl Output {
             _ => None,
         };
         let path = target.path.clone();
-        Ok(Self { stage, transport, target: path, tag, body, blobs: HashMap::new(), images: Vec::new() })
+        Ok(Self {
+            stage,
+            transport,
+            target: path,
+            tag,
+            body,
+            blobs: HashMap::new(),
+            images: Vec::new(),
+            unused: HashSet::new(),
+        })
     }
 
     /// The folder in which temporary files belong: beside the target, on the disk that is to hold it.
@@ -239,19 +250,16 @@ impl Output {
         self.stage.publish(STAGED)
     }
 
-    /// The images that a layout at the target has under other names.
-    fn kept_descriptors(&self, names: &[String]) -> Result<Vec<Descriptor>> {
+    /// The images that a layout at the target has under other names; those that this one replaces are noted.
+    fn kept_descriptors(&mut self, names: &[String]) -> Result<Vec<Descriptor>> {
         let path = self.target.join("index.json");
         if self.transport != Transport::Oci || !path.is_file() {
             // A folder of something else must not vanish under the output.
             let occupied =
                 self.transport == Transport::Oci && fs::read_dir(&self.target).is_ok_and(|mut d| d.next().is_some());
             let reason = "the folder is not empty and holds no OCI layout".to_owned();
-            return if occupied {
-                Err(Error::NotAnImage { path: self.target.clone(), reason })
-            } else {
-                Ok(Vec::new())
-            };
+            let path = self.target.clone();
+            return if occupied { Err(Error::NotAnImage { path, reason }) } else { Ok(Vec::new()) };
         }
         let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
         let index: Index = serde_json::from_slice(&bytes).map_err(|source| Error::Json {
@@ -261,23 +269,46 @@ impl Output {
         })?;
         let new: Vec<Descriptor> =
             self.images.first().map(|(descriptor, _)| named(descriptor, names)).unwrap_or_default();
-        let replaced = |old: &Descriptor| {
+        let is_replaced = |old: &Descriptor| {
             let name = |d: &Descriptor| d.annotation(CONTAINERD_NAME).or(d.annotation(REF_NAME)).map(str::to_owned);
             new.iter().any(|new| name(new) == name(old))
         };
-        Ok(index.manifests.into_iter().filter(|old| !replaced(old)).collect())
+        let (replaced, kept): (Vec<_>, Vec<_>) = index.manifests.into_iter().partition(is_replaced);
+        let used = self.reachable(&kept);
+        self.unused = self.reachable(&replaced).difference(&used).copied().collect();
+        Ok(kept)
+    }
+
+    /// The blobs at the target that some manifests name, and those that these name in turn.
+    fn reachable(&self, manifests: &[Descriptor]) -> HashSet<Digest> {
+        let mut found = HashSet::new();
+        let mut waiting: Vec<Digest> = manifests.iter().map(|descriptor| descriptor.digest).collect();
+        while let Some(digest) = waiting.pop() {
+            let path = self.target.join(blob_name(digest));
+            // Layers name nothing; manifests and indexes are small.
+            let is_small = fs::metadata(&path).is_ok_and(|metadata| metadata.len() < 4 << 20);
+            if found.insert(digest) && is_small {
+                let value: Option<Value> = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+                value.iter().for_each(|value| digests_in(value, &mut waiting));
+            }
+        }
+        found
     }
 
     fn keep_blobs(&self) -> io::Result<()> {
         let staged = self.stage.path(STAGED).join("blobs");
-        for algorithm in fs::read_dir(self.target.join("blobs"))? {
+        let from = self.target.join("blobs");
+        let algorithms = if from.is_dir() { Some(fs::read_dir(from)?) } else { None };
+        for algorithm in algorithms.into_iter().flatten() {
             let algorithm = algorithm?;
             let to = staged.join(algorithm.file_name());
             fs::create_dir_all(&to)?;
             for blob in fs::read_dir(algorithm.path())? {
                 let blob = blob?;
+                let name = blob.file_name().to_string_lossy().into_owned();
+                let is_unused = Digest::from_hex(&name).is_ok_and(|digest| self.unused.contains(&digest));
                 let to = to.join(blob.file_name());
-                if !to.exists() {
+                if !is_unused && !to.exists() {
                     fs::hard_link(blob.path(), &to).or_else(|_| fs::copy(blob.path(), &to).map(|_| ()))?;
                 }
             }
@@ -353,6 +384,18 @@ pub fn measure(encoding: Encoding, fill: impl FnOnce(&mut dyn Write) -> io::Resu
     let mut encoder = Encoder::new(Count(0), encoding)?;
     fill(&mut encoder)?;
     encoder.finish().map(|count| count.0)
+}
+
+/// The digests of all descriptors within a document.
+fn digests_in(value: &Value, out: &mut Vec<Digest>) {
+    match value {
+        Value::Object(map) => {
+            out.extend(map.get("digest").and_then(Value::as_str).and_then(|digest| digest.parse::<Digest>().ok()));
+            map.values().for_each(|value| digests_in(value, out));
+        }
+        Value::Array(values) => values.iter().for_each(|value| digests_in(value, out)),
+        _ => {}
+    }
 }
 
 fn docker_image(manifest: &Manifest, tags: &[&String]) -> Value {

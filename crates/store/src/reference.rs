@@ -57,7 +57,9 @@ pub struct Reference {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
     /// A transport of other tools that this version does not have.
-    #[error("the transport {transport}: is not supported; `skopeo copy` or `docker save` bring such an image to a file")]
+    #[error(
+        "the transport {transport}: is not supported; `skopeo copy` or `docker save` bring such an image to a file"
+    )]
     Transport {
         /// The name before the colon.
         transport: String,
@@ -93,7 +95,7 @@ impl FromStr for Reference {
         // A path that exists as it stands holds no selector, whatever colons are in it.
         let (path, selector) = if Path::new(place).exists() {
             (place, None)
-        } else if let Some((path, selector)) = place.split_once('@').filter(|(path, _)| !path.contains(':')) {
+        } else if let Some((path, selector)) = place.rsplit_once('@').filter(is_selector) {
             let known = selector.parse().map(Selector::Digest).ok();
             let known = known.or_else(|| selector.parse().map(Selector::Position).ok());
             let error = || ReferenceError::Selector { text: selector.to_owned() };
@@ -107,6 +109,11 @@ impl FromStr for Reference {
         }
         Ok(Self { transport, path: PathBuf::from(path), selector })
     }
+}
+
+/// Whether what follows the last `@` can be a selector: neither part of a path nor of an image's name.
+fn is_selector((path, selector): &(&str, &str)) -> bool {
+    !path.contains(':') && !selector.contains('/')
 }
 
 impl fmt::Display for Reference {
@@ -126,6 +133,8 @@ impl fmt::Display for Reference {
 
 #[cfg(test)]
 mod tests {
+    use proptest::strategy::Strategy as _;
+
     use super::*;
 
     #[test]
@@ -143,6 +152,47 @@ mod tests {
         let reference: Reference = "docker-archive:a.tar:app:latest".parse().expect("parses");
         assert_eq!(reference.path, Path::new("a.tar"));
         assert_eq!(reference.selector, Some(Selector::Name("app:latest".to_owned())));
+    }
+
+    #[test]
+    fn an_at_sign_may_be_part_of_a_path_or_name() {
+        for (text, path, selector) in [
+            ("oci:/home/me@work/out", "/home/me@work/out", None),
+            ("oci:/home/me@work/out@3", "/home/me@work/out", Some(Selector::Position(3))),
+            ("oci:me@home/out:v1", "me@home/out", Some(Selector::Name("v1".to_owned()))),
+            ("oci:out:host/app@sha256", "out", Some(Selector::Name("host/app@sha256".to_owned()))),
+        ] {
+            let expected = Reference { transport: Some(Transport::Oci), path: PathBuf::from(path), selector };
+            assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_exists_is_taken_as_it_stands() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a:b@c");
+        let text = format!("oci-archive:{}", path.display());
+        assert!(text.parse::<Reference>().is_ok_and(|reference| reference.path != path));
+        std::fs::write(&path, "").expect("writes");
+        let reference: Reference = text.parse().expect("parses");
+        assert_eq!((reference.path, reference.selector), (path, None));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn prints_what_it_parses(
+            transport in proptest::sample::select(vec![None, Some(Transport::DockerArchive), Some(Transport::Oci), Some(Transport::OciArchive)]),
+            // A last component with an at sign would be read as a selector.
+            path in "/none/([a-z@._-]{0,6}/){0,2}[a-z._-]{0,6}x",
+            selector in proptest::option::of(proptest::prop_oneof![
+                "[a-z][a-z0-9./_-]{0,8}(:[a-z0-9.]{1,5})?".prop_map(Selector::Name),
+                proptest::prelude::any::<usize>().prop_map(Selector::Position),
+                proptest::prelude::any::<[u8; 32]>().prop_map(|digest| Selector::Digest(Digest(digest))),
+            ]),
+        ) {
+            let reference = Reference { transport, path: PathBuf::from(path), selector };
+            proptest::prop_assert_eq!(reference.to_string().parse(), Ok(reference));
+        }
     }
 
     #[test]

@@ -376,7 +376,7 @@ fn wish() -> impl Strategy<Value = Wish> {
     proptest::prop_oneof![
         4 => content.prop_map(Wish::Entry),
         1 => target.prop_map(Wish::Entry),
-        1 => device.clone().prop_map(|(major, minor)| Wish::Entry(What::CharDevice(major, minor))),
+        1 => device.prop_map(|(major, minor)| Wish::Entry(What::CharDevice(major, minor))),
         1 => device.prop_map(|(major, minor)| Wish::Entry(What::BlockDevice(major, minor))),
         1 => proptest::strategy::Just(Wish::Entry(What::Fifo)),
         2 => proptest::strategy::Just(Wish::Entry(What::Directory)),

@@ -98,6 +98,9 @@ pub enum TarErrorKind {
 /// headers together. Linux limits a path to 4 KiB, all xattrs of a file to 64 KiB.
 const MAX_EXTENDED: u64 = 16 << 20;
 
+/// Largest size that is read: file systems' own limit, and far from where sums of sizes overflow.
+const MAX_SIZE: u64 = 1 << 62;
+
 /// Reads members from a stream.
 pub struct Reader<R> {
     input: R,
@@ -211,15 +214,16 @@ impl<R: BufRead> Reader<R> {
         Ok(())
     }
 
-    /// Reads what follows the end marker, so that a digest over the stream covers every byte of it.
+    /// Reads what follows the end marker, so that a digest over the stream covers every byte of it; `false`
+    /// where the stream is longer than `most` bytes in all, and was not read to its end.
     ///
     /// # Errors
     /// Where the stream cannot be read.
-    pub fn drain(&mut self) -> Result<(), TarError> {
+    pub fn drain(&mut self, most: u64) -> Result<bool, TarError> {
         loop {
             let read = fill(&mut self.input, self.position)?.len();
-            if read == 0 {
-                return Ok(());
+            if read == 0 || self.position > most {
+                return Ok(self.position <= most);
             }
             self.input.consume(read);
             self.position += read as u64;
@@ -299,6 +303,9 @@ impl<R: BufRead> Reader<R> {
         for (key, value) in self.global.iter().chain(&extended.records) {
             record(member, key, value)?;
             sparse.record(key, value)?;
+        }
+        if member.stored > MAX_SIZE {
+            return Err(TarErrorKind::Number("size"));
         }
         member.size = member.stored;
         if sparse.is_sparse {

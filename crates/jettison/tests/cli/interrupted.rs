@@ -220,3 +220,34 @@ fn results_that_cannot_be_printed() {
         assert!(said.contains("No space left on device"), "{line}: {said}");
     }
 }
+
+#[test]
+fn a_run_that_ends_at_any_moment_leaves_the_old_or_the_new() {
+    let folder = Folder::new();
+    let out = folder.path().join("out");
+    fs::create_dir(&out).expect("makes a folder");
+    let new = Image::of("config {\"architecture\":\"ARCH\",\"os\":\"linux\"}\nlayer 1\n f 0644 0:0 \"new\" /new");
+    docker_archive(&[(&new, &["app:1"])], Packing::Plain).to_archive(folder.at("in"));
+    for (transport, name) in [("oci", "TERM"), ("oci", "KILL"), ("oci-archive", "TERM"), ("docker-archive", "KILL")] {
+        let target = folder.at("out/target");
+        for moment in 0..20 {
+            let _ = fs::remove_dir_all(&target).or_else(|_| fs::remove_file(&target));
+            let old = Layout::of(&Image::app(), Packing::Gzip, "app:1").files();
+            if transport == "oci" {
+                old.to_folder(&target)
+            } else {
+                old.to_archive(&target)
+            }
+            let line = format!("optimize docker-archive:{} -o {transport}:{target}", folder.at("in"));
+            let mut child = jettison(&line).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+            sleep(Duration::from_micros(moment * 700));
+            signal(&child, name);
+            let is_done = child.wait().expect("ends").success();
+            let seen = Written::with_unused(&target).image().seen();
+            assert!(seen == new.seen() || seen == Image::app().seen() && !is_done, "SIG{name} at {moment}: {line}");
+            assert!(name == "KILL" || stages(&out).is_empty(), "SIG{name} at {moment} leaves {:?}", stages(&out));
+        }
+        run(&format!("optimize docker-archive:{} -o {transport}:{target}", folder.at("in"))).ok();
+        assert!(stages(&out).is_empty(), "{:?}", stages(&out));
+    }
+}

@@ -33,8 +33,9 @@ pub enum EncodingError {
 impl Encoding {
     /// A plain tar.
     pub const NONE: Self = Self { compression: Compression::None, level: 0 };
-    /// gzip at libdeflate's level 6, which is smaller than zlib's 6 and several times as fast.
-    pub const GZIP: Self = Self { compression: Compression::Gzip, level: 6 };
+    /// gzip at libdeflate's level 3: on real files 3 % smaller than what `skopeo copy` and `docker push` make,
+    /// in two thirds of the time of level 6, which is 4 % smaller still.
+    pub const GZIP: Self = Self { compression: Compression::Gzip, level: 3 };
     /// zstd at its own default level.
     pub const ZSTD: Self = Self { compression: Compression::Zstd, level: 3 };
 }

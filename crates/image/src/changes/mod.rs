@@ -1,5 +1,6 @@
 //! What a layer must hold to turn one tree into another: the least set of entries and whiteouts, in a
-//! canonical order, so that equal trees give equal bytes whatever their history was.
+//! canonical order, so that equal trees give equal bytes whatever their history was (files that are stored
+//! sparse stay so).
 
 mod cut;
 mod model;

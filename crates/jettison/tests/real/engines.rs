@@ -8,7 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::tools::{folder, run, run_with, shared, text};
-use crate::trees::{self, Seen, Times};
+use crate::trees::{self, Seen};
 
 /// A Docker engine, ended by its own process id when dropped.
 pub(crate) struct Docker {
@@ -124,20 +124,20 @@ impl Buildah {
     }
 
     /// What a working container of an image mounts as its root.
-    pub(crate) fn mounted(&self, image: &str, times: Times) -> Seen {
+    pub(crate) fn mounted(&self, image: &str) -> Seen {
         let container = self.run(&["from", "--pull-never", image]).trim().to_owned();
-        self.seen(&container, times)
+        self.seen(&container)
     }
 
     /// The same for an image in another place.
-    pub(crate) fn mounted_from(&self, place: &str, times: Times) -> Seen {
+    pub(crate) fn mounted_from(&self, place: &str) -> Seen {
         let container = self.run(&["from", place]).trim().to_owned();
-        self.seen(&container, times)
+        self.seen(&container)
     }
 
-    fn seen(&self, container: &str, times: Times) -> Seen {
+    fn seen(&self, container: &str) -> Seen {
         let root = self.run(&["mount", container]).trim().to_owned();
-        let seen = trees::folder(Path::new(&root), times);
+        let seen = trees::folder(Path::new(&root));
         self.run(&["umount", container]);
         self.run(&["rm", container]);
         seen
@@ -149,7 +149,7 @@ pub(crate) fn umoci(layout: &Path, tag: &str) -> Seen {
     let folder = folder();
     let bundle: PathBuf = folder.path().join("bundle");
     run("umoci", &["unpack", "--image", &format!("{}:{tag}", layout.display()), text(&bundle)]);
-    trees::folder(&bundle.join("rootfs"), Times::Nanoseconds)
+    trees::folder(&bundle.join("rootfs"))
 }
 
 /// Copies an image with skopeo.

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::engines::{Buildah, Docker, skopeo, umoci};
 use crate::tools::{folder, jettison, optimize, run, shared, text};
-use crate::trees::{Times, assert_same};
+use crate::trees::assert_same;
 
 /// Does to files what Dockerfiles do, and sets what they set.
 const DOCKERFILE: &str = r#"FROM alpine:3.20 AS build
@@ -78,13 +78,13 @@ fn read_by_others(folder: &Path, input: &str) {
     skopeo(input, &format!("oci:{}:x", at("before").display()));
     let unpacked = umoci(&at("before"), "x");
     let buildah = Buildah::new();
-    let mounted = buildah.mounted_from(input, Times::Nanoseconds);
+    let mounted = buildah.mounted_from(input);
     for (number, compression) in ["gzip", "none", "gzip:12"].iter().enumerate() {
         let layout = at(&format!("after-{number}"));
         let place = format!("oci:{}:x", layout.display());
         optimize(input, &place, &["--compression", compression]);
         assert_same(&unpacked, &umoci(&layout, "x"), &format!("umoci, {compression}"));
-        assert_same(&mounted, &buildah.mounted_from(&place, Times::Nanoseconds), &format!("buildah, {compression}"));
+        assert_same(&mounted, &buildah.mounted_from(&place), &format!("buildah, {compression}"));
         let copy = format!("docker-archive:{}:a:b", at(&format!("copy-{number}.tar")).display());
         skopeo(&place, &copy);
         assert!(jettison(&["diff", input, copy.trim_end_matches(":a:b")]).contains("equal"));
@@ -96,7 +96,7 @@ fn read_by_others(folder: &Path, input: &str) {
     // Debian's umoci reads no zstd; skopeo and buildah do.
     let zstd = format!("oci:{}:x", at("zstd").display());
     optimize(input, &zstd, &["--compression", "zstd"]);
-    assert_same(&mounted, &buildah.mounted_from(&zstd, Times::Nanoseconds), "buildah, zstd");
+    assert_same(&mounted, &buildah.mounted_from(&zstd), "buildah, zstd");
 }
 
 #[test]
@@ -120,17 +120,13 @@ fn images_of_buildah() {
     let build =
         ["bud", "-q", "--pull-never", "--layers", "--isolation", "chroot", "-t", "app:dev", text(context.path())];
     buildah.run(&build);
-    let before = buildah.mounted("localhost/app:dev", Times::Nanoseconds);
+    let before = buildah.mounted("localhost/app:dev");
     buildah.run(&["push", "-q", "app:dev", &format!("oci:{}:x", at("app").display())]);
     let input = format!("oci:{}:x", at("app").display());
     let report = jettison(&["weigh", &input]);
     assert!(report.contains("the history says FROM"), "buildah notes the base:\n{report}");
     optimize(&input, &format!("oci:{}:x", at("small").display()), &[]);
-    assert_same(
-        &before,
-        &buildah.mounted_from(&format!("oci:{}:x", at("small").display()), Times::Nanoseconds),
-        "buildah",
-    );
+    assert_same(&before, &buildah.mounted_from(&format!("oci:{}:x", at("small").display())), "buildah");
     assert_same(&umoci(&at("app"), "x"), &umoci(&at("small"), "x"), "umoci");
 }
 

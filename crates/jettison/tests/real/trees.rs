@@ -13,24 +13,17 @@ use std::process::Command;
 /// Every path with what is to be seen of it.
 pub(crate) type Seen = BTreeMap<PathBuf, String>;
 
-/// Whether modification times are compared: tools that make folders anew cannot keep those that no layer states.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Times {
-    Nanoseconds,
-    Seconds,
-}
-
 /// Walks an unpacked root file system: type, mode, owner, time, content, target, device, attributes, and
 /// hard links by the first of their names.
-pub(crate) fn folder(root: &Path, times: Times) -> Seen {
+pub(crate) fn folder(root: &Path) -> Seen {
     let mut seen = Seen::new();
     let mut first_names = BTreeMap::new();
-    walk(root, root, times, &mut first_names, &mut seen);
+    walk(root, root, &mut first_names, &mut seen);
     assert!(seen.len() > 3, "{} is nearly empty", root.display());
     seen
 }
 
-fn walk(root: &Path, path: &Path, times: Times, first_names: &mut BTreeMap<u64, PathBuf>, seen: &mut Seen) {
+fn walk(root: &Path, path: &Path, first_names: &mut BTreeMap<u64, PathBuf>, seen: &mut Seen) {
     let mut names: Vec<OsString> =
         fs::read_dir(path).expect("a folder").map(|entry| entry.expect("an entry").file_name()).collect();
     names.sort();
@@ -51,10 +44,7 @@ fn walk(root: &Path, path: &Path, times: Times, first_names: &mut BTreeMap<u64, 
             format!("device {}", metadata.rdev())
         };
         let mode = if kind.is_symlink() { 0o777 } else { metadata.mode() & 0o7777 };
-        let time = match times {
-            Times::Nanoseconds => format!("{}.{:09}", metadata.mtime(), metadata.mtime_nsec()),
-            Times::Seconds => metadata.mtime().to_string(),
-        };
+        let time = format!("{}.{:09}", metadata.mtime(), metadata.mtime_nsec());
         let mut line = format!("{what} {mode:04o} {}:{} {time}{}", metadata.uid(), metadata.gid(), xattrs(&path));
         if metadata.nlink() > 1 && !kind.is_dir() {
             let first = first_names.entry(metadata.ino()).or_insert_with(|| relative.clone());
@@ -62,7 +52,7 @@ fn walk(root: &Path, path: &Path, times: Times, first_names: &mut BTreeMap<u64, 
         }
         seen.insert(relative, line);
         if kind.is_dir() {
-            walk(root, &path, times, first_names, seen);
+            walk(root, &path, first_names, seen);
         }
     }
 }

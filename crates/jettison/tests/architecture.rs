@@ -1,5 +1,5 @@
 //! The rules of the workspace that no compiler checks: which crate may use which, what the pure ones
-//! must not touch, and how files are laid out (DESIGN, "Workspace" and "Invariants"; STYLE, "Files and names").
+//! must not touch, and how files are laid out (ARCHITECTURE.md, CONTRIBUTING.md).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

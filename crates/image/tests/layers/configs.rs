@@ -1,4 +1,4 @@
-//! LAYERS.md, case 13: configs and histories, from the text form and back to it.
+//! Cases of merging, 13: configs and histories, from the text form and back to it.
 
 use jettison_image::text::ImageText;
 use jettison_image::{Config, Digest, history, validate};

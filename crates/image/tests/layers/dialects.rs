@@ -1,4 +1,4 @@
-//! LAYERS.md, case 10: the dialects of tar, as bytes made by hand.
+//! Cases of merging, 10: the dialects of tar, as bytes made by hand.
 
 use jettison_image::layer::LayerError;
 use jettison_image::tar::TarErrorKind;

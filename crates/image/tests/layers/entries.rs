@@ -1,4 +1,4 @@
-//! LAYERS.md, cases 6, 7, 9, 11, 12 and 14: repeated paths, changed types, folders' metadata, extended
+//! Cases of merging 6, 7, 9, 11, 12 and 14: repeated paths, changed types, folders' metadata, extended
 //! attributes, special files, and what must survive; and the waste that comes of it.
 
 use jettison_image::Tree;

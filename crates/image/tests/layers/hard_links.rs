@@ -1,4 +1,4 @@
-//! LAYERS.md, case 5: hard links.
+//! Cases of merging, 5: hard links.
 
 use jettison_image::tree::TreeError;
 

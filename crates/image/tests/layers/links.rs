@@ -1,4 +1,4 @@
-//! LAYERS.md, case 8: folders that are reached through symbolic links.
+//! Cases of merging, 8: folders that are reached through symbolic links.
 
 use jettison_image::text::ImageText;
 use jettison_image::tree::TreeError;

@@ -1,4 +1,4 @@
-//! LAYERS.md, cases 1 to 4: whiteouts and opaque folders.
+//! Cases of merging 1 to 4: whiteouts and opaque folders.
 
 use jettison_image::layer::LayerError;
 

@@ -88,7 +88,7 @@ impl Contents for Bytes<'_> {
     }
 }
 
-/// What must hold of every layer that is written between two trees (LAYERS.md, cases 3 to 6, 9 and 16).
+/// What must hold of every layer that is written between two trees (Cases of merging 3 to 6, 9 and 16).
 fn judge(layer: &Layer, lower: &Tree<'_>, upper: &Tree<'_>) {
     let mut seen: BTreeSet<&[u8]> = BTreeSet::new();
     let mut last: Option<Vec<&[u8]>> = None;

@@ -92,7 +92,7 @@ impl Written {
         WrittenImage { digest, manifest, config, blobs, tars }
     }
 
-    /// What must hold of every output (LAYERS.md, 13 and 16): digests and sizes are true, nothing is
+    /// What must hold of every output (merging, 13 and 16): digests and sizes are true, nothing is
     /// missing, the config agrees with the layers.
     fn check(&self) {
         for (name, bytes) in self.files.iter().filter(|(name, _)| name.starts_with("blobs/")) {

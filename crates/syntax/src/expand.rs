@@ -1,0 +1,1 @@
+//! Variables and quotes in instructions, as the builder expands them.

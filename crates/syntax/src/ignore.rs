@@ -1,0 +1,1 @@
+//! `.dockerignore` and its matcher.

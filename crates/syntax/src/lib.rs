@@ -1,0 +1,11 @@
+//! Dockerfiles, the shell inside them and `.dockerignore`: text to a lossless tree and back, typed views of
+//! what the text means, and an editor that keeps the file's own style.
+
+pub mod dockerfile;
+pub mod expand;
+pub mod ignore;
+pub mod packages;
+pub mod shell;
+mod span;
+
+pub use span::Span;

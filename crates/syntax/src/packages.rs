@@ -1,0 +1,1 @@
+//! Package-manager commands: verbs, options, packages.

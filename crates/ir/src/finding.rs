@@ -4,6 +4,7 @@ use jettison_image::tree::Cause;
 
 use crate::level::{Level, Safety};
 use crate::plan::Plan;
+use crate::source::{SourceRemark, SourceUnit};
 use crate::unit::ImageUnit;
 
 /// One pass. The table in `jettison-passes` holds them all, in the order in which they run.
@@ -18,8 +19,21 @@ pub struct Pass {
     pub safety: Safety,
     /// The page: what it finds, why it is safe, when it stays quiet, cases.
     pub page: &'static str,
-    /// Looks at the image and the plan so far.
-    pub run: fn(&ImageUnit<'_>, &Plan) -> Vec<Remark>,
+    /// The codes that other tools have for the same waste.
+    pub aliases: &'static [&'static str],
+    /// What it looks at, and how.
+    pub run: Run,
+}
+
+/// What a pass looks at.
+#[derive(Clone, Copy)]
+pub enum Run {
+    /// An image, and the plan so far.
+    Image(fn(&ImageUnit<'_>, &Plan) -> Vec<Remark>),
+    /// A Dockerfile on the way to its release form.
+    Source(fn(&SourceUnit<'_>) -> Vec<SourceRemark>),
+    /// A Dockerfile on the way to its development form.
+    Development(fn(&SourceUnit<'_>) -> Vec<SourceRemark>),
 }
 
 /// What a pass says.
@@ -74,6 +88,10 @@ pub enum Edit {
 pub enum Claim {
     /// There is none: every path and every setting is as it was.
     NoDifference,
+    /// Files that are left over from package managers and downloads are missing, and nothing else.
+    LeftoversGone,
+    /// Packages that only the build needed are missing, with all their files.
+    BuildPackagesGone,
 }
 
 /// Why a pass did nothing.

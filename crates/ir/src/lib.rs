@@ -1,16 +1,17 @@
-//! What passes see and say: the image as a unit of optimization, findings and their fixes with claims,
+//! What passes see and say: the image or the Dockerfile as a unit of optimization, findings and their fixes with claims,
 //! the plan of what is to be written, and the values that reports are made of.
 
 mod finding;
 mod level;
 mod plan;
 mod report;
+pub mod source;
 mod unit;
 mod verdict;
 mod weight;
 
-pub use finding::{Claim, Decline, Edit, Finding, Fix, Pass, Remark};
-pub use level::{Level, LevelError, Safety};
+pub use finding::{Claim, Decline, Edit, Finding, Fix, Pass, Remark, Run};
+pub use level::{Assumption, Level, LevelError, Safety};
 pub use plan::{Own, Plan};
 pub use report::{Acted, Measure, OptimizeReport};
 pub use unit::{ImageUnit, UnitError};

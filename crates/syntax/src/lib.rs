@@ -7,5 +7,6 @@ pub mod ignore;
 pub mod packages;
 pub mod shell;
 mod span;
+pub mod view;
 
 pub use span::Span;

@@ -1,0 +1,9 @@
+//! A Dockerfile as passes see it, and what they say about it.
+
+mod remark;
+mod scripts;
+mod unit;
+
+pub use remark::{SourceDecline, SourceFinding, SourceFix, SourceRemark, Target, TextEdit};
+pub use scripts::{RunText, Scripts};
+pub use unit::{Context, ContextFile, Entry, Goal, RunStyle, SourceOptions, SourceUnit};

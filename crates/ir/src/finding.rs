@@ -25,6 +25,12 @@ pub struct Pass {
     pub run: Run,
 }
 
+impl std::fmt::Debug for Pass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pass({})", self.name)
+    }
+}
+
 /// What a pass looks at.
 #[derive(Clone, Copy)]
 pub enum Run {
@@ -88,10 +94,6 @@ pub enum Edit {
 pub enum Claim {
     /// There is none: every path and every setting is as it was.
     NoDifference,
-    /// Files that are left over from package managers and downloads are missing, and nothing else.
-    LeftoversGone,
-    /// Packages that only the build needed are missing, with all their files.
-    BuildPackagesGone,
 }
 
 /// Why a pass did nothing.

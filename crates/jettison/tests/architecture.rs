@@ -8,22 +8,31 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// The crates, and those of the workspace that each may use.
-const MAY_USE: [(&str, &[&str]); 7] = [
+const MAY_USE: [(&str, &[&str]); 8] = [
+    ("jettison-syntax", &[]),
     ("jettison-image", &[]),
-    ("jettison-ir", &["jettison-image"]),
-    ("jettison-passes", &["jettison-ir", "jettison-image"]),
+    ("jettison-ir", &["jettison-image", "jettison-syntax"]),
+    ("jettison-passes", &["jettison-ir", "jettison-image", "jettison-syntax"]),
     ("jettison-store", &["jettison-image"]),
     // The judge shares no code with the judged.
     ("jettison-verify", &["jettison-ir", "jettison-image"]),
-    ("jettison-report", &["jettison-ir", "jettison-image"]),
+    ("jettison-report", &["jettison-ir", "jettison-image", "jettison-syntax"]),
     (
         "jettison",
-        &["jettison-image", "jettison-ir", "jettison-passes", "jettison-report", "jettison-store", "jettison-verify"],
+        &[
+            "jettison-image",
+            "jettison-ir",
+            "jettison-passes",
+            "jettison-report",
+            "jettison-store",
+            "jettison-syntax",
+            "jettison-verify",
+        ],
     ),
 ];
 
 /// The crates without effects.
-const PURE: [&str; 5] = ["image", "ir", "passes", "verify", "report"];
+const PURE: [&str; 6] = ["syntax", "image", "ir", "passes", "verify", "report"];
 
 /// What those must not name: files, network, processes, environment, clocks, threads' own state, printing.
 const EFFECTS: [&str; 17] = [

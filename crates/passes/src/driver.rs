@@ -1,7 +1,7 @@
 //! Runs the passes over an image until they find nothing more, and applies what they propose.
 
 use jettison_image::Changes;
-use jettison_ir::{Acted, Claim, Decline, Finding, ImageUnit, Level, Pass, Plan, Remark};
+use jettison_ir::{Acted, Assumption, Claim, Decline, Finding, ImageUnit, Level, Pass, Plan, Remark, Run, Safety};
 
 use crate::PASSES;
 
@@ -49,16 +49,36 @@ impl Selection {
     /// # Errors
     /// The first name that is none.
     pub fn check(&self) -> Result<(), SelectionError> {
-        let unknown = |name: &&String| !PASSES.iter().any(|pass| pass.name == name.as_str());
+        let unknown = |name: &&String| {
+            let name = name.as_str();
+            !PASSES.iter().any(|pass| is_named(pass, name) || assumptions(pass).iter().any(|one| one.name == name))
+        };
         match self.skip.iter().chain(&self.only).find(unknown) {
             Some(name) => Err(SelectionError { name: name.clone() }),
             None => Ok(()),
         }
     }
 
-    fn admits(&self, pass: &Pass) -> bool {
-        let named = |names: &[String]| names.iter().any(|name| name == pass.name);
+    /// Whether a pass runs.
+    #[must_use]
+    pub fn admits(&self, pass: &Pass) -> bool {
+        let named = |names: &[String]| names.iter().any(|name| is_named(pass, name));
         pass.level <= self.level && !named(&self.skip) && (self.only.is_empty() || named(&self.only))
+    }
+}
+
+/// Whether a pass goes by a name: its own, or another tool's code for the same waste.
+#[must_use]
+pub fn is_named(pass: &Pass, name: &str) -> bool {
+    pass.name == name || pass.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
+}
+
+/// What a pass assumes.
+#[must_use]
+pub fn assumptions(pass: &Pass) -> &'static [Assumption] {
+    match pass.safety {
+        Safety::Assuming(all) => all,
+        Safety::Exact | Safety::Advice => &[],
     }
 }
 
@@ -100,10 +120,11 @@ pub fn run(
     for round in 0..MAX_ROUNDS {
         let before = outcome.plan;
         for pass in PASSES.iter().filter(|pass| selection.admits(pass)) {
+            let Run::Image(run) = pass.run else { continue };
             tell(Event::Start(pass.name));
             let plan = outcome.plan;
             let mut found = 0;
-            for remark in (pass.run)(unit, &plan) {
+            for remark in run(unit, &plan) {
                 match remark {
                     Remark::Declined(decline) if round == 0 => outcome.declines.push((pass.name, decline)),
                     Remark::Found(finding) if fixes_left > 0 => {

@@ -4,14 +4,21 @@
 //! explanations, flags and tests are made from it.
 
 mod driver;
+mod lines;
+mod rewrite;
 mod image {
     pub(super) mod shadowed_files;
     pub(super) mod split_layers;
 }
+mod source {
+    pub(super) mod latest_tag;
+}
 
 use jettison_ir::Pass;
 
-pub use driver::{Event, Outcome, Selection, SelectionError, run};
+pub use driver::{Event, Outcome, Selection, SelectionError, assumptions, is_named, run};
+pub use lines::LineMap;
+pub use rewrite::{Fixes, Found, LeftAlone, RewriteEvent, Rewritten, Source, rewrite};
 
-/// Every pass, in execution order: what nobody sees goes first, so that what is merged is small.
-pub const PASSES: &[Pass] = &[image::shadowed_files::PASS, image::split_layers::PASS];
+/// Every pass, in execution order. On images what nobody sees goes first, so that what is merged is small.
+pub const PASSES: &[Pass] = &[image::shadowed_files::PASS, image::split_layers::PASS, source::latest_tag::PASS];

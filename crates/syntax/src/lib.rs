@@ -2,6 +2,7 @@
 //! what the text means, and an editor that keeps the file's own style.
 
 pub mod dockerfile;
+pub mod editor;
 pub mod expand;
 pub mod ignore;
 pub mod packages;

@@ -4,6 +4,6 @@ mod remark;
 mod scripts;
 mod unit;
 
-pub use remark::{SourceDecline, SourceFinding, SourceFix, SourceRemark, Target, TextEdit};
+pub use remark::{SourceClaim, SourceDecline, SourceFinding, SourceFix, SourceRemark, Target, TextEdit};
 pub use scripts::{RunText, Scripts};
 pub use unit::{Context, ContextFile, Entry, Goal, RunStyle, SourceOptions, SourceUnit};

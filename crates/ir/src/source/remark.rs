@@ -2,8 +2,6 @@
 
 use jettison_syntax::Span;
 
-use crate::finding::Claim;
-
 /// What a pass says about a Dockerfile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceRemark {
@@ -34,7 +32,21 @@ pub struct SourceFix {
     /// The changes, which do not overlap. They are made all or none.
     pub edits: Vec<TextEdit>,
     /// What the judge may hold the change to.
-    pub claim: Claim,
+    pub claim: SourceClaim,
+}
+
+/// What a fix says about the difference between the images of before and after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceClaim {
+    /// There is none, but for times and history.
+    Same,
+    /// What matches these is missing, and nothing else differs: absolute paths, `*` for any part of one name, a
+    /// trailing `/**` for all that is below.
+    Gone(Vec<String>),
+    /// These packages are missing, with all that belongs to them and to what only they needed.
+    PackagesGone(Vec<String>),
+    /// The image is not touched: the change is to what a builder reads or keeps.
+    BuildOnly,
 }
 
 /// A file that a fix changes.
@@ -69,7 +81,7 @@ pub struct SourceDecline {
 impl SourceFinding {
     /// A finding with its proposal for the Dockerfile.
     #[must_use]
-    pub fn fixed(span: Span, message: String, edits: Vec<TextEdit>, claim: Claim) -> Self {
+    pub fn fixed(span: Span, message: String, edits: Vec<TextEdit>, claim: SourceClaim) -> Self {
         Self { span, message, help: None, fix: Some(SourceFix { target: Target::Dockerfile, edits, claim }) }
     }
 

@@ -31,7 +31,10 @@ impl RunText {
         };
         let Arguments::Text(span) = arguments else { return None };
         let line = tree.line(instruction);
-        if is_run && let [heredoc] = &instruction.heredocs[..] && heredoc.word == *span {
+        if is_run
+            && let [heredoc] = &instruction.heredocs[..]
+            && heredoc.word == *span
+        {
             let body = heredoc.body.of(tree.text());
             let text = if heredoc.strips_tabs {
                 body.split_inclusive('\n').map(|line| line.trim_start_matches('\t')).collect()
@@ -90,8 +93,6 @@ impl Scripts {
     #[must_use]
     pub fn parse(&self, text: &str, dialect: Dialect) -> Rc<Script> {
         let key = (dialect == Dialect::Bash, text.to_owned());
-        Rc::clone(
-            self.parsed.borrow_mut().entry(key).or_insert_with_key(|key| Rc::new(Script::parse(&key.1, dialect))),
-        )
+        Rc::clone(self.parsed.borrow_mut().entry(key).or_insert_with_key(|key| Rc::new(Script::parse(&key.1, dialect))))
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use jettison_ir::{Claim, Decline, Edit, Finding, Fix, ImageUnit, Level, Own, Pass, Plan, Remark, Safety};
+use jettison_ir::{Claim, Decline, Edit, Finding, Fix, ImageUnit, Level, Own, Pass, Plan, Remark, Run, Safety};
 
 pub(crate) const PASS: Pass = Pass {
     name: "shadowed-files",
@@ -11,7 +11,8 @@ pub(crate) const PASS: Pass = Pass {
     level: Level::O1,
     safety: Safety::Exact,
     page: include_str!("shadowed_files.md"),
-    run,
+    aliases: &[],
+    run: Run::Image(run),
 };
 
 fn run(unit: &ImageUnit<'_>, plan: &Plan) -> Vec<Remark> {

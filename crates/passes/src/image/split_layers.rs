@@ -1,7 +1,7 @@
 //! Finds own layers beyond the number that is wanted: each repeats folders and costs a request.
 
 use jettison_image::changes::Cut;
-use jettison_ir::{Claim, Edit, Finding, Fix, ImageUnit, Level, Own, Pass, Plan, Remark, Safety};
+use jettison_ir::{Claim, Edit, Finding, Fix, ImageUnit, Level, Own, Pass, Plan, Remark, Run, Safety};
 
 pub(crate) const PASS: Pass = Pass {
     name: "split-layers",
@@ -9,7 +9,8 @@ pub(crate) const PASS: Pass = Pass {
     level: Level::O1,
     safety: Safety::Exact,
     page: include_str!("split_layers.md"),
-    run,
+    aliases: &[],
+    run: Run::Image(run),
 };
 
 fn run(unit: &ImageUnit<'_>, plan: &Plan) -> Vec<Remark> {

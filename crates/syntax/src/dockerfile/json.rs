@@ -197,7 +197,8 @@ impl Reader<'_> {
 
     fn unit(&mut self) -> Option<u16> {
         let digits = self.text.get(self.at..self.at + 4)?;
-        let unit = digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())??;
+        let unit =
+            digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())??;
         self.at += 4;
         Some(unit)
     }
@@ -213,7 +214,8 @@ mod tests {
         assert_eq!(values(r#" [ "a" , "b c" ] "#), Ok(vec!["a".to_owned(), "b c".to_owned()]));
         assert_eq!(values("[]"), Ok(vec![]));
         assert_eq!(values(r#"["\u00e9\n\ud83d\ude00\ud800x"]"#), Ok(vec!["\u{e9}\n\u{1f600}\u{fffd}x".to_owned()]));
-        for no_array in ["[ -d /x ] && y", "['a']", r#"["a",]"#, r#"["a"] x"#, r#"["\x"]"#, "[1e999]", "[01]", "a", "["] {
+        for no_array in ["[ -d /x ] && y", "['a']", r#"["a",]"#, r#"["a"] x"#, r#"["\x"]"#, "[1e999]", "[01]", "a", "["]
+        {
             assert_eq!(values(no_array), Err(NotStrings::NoArray), "{no_array}");
         }
         for others in ["[1]", "[null, \"a\"]", r#"[{"a": [true, -1.5e3]}]"#] {

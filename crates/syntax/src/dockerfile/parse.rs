@@ -142,8 +142,11 @@ impl<'a> Parser<'a> {
             let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic())
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
             let name = name.to_ascii_lowercase();
-            (is_name && !value.is_empty() && matches!(&*name, "syntax" | "escape" | "check"))
-                .then(|| Directive { span, name, value: value.to_owned() })
+            (is_name && !value.is_empty() && matches!(&*name, "syntax" | "escape" | "check")).then(|| Directive {
+                span,
+                name,
+                value: value.to_owned(),
+            })
         });
         let Some(directive) = found else {
             self.directives_end = true;

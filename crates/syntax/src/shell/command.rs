@@ -75,12 +75,7 @@ impl Lowerer<'_> {
         Command { span: self.since(start), kind, redirects }
     }
 
-    fn simple<'tree>(
-        &mut self,
-        start: usize,
-        mut pieces: Vec<Piece<'tree>>,
-        statement: &'tree Stmt,
-    ) -> Command {
+    fn simple<'tree>(&mut self, start: usize, mut pieces: Vec<Piece<'tree>>, statement: &'tree Stmt) -> Command {
         pieces.extend(statement.redirects.iter().map(Piece::Redirect));
         pieces.sort_by_key(Piece::offset);
         let mut simple = Simple { span: self.emit(start, start), assignments: Vec::new(), words: Vec::new() };

@@ -125,7 +125,9 @@ fn first(stage: &Stage, ends: &[Settings]) -> Settings {
             settings.shell.is_set = true;
             settings
         }
-        Origin::Scratch => Settings { user: Setting::Known("0".into()), workdir: Setting::Known("/".into()), ..Settings::default() },
+        Origin::Scratch => {
+            Settings { user: Setting::Known("0".into()), workdir: Setting::Known("/".into()), ..Settings::default() }
+        }
         Origin::Image(image) if is_windows(image) => Settings { shell: ShellForm::windows(), ..Settings::default() },
         _ => Settings::default(),
     }

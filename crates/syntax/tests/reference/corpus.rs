@@ -108,7 +108,10 @@ fn every_real_file_is_what_the_reference_makes_of_it() {
                     if field == "value" && is_followed_array(cmd, mine) {
                         continue;
                     }
-                    wrong.push(format!("{path}:{}: {field} is {value}, the reference has {}", mine["start"], cmd[field]));
+                    wrong.push(format!(
+                        "{path}:{}: {field} is {value}, the reference has {}",
+                        mine["start"], cmd[field]
+                    ));
                     break;
                 }
             }

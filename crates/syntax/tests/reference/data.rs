@@ -17,11 +17,8 @@ pub(crate) fn path(name: &str) -> PathBuf {
 /// The lines of a file, unpacked where its name ends in `.zst`.
 pub(crate) fn json_lines(name: &str) -> impl Iterator<Item = serde_json::Value> {
     let file = File::open(path(name)).expect("readable test data");
-    let reader: Box<dyn Read> = if name.ends_with(".zst") {
-        Box::new(zstd::Decoder::new(file).expect("zstd"))
-    } else {
-        Box::new(file)
-    };
+    let reader: Box<dyn Read> =
+        if name.ends_with(".zst") { Box::new(zstd::Decoder::new(file).expect("zstd")) } else { Box::new(file) };
     BufReader::new(reader).lines().map(|line| serde_json::from_str(&line.expect("text")).expect("JSON"))
 }
 

@@ -1,0 +1,272 @@
+//! Runs the passes over a Dockerfile until they find nothing more, and applies what they propose.
+
+use std::collections::BTreeMap;
+
+use jettison_ir::source::{
+    Context, Goal, Scripts, SourceClaim, SourceDecline, SourceFinding, SourceFix, SourceOptions, SourceRemark,
+    SourceUnit, Target,
+};
+use jettison_ir::{Pass, Run, Safety};
+use jettison_syntax::Span;
+use jettison_syntax::dockerfile::Dockerfile;
+use jettison_syntax::editor::Editor;
+
+use crate::PASSES;
+use crate::driver::Selection;
+use crate::lines::LineMap;
+
+/// Rounds after which the driver stops. A round that changes nothing ends it before; what one pass moves together
+/// another one joins, so that some follow each other, but never so many.
+const MAX_ROUNDS: usize = 24;
+
+/// What is rewritten.
+pub struct Source<'a> {
+    /// The Dockerfile.
+    pub tree: Dockerfile,
+    /// The build context, where it is at hand.
+    pub context: Option<&'a Context>,
+}
+
+/// A finding, with the pass that made it and where it stood in the original.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The pass.
+    pub pass: &'static Pass,
+    /// The finding; its span is in the text that the pass saw.
+    pub finding: SourceFinding,
+    /// The lines of the original that it is about, counted from 1.
+    pub lines: (usize, usize),
+    /// Where in the original it begins, where that is known to the byte.
+    pub span: Option<Span>,
+    /// Whether its fix was applied.
+    pub applied: bool,
+}
+
+/// Something left alone, with the pass that says why.
+#[derive(Clone, Debug)]
+pub struct LeftAlone {
+    /// The pass.
+    pub pass: &'static Pass,
+    /// The reason.
+    pub decline: SourceDecline,
+    /// The lines of the original that it is about, counted from 1.
+    pub lines: (usize, usize),
+}
+
+/// What came of it.
+pub struct Rewritten {
+    /// The Dockerfile.
+    pub tree: Dockerfile,
+    /// The new text of `.dockerignore`, where a fix changed it.
+    pub ignore: Option<String>,
+    /// The findings, in the order in which they were made.
+    pub found: Vec<Found>,
+    /// What was left alone in the end, and why.
+    pub declined: Vec<LeftAlone>,
+    /// Where each line of the result comes from.
+    pub lines: LineMap,
+    /// What the fixes claim.
+    pub claims: Vec<SourceClaim>,
+}
+
+/// What becomes of fixes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fixes {
+    /// None is applied: the passes look at the file as it is.
+    Reported,
+    /// All are applied, and the passes run until they find nothing more.
+    Applied,
+    /// Only those of passes that promise exactness.
+    ExactApplied,
+}
+
+/// What happens while the driver works, for those who look for the pass that does something wrong.
+pub enum RewriteEvent<'e> {
+    /// A pass starts.
+    Start(&'static str),
+    /// A pass ended; the text is the one after its fixes.
+    End(&'static str, &'e str),
+}
+
+/// Runs the selected passes on a Dockerfile.
+#[must_use]
+pub fn rewrite(
+    source: Source<'_>,
+    options: &SourceOptions,
+    selection: &Selection,
+    fixes: Fixes,
+    tell: &mut dyn FnMut(RewriteEvent<'_>),
+) -> Rewritten {
+    let mut work = Work {
+        lines: LineMap::identity(source.tree.text()),
+        tree: source.tree,
+        context: source.context,
+        ignore: None,
+        options,
+        scripts: Scripts::default(),
+        found: Vec::new(),
+        declined: BTreeMap::new(),
+        claims: Vec::new(),
+        fixes,
+        fixes_left: selection.limit.unwrap_or(usize::MAX),
+    };
+    let goal = |pass: &&Pass| match pass.run {
+        Run::Image(_) => false,
+        Run::Source(_) => options.goal == Goal::Release,
+        Run::Development(_) => options.goal == Goal::Development,
+    };
+    let passes: Vec<&'static Pass> = PASSES.iter().filter(|pass| selection.admits(pass)).filter(goal).collect();
+    // Instructions that a builder refuses are for people to mend; nothing is known of what they mean.
+    if work.tree.is_valid() {
+        for round in 0..MAX_ROUNDS {
+            let before = (work.tree.text().to_owned(), work.ignore.clone());
+            for pass in &passes {
+                tell(RewriteEvent::Start(pass.name));
+                work.run(pass, round == 0);
+                tell(RewriteEvent::End(pass.name, work.tree.text()));
+            }
+            if fixes == Fixes::Reported || before == (work.tree.text().to_owned(), work.ignore.clone()) {
+                break;
+            }
+        }
+    }
+    let declined = work.declined.into_values().flatten().collect();
+    let Work { tree, ignore, found, lines, claims, .. } = work;
+    Rewritten { tree, ignore, found, declined, lines, claims }
+}
+
+struct Work<'a> {
+    tree: Dockerfile,
+    context: Option<&'a Context>,
+    ignore: Option<String>,
+    options: &'a SourceOptions,
+    scripts: Scripts,
+    found: Vec<Found>,
+    /// The declines of each pass's last run, by its place in the table.
+    declined: BTreeMap<usize, Vec<LeftAlone>>,
+    claims: Vec<SourceClaim>,
+    lines: LineMap,
+    fixes: Fixes,
+    fixes_left: usize,
+}
+
+impl Work<'_> {
+    fn run(&mut self, pass: &'static Pass, is_first_round: bool) {
+        let (Run::Source(run) | Run::Development(run)) = pass.run else { return };
+        let ignore = self.ignore.as_deref().or_else(|| self.context.and_then(|context| context.ignore.as_deref()));
+        let unit = SourceUnit::new(&self.tree, self.options, self.context, ignore, &self.scripts);
+        let remarks = run(&unit);
+        drop(unit);
+        let mut declined = Vec::new();
+        let mut proposals = Vec::new();
+        for remark in remarks {
+            match remark {
+                SourceRemark::Declined(decline) => {
+                    let lines = self.original_lines(decline.span);
+                    declined.push(LeftAlone { pass, decline, lines });
+                }
+                // What only people can decide is said once, about the file as it was.
+                SourceRemark::Found(finding) if finding.fix.is_some() || is_first_round => proposals.push(finding),
+                SourceRemark::Found(_) => {}
+            }
+        }
+        let place = PASSES.iter().position(|other| other.name == pass.name).unwrap_or_default();
+        self.declined.insert(place, declined);
+        let applies = match self.fixes {
+            Fixes::Reported => false,
+            Fixes::Applied => true,
+            Fixes::ExactApplied => pass.safety == Safety::Exact,
+        };
+        self.take(pass, proposals, applies, is_first_round);
+    }
+
+    fn take(&mut self, pass: &'static Pass, proposals: Vec<SourceFinding>, applies: bool, is_first_round: bool) {
+        let mut accepted: Vec<Found> = Vec::new();
+        let mut edits: Vec<SourceFix> = Vec::new();
+        let all: Vec<SourceFix> = proposals.iter().filter_map(|finding| finding.fix.clone()).collect();
+        // Mostly all fixes of a pass go together; only where they don't, they are tried one by one.
+        let together = applies && all.len() <= self.fixes_left && self.try_apply(&all).is_some();
+        for finding in proposals {
+            let lines = self.original_lines(finding.span);
+            let span = self.lines.original_span(finding.span);
+            let mut found = Found { pass, finding, lines, span, applied: false };
+            match found.finding.fix.clone() {
+                Some(fix) if applies && self.fixes_left > 0 => {
+                    edits.push(fix);
+                    if together || self.try_apply(&edits).is_some() {
+                        self.fixes_left -= 1;
+                        found.applied = true;
+                        accepted.push(found);
+                    } else {
+                        edits.pop();
+                    }
+                }
+                // A fix that is not applied is reported once, about the file as it was.
+                _ if is_first_round => accepted.push(found),
+                _ => {}
+            }
+        }
+        if let Some(applied) = self.try_apply(&edits) {
+            self.claims.extend(edits.iter().map(|fix| fix.claim.clone()));
+            self.lines = applied.lines;
+            self.tree = applied.tree;
+            self.ignore = applied.ignore;
+        }
+        self.found.append(&mut accepted);
+    }
+
+    fn original_lines(&self, span: Span) -> (usize, usize) {
+        let text = self.tree.text();
+        let line_of = |offset: u32| text[..offset as usize].matches('\n').count();
+        let last = span.end.max(span.start + 1) - 1;
+        self.lines.original(line_of(span.start), line_of(last.min(Span::new(0, text.len()).end)))
+    }
+
+    /// The result of some fixes; none where they overlap, or where the result would not be the same kind of file: it
+    /// must be one that builders take, and hold every comment that the file holds now.
+    fn try_apply(&self, fixes: &[SourceFix]) -> Option<Applied> {
+        if fixes.is_empty() {
+            return None;
+        }
+        let mut editor = Editor::new(&self.tree);
+        let mut ignore = self.ignore.clone();
+        for fix in fixes {
+            match fix.target {
+                Target::Dockerfile => {
+                    fix.edits.iter().try_for_each(|edit| editor.replace(edit.span, &edit.text)).ok()?;
+                }
+                Target::Ignore => {
+                    let existing = self.context.and_then(|context| context.ignore.as_deref());
+                    let mut text = ignore.or_else(|| existing.map(str::to_owned)).unwrap_or_default();
+                    for edit in fix.edits.iter().rev() {
+                        text.replace_range(edit.span.range(), &edit.text);
+                    }
+                    ignore = Some(text);
+                }
+            }
+        }
+        let edited = editor.finish();
+        let lines = self.lines.after(self.tree.text(), &edited);
+        let tree = Dockerfile::parse(edited.text);
+        (tree.is_valid() && keeps_comments(&self.tree, &tree)).then_some(Applied { tree, ignore, lines })
+    }
+}
+
+struct Applied {
+    tree: Dockerfile,
+    ignore: Option<String>,
+    lines: LineMap,
+}
+
+/// Whether every comment of `before` is one of `after`, as often.
+fn keeps_comments(before: &Dockerfile, after: &Dockerfile) -> bool {
+    let count = |tree: &Dockerfile| {
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for comment in &tree.comments {
+            *counts.entry(comment.span.of(tree.text()).trim_end().to_owned()).or_default() += 1;
+        }
+        counts
+    };
+    let after = count(after);
+    count(before).iter().all(|(text, times)| after.get(text).is_some_and(|found| found >= times))
+}

@@ -1,0 +1,5 @@
+//! Every case of every pass's page, under the laws that hold for all passes.
+
+mod image;
+mod pages;
+mod source;

@@ -75,12 +75,7 @@ impl Lowerer<'_> {
         Command { span: self.since(start), kind, redirects }
     }
 
-    fn simple<'tree>(
-        &mut self,
-        start: usize,
-        mut pieces: Vec<Piece<'tree>>,
-        statement: &'tree Stmt,
-    ) -> Command {
+    fn simple<'tree>(&mut self, start: usize, mut pieces: Vec<Piece<'tree>>, statement: &'tree Stmt) -> Command {
         pieces.extend(statement.redirects.iter().map(Piece::Redirect));
         pieces.sort_by_key(Piece::offset);
         let mut simple = Simple { span: self.emit(start, start), assignments: Vec::new(), words: Vec::new() };
@@ -309,10 +304,9 @@ impl Lowerer<'_> {
             let body = self.list(&arm.body);
             let span = self.emit(start, start);
             let span = patterns.iter().map(|pattern| pattern.span).chain([body.span]).fold(span, crate::Span::to);
-            if let Some(terminator) = arm.terminator_span {
-                self.start();
-                self.enter_then_leave(terminator);
-            }
+            // The other tree misplaces this sign within substitutions.
+            self.exact &=
+                self.accept(";;&") || self.accept(";;") || self.accept(";&") || self.rest().starts_with("esac");
             arms.push(CaseArm { span, patterns, body });
         }
         self.expect("esac");

@@ -143,7 +143,9 @@ fn part(part: &WordPart) -> String {
         }
         WordPartKind::Command(body) => format!("$({})", list(body)),
         WordPartKind::Process(body) => format!("<({})", list(body)),
-        WordPartKind::Arithmetic(it) => format!("$(({}|{}|{}))", it.reads.join(" "), it.assigns.join(" "), all(&it.words)),
+        WordPartKind::Arithmetic(it) => {
+            format!("$(({}|{}|{}))", it.reads.join(" "), it.assigns.join(" "), all(&it.words))
+        }
         WordPartKind::Glob(text) | WordPartKind::Brace(text) => format!("‹{text}›"),
         WordPartKind::Tilde => "‹~›".to_owned(),
         WordPartKind::Array(words) => format!("[{}]", all(words)),
@@ -230,11 +232,208 @@ fn texts_have_these_outlines() {
             write!(found, " error").unwrap();
             assert!(!error.message.is_empty() && !script.exact);
         } else {
-            assert!(script.exact, "{text:?}");
+            write!(found, "{}", if script.exact { "" } else { " inexact" }).unwrap();
         }
         if found != *expected {
             writeln!(wrong, "{text:?}\n  expected {expected:?}\n  found    {found:?}").unwrap();
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+fn script(text: &str) -> Script {
+    let script = Script::parse(text, Dialect::Sh);
+    assert_eq!(script.error, None, "{text:?}");
+    script
+}
+
+#[test]
+fn spans_cover_exactly_the_text_of_a_command() {
+    let text = "set -e; { A=1 apt-get  install -y curl >/dev/null && rm -rf /x/* ; } || exit 1 # end";
+    let script = script(text);
+    let texts: Vec<_> = script.commands().iter().map(|command| command.span.of(text)).collect();
+    assert_eq!(
+        texts,
+        [
+            "set -e",
+            "{ A=1 apt-get  install -y curl >/dev/null && rm -rf /x/* ; }",
+            "A=1 apt-get  install -y curl >/dev/null",
+            "rm -rf /x/*",
+            "exit 1"
+        ]
+    );
+    assert_eq!(script.simple_commands()[1].1.span.of(text), "A=1 apt-get  install -y curl");
+    assert_eq!(script.comments.iter().map(|span| span.of(text)).collect::<Vec<_>>(), ["# end"]);
+    let names: Vec<_> = script.simple_commands().iter().map(|(_, simple)| simple.name()).collect();
+    assert_eq!(names, [Some("set"), Some("apt-get"), Some("rm"), Some("exit")]);
+    let install = script.simple_commands()[1].1;
+    let arguments: Vec<_> = install.arguments().iter().map(|word| word.text(text)).collect();
+    assert_eq!(arguments, ["install", "-y", "curl"]);
+}
+
+#[test]
+fn words_know_what_is_literal() {
+    let script = script("a 'b c'\\ d \"$e\" f* ~ \"~*\" [ g=~");
+    let simple = script.simple_commands()[0].1;
+    let literals: Vec<_> = simple.words.iter().map(Word::literal).collect();
+    let literals: Vec<_> = literals.iter().map(Option::as_deref).collect();
+    assert_eq!(literals, [Some("a"), Some("b c d"), None, None, None, Some("~*"), Some("["), Some("g=~")]);
+    assert!(simple.words[2].has_expansion() && !simple.words[2].is_glob());
+    assert!(simple.words[3].is_glob() && !simple.words[3].has_expansion());
+    assert!(simple.words[4].has_expansion());
+}
+
+#[test]
+fn nested_commands_are_found_in_order() {
+    let text =
+        "a $(b `c`) \"$(d \\\n  <(e))\" <<X && f() { g ${h:-$(i)}; }; j $((1 + $(k)))\n$(l \"`m \\`n\\``\")\nX\n";
+    let script = Script::parse(text, Dialect::Bash);
+    shell_check::check(&script);
+    let names: Vec<_> = script.simple_commands().iter().filter_map(|(_, simple)| simple.name()).collect();
+    assert_eq!(names, ["c", "b", "e", "d", "n", "m", "l", "a", "i", "g", "k", "j"]);
+    // Only what stands in backquotes with backslashes has no place in the text.
+    let placeless = script.commands().iter().filter(|command| command.span.is_empty()).count();
+    assert_eq!(placeless, 2);
+}
+
+#[test]
+fn variables_are_listed() {
+    let text = "A=$B; for c in $@; do echo \"${D:=$e}\" $? `f $g`; done; export H=i J; read -r k l; : $((m = n + 1)) $!
+cat <<X >$o
+$p \\$q ${#r}
+X
+for s; do case $- in $t) ;; esac; done; getopts ab u; printf -v w x; echo '$y' ${z[i]}";
+    let script = Script::parse(text, Dialect::Bash);
+    let read: Vec<_> = script.variables_read().into_iter().collect();
+    assert_eq!(read, ["!", "-", "?", "@", "B", "D", "e", "g", "i", "n", "o", "p", "r", "t", "z"]);
+    let assigned: Vec<_> = script.variables_assigned().into_iter().collect();
+    assert_eq!(assigned, ["A", "D", "H", "OPTARG", "OPTIND", "c", "k", "l", "m", "s", "u", "w"]);
+}
+
+#[test]
+fn sh_reads_the_language_of_bash_where_its_own_fails() {
+    assert_eq!(outline(&script("[[ -n $a ]] && b &> c")), "([[ $a) && (b &>c)");
+    // Braces are text for the shell of POSIX.
+    assert_eq!(outline(&script("mkdir {a,b}")), "(mkdir {a,b})");
+}
+
+#[test]
+fn what_stands_before_an_error_is_kept() {
+    let script = Script::parse("a; b &&& c", Dialect::Bash);
+    assert!(script.error.is_some() && !script.exact);
+    let script = Script::parse(&"(".repeat(100_000), Dialect::Sh);
+    assert!(script.error.is_some());
+    let script = Script::parse(&"a && ".repeat(100_000), Dialect::Sh);
+    assert!(script.error.is_some());
+}
+
+/// Pieces that texts are put together from: any of them may come behind any other.
+const PIECES: &[&str] = &[
+    "a",
+    " ",
+    "\n",
+    ";",
+    "&",
+    "&&",
+    "||",
+    "|",
+    "|&",
+    "(",
+    ")",
+    "{",
+    "}",
+    "if ",
+    "then ",
+    "fi",
+    "for x in ",
+    "do ",
+    "done",
+    "case $x in ",
+    "esac",
+    ";;",
+    "while ",
+    "$(",
+    "`",
+    "${x",
+    ":-",
+    "$((",
+    "))",
+    "'",
+    "\"",
+    "\\",
+    "$",
+    "#",
+    "<<E",
+    "\nE\n",
+    "<<-'E'",
+    ">",
+    "<",
+    "2>&1",
+    "=",
+    "A=b ",
+    "x=(",
+    "é",
+    "\u{a0}",
+    "*",
+    "[",
+    "]",
+    "[[ ",
+    "]]",
+    "~",
+    "{a,b}",
+    "export ",
+    "function f ",
+    "f() ",
+    "exit ",
+    "!",
+    "time ",
+    "\r\n",
+    "\t",
+    "$'",
+    "<(",
+    "%",
+    "&>>",
+    "{v}>",
+    "0",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn any_text_obeys_the_law(text in any::<String>()) {
+        shell_check::check(&Script::parse(&text, Dialect::Sh));
+    }
+
+    #[test]
+    fn any_mixture_obeys_the_law(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..24)) {
+        shell_check::check(&Script::parse(&pieces.concat(), Dialect::Bash));
+        shell_check::check(&Script::parse(&pieces.concat(), Dialect::Sh));
+    }
+
+    #[test]
+    fn any_mutation_obeys_the_law(
+        index in 0..CASES.len(),
+        other in 0..CASES.len(),
+        at in any::<prop::sample::Index>(),
+        length in 0_usize..6,
+        piece in prop::sample::select(PIECES),
+    ) {
+        let mut text: Vec<char> = format!("{}\n{}", CASES[index].0, CASES[other].0).chars().collect();
+        let start = at.index(text.len());
+        let end = (start + length).min(text.len());
+        text.splice(start..end, piece.chars());
+        let text: String = text.into_iter().collect();
+        shell_check::check(&Script::parse(&text, Dialect::Bash));
+    }
+
+    #[test]
+    fn a_quoted_word_is_read_back(word in "[^\0]{0,20}") {
+        let text = format!("x {}", quote(&word));
+        let script = Script::parse(&text, Dialect::Bash);
+        prop_assert_eq!(&script.error, &None);
+        let commands = script.simple_commands();
+        let literal = commands[0].1.arguments()[0].literal();
+        prop_assert_eq!(literal.as_deref(), Some(word.as_str()));
+    }
 }

@@ -24,6 +24,7 @@ impl Lowerer<'_> {
         tree: Option<&ArithmeticExprNode>,
         word: &shuck_ast::Word,
     ) -> WordPartKind {
+        self.exact &= self.rest().ends_with("))") || self.rest().ends_with(']');
         let outer = self.enter(span);
         let mut found = Arithmetic::default();
         match tree {

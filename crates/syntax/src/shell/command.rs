@@ -173,7 +173,7 @@ impl Lowerer<'_> {
                     .into_iter()
                     .filter_map(|(span, tree)| Some(self.arithmetic_at(span?, tree.as_ref())))
                     .collect();
-                self.enter_then_leave(it.right_paren_span);
+                self.closing(it.right_paren_span, "))");
                 self.accept(";");
                 CommandKind::ArithmeticFor { expressions, body: self.do_done(&it.body) }
             }
@@ -200,7 +200,7 @@ impl Lowerer<'_> {
                 self.expect("((");
                 let expression =
                     it.expr_span.map(|span| self.arithmetic_at(span, it.expr_ast.as_ref())).unwrap_or_default();
-                self.enter_then_leave(it.right_paren_span);
+                self.closing(it.right_paren_span, "))");
                 CommandKind::Arithmetic(expression)
             }
             CompoundCommand::Time(it) => {
@@ -214,7 +214,7 @@ impl Lowerer<'_> {
                 self.expect("[[");
                 let mut words = Vec::new();
                 self.test(&it.expression, &mut words);
-                self.enter_then_leave(it.right_bracket_span);
+                self.closing(it.right_bracket_span, "]]");
                 CommandKind::Test { words }
             }
             CompoundCommand::Coproc(it) => {
@@ -229,6 +229,15 @@ impl Lowerer<'_> {
                 CommandKind::Other
             }
         }
+    }
+
+    /// Moves the cursor over a closing sign, and over what stands before it and is not kept.
+    fn closing(&mut self, span: shuck_ast::Span, sign: &str) {
+        let start = span.start.offset();
+        if (self.low..self.high).contains(&start) && self.source.is_char_boundary(start) {
+            self.low = start;
+        }
+        self.expect(sign);
     }
 
     /// Moves the cursor over a node that is not kept.

@@ -7,6 +7,9 @@
 
 use shuck_ast::{BinaryOp, Command as Source, Comment, Stmt, StmtSeq, StmtTerminator};
 
+use shuck_parser::ShellDialect;
+use shuck_parser::parser::Parser;
+
 use super::{AndOr, Dialect, Item, List, Operator, Pipe, Pipeline, Terminator};
 use crate::Span;
 
@@ -62,6 +65,17 @@ impl<'text> Lowerer<'text> {
         self.start();
         self.exact &= self.low == self.high;
         list
+    }
+
+    /// Parses a text that is made from the script's.
+    pub(super) fn parse(&mut self, text: &str) -> StmtSeq {
+        let dialect = match self.dialect {
+            Dialect::Sh => ShellDialect::Posix,
+            Dialect::Bash => ShellDialect::Bash,
+        };
+        let parsed = Parser::with_dialect(text, dialect).parse();
+        self.exact &= parsed.is_ok();
+        parsed.file.body
     }
 
     /// The comments, in order, and whether all spans are exact.
@@ -210,6 +224,10 @@ impl<'text> Lowerer<'text> {
             None => {
                 let before = self.low;
                 self.blanks();
+                // Before the word that closes a list, the other tree leaves it out.
+                if self.rest().starts_with(';') && !self.rest().starts_with(";;") && !self.rest().starts_with(";&") {
+                    return Some((Terminator::Semicolon, self.expect(";")));
+                }
                 if self.rest().starts_with('#') {
                     self.low += self.rest().find('\n').unwrap_or(0);
                 }

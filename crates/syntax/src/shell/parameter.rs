@@ -74,6 +74,8 @@ impl Lowerer<'_> {
 
     fn parameter(&mut self, lower: impl FnOnce(&mut Self, &mut Vec<Word>)) -> WordPartKind {
         let raw = self.rest();
+        // The other tree takes a text that ends within the braces.
+        self.exact &= raw.starts_with("${") && raw.ends_with('}');
         let inner = raw.strip_prefix("${").unwrap_or(raw);
         let inner = inner.strip_suffix('}').unwrap_or(inner);
         let (prefix, name, operator) = split(inner);

@@ -5,8 +5,6 @@ use shuck_ast::{
     ArrayElem, Assignment as SourceAssignment, AssignmentValue, Pattern, PatternPart, StmtSeq, Word as SourceWord,
     WordPart as Source, WordPartNode,
 };
-use shuck_parser::ShellDialect;
-use shuck_parser::parser::Parser;
 
 use super::lower::Lowerer;
 use super::{Assignment, Dialect, Word, WordPart, WordPartKind};
@@ -58,6 +56,7 @@ impl Lowerer<'_> {
             }
             Source::SingleQuoted { value, dollar } => {
                 let raw = self.rest();
+                self.exact &= raw.len() > 1 && raw.ends_with('\'');
                 let text = match raw.strip_prefix('\'').and_then(|raw| raw.strip_suffix('\'')) {
                     Some(text) if !dollar => text,
                     _ => value.slice(self.source),
@@ -67,6 +66,7 @@ impl Lowerer<'_> {
                 return;
             }
             Source::DoubleQuoted { parts: inner, .. } => {
+                self.exact &= self.rest().len() > 1 && self.rest().ends_with('"');
                 let before = parts.len();
                 for part in inner {
                     self.part(part, Quoting { quoted: true, ..quoting }, parts);
@@ -96,27 +96,26 @@ impl Lowerer<'_> {
         let Some(inner) = raw.strip_prefix('`') else {
             return WordPartKind::Command(self.within_delimiters(2, body));
         };
-        let inner = inner.strip_suffix('`').unwrap_or(inner);
+        let closed = inner.strip_suffix('`');
+        self.exact &= closed.is_some();
+        let inner = closed.unwrap_or(inner);
         if !inner.contains('\\') {
             return WordPartKind::Command(self.within_delimiters(1, body));
         }
         // The shell reads what is left once the backslashes are gone: the other tree looks no further than the text.
         let text = unescape(inner, if quoted { "$`\"\\" } else { "$`\\" });
-        let dialect = match self.dialect {
-            Dialect::Sh => ShellDialect::Posix,
-            Dialect::Bash => ShellDialect::Bash,
-        };
-        let parsed = Parser::with_dialect(&text, dialect).parse();
-        self.exact &= parsed.is_ok();
+        let parsed = self.parse(&text);
         let mut lowerer = Lowerer::new(&text, self.dialect);
-        lowerer.place = Some(self.emit(self.high - 1, self.high).start);
-        let list = lowerer.script(&parsed.file.body);
+        let place = if closed.is_some() { self.high - 1 } else { self.high };
+        lowerer.place = Some(self.emit(place, place).start);
+        let list = lowerer.script(&parsed);
         self.exact &= lowerer.finish().1;
         WordPartKind::Command(list)
     }
 
     /// A list between an opening sign of some bytes and a closing one of a byte.
     fn within_delimiters(&mut self, open: usize, body: &StmtSeq) -> super::List {
+        self.exact &= self.rest().len() > open && self.rest().ends_with([')', '`']);
         let outer = self.enter_at(self.low + open, self.high.saturating_sub(1));
         let list = self.list(body);
         self.start();

@@ -7,7 +7,7 @@ use shuck_ast::{
 };
 
 use super::lower::Lowerer;
-use super::{CaseArm, Command, CommandKind, List, Redirect, Simple, Word, WordPart, WordPartKind};
+use super::{Arithmetic, CaseArm, Command, CommandKind, List, Redirect, Simple, Word, WordPart, WordPartKind};
 
 /// What a simple command is made of; assignments, words and redirects come in any order.
 enum Piece<'tree> {
@@ -198,8 +198,11 @@ impl Lowerer<'_> {
             }
             CompoundCommand::Arithmetic(it) => {
                 self.expect("((");
-                let expression =
-                    it.expr_span.map(|span| self.arithmetic_at(span, it.expr_ast.as_ref())).unwrap_or_default();
+                let nothing = self.emit(self.low, self.low);
+                let expression = match it.expr_span {
+                    Some(span) => self.arithmetic_at(span, it.expr_ast.as_ref()),
+                    None => Arithmetic { span: nothing, ..Arithmetic::default() },
+                };
                 self.closing(it.right_paren_span, "))");
                 CommandKind::Arithmetic(expression)
             }

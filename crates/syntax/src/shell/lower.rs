@@ -25,6 +25,8 @@ pub(super) struct Lowerer<'text> {
     pub(super) high: usize,
     /// Where the spans lie when `source` is not the script's text but made from it.
     pub(super) place: Option<u32>,
+    /// Whether a blank is text where the cursor stands, as it is within `${…}`.
+    pub(super) spaced: bool,
     /// Whether text and tree agreed up to now.
     pub(super) exact: bool,
     /// Bodies of here-documents: where each begins, and where the line of its delimiter ends.
@@ -53,6 +55,7 @@ impl<'text> Lowerer<'text> {
             low: 0,
             high: source.len(),
             place: None,
+            spaced: false,
             exact: true,
             heredocs: Vec::new(),
             comments: Vec::new(),
@@ -201,8 +204,10 @@ impl<'text> Lowerer<'text> {
 
     pub(super) fn list(&mut self, body: &StmtSeq) -> List {
         self.comments(&body.leading_comments);
+        let spaced = std::mem::take(&mut self.spaced);
         let start = self.start();
         let items: Vec<Item> = body.stmts.iter().map(|statement| self.item(statement)).collect();
+        self.spaced = spaced;
         self.comments(&body.trailing_comments);
         let end = items.last().map(|item| item.terminator.map_or(item.span, |(_, span)| span));
         let start = self.emit(start, start);

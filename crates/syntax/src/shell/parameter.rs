@@ -80,7 +80,9 @@ impl Lowerer<'_> {
         let inner = inner.strip_suffix('}').unwrap_or(inner);
         let (prefix, name, operator) = split(inner);
         let mut words = Vec::new();
+        let spaced = std::mem::replace(&mut self.spaced, true);
         lower(self, &mut words);
+        self.spaced = spaced;
         let operator = (!operator.is_empty()).then(|| operator.to_owned());
         WordPartKind::Parameter { name: name.to_owned(), prefix, operator, words }
     }

@@ -150,9 +150,18 @@ impl Lowerer<'_> {
     }
 
     fn literal(&mut self, position: Position, braces: &[(usize, usize)], parts: &mut Vec<WordPart>) {
-        let mut scan =
-            Unquoted { offset: self.low, raw: self.rest(), position, found: Vec::new(), text: String::new(), from: 0 };
+        let mut scan = Unquoted {
+            offset: self.low,
+            raw: self.rest(),
+            position,
+            found: Vec::new(),
+            text: String::new(),
+            from: 0,
+            blank: false,
+        };
         scan.run(braces);
+        // The other tree takes what follows an open brace or bracket for the same word.
+        self.exact &= self.spaced || !scan.blank;
         for (start, end, kind) in scan.found {
             let span = self.emit(self.low + start, self.low + end);
             // The other tree splits text where quotes and escapes begin.
@@ -275,6 +284,8 @@ struct Unquoted<'text> {
     /// Literal text not yet in `found`, which began at `from`.
     text: String,
     from: usize,
+    /// Whether a blank stands in it without a backslash.
+    blank: bool,
 }
 
 impl Unquoted<'_> {
@@ -306,6 +317,7 @@ impl Unquoted<'_> {
     /// Takes a character, or what a backslash makes of the next; returns the length of what it read.
     fn text(&mut self, rest: &str, character: char) -> usize {
         if character != '\\' {
+            self.blank |= matches!(character, ' ' | '\t' | '\n');
             self.text.push(character);
             return character.len_utf8();
         }

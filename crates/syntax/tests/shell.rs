@@ -285,6 +285,17 @@ fn spans_cover_exactly_the_text_of_a_command() {
 }
 
 #[test]
+fn comments_are_listed() {
+    let text = "# 1\na # 2\nb && # 3\n c#d `e # 4\n` $(# 5\nf # 6\n) '# g' # 7\nif a; then # 8\n # 9\n b; fi # 10
+x=(a # 11\n # 12\n); case a in # 13\n b) # 14\n c;; # 15\n esac; cat <<E # 16\n# h\nE\n# 17";
+    let script = Script::parse(text, Dialect::Bash);
+    shell_check::check(&script);
+    assert!(script.exact);
+    let comments: Vec<_> = script.comments.iter().map(|span| span.of(text)).collect();
+    assert_eq!(comments, (1..=17).map(|number| format!("# {number}")).collect::<Vec<_>>());
+}
+
+#[test]
 fn words_know_what_is_literal() {
     let script = script("a 'b c'\\ d \"$e\" f* ~ \"~*\" [ g=~");
     let simple = script.simple_commands()[0].1;
@@ -411,7 +422,7 @@ const PIECES: &[&str] = &[
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_text_obeys_the_law(text in any::<String>()) {

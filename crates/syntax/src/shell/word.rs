@@ -142,9 +142,13 @@ impl Lowerer<'_> {
                     quoted = true;
                     text.extend(characters.next());
                 }
-                _ => text.push(character),
+                _ => {
+                    self.exact &= quote.is_some() || !character.is_ascii_whitespace();
+                    text.push(character);
+                }
             }
         }
+        self.exact &= quote.is_none();
         let span = self.emit(self.low, self.high);
         parts.push(WordPart { span, quoted, kind: WordPartKind::Literal(text) });
     }
@@ -195,13 +199,16 @@ impl Lowerer<'_> {
             AssignmentValue::Scalar(word) => Some(self.word_at(word, Position::Value)),
             AssignmentValue::Compound(array) => {
                 let outer = self.enter(array.span);
+                self.expect("(");
                 let mut words = Vec::with_capacity(array.elements.len());
                 for element in &array.elements {
+                    self.start();
                     if let ArrayElem::Keyed { key, .. } | ArrayElem::KeyedAppend { key, .. } = element {
                         words.extend(self.subscript(key));
                     }
                     words.push(self.word(element.value()));
                 }
+                self.expect(")");
                 let span = self.leave(&outer);
                 let part = WordPart { span, quoted: false, kind: WordPartKind::Array(words) };
                 Some(Word { span, parts: vec![part] })

@@ -219,7 +219,8 @@ impl Lowerer<'_> {
     /// Where the parenthesis of an array stands: the other tree leaves it out behind `declare`.
     fn array_start(&self, start: usize) -> usize {
         let before = self.source.get(self.low..start).unwrap_or_default();
-        match before.trim_ascii_end().strip_suffix('(') {
+        let before = before.trim_end_matches('[').trim_ascii_end();
+        match before.strip_suffix('(') {
             Some(before) if !self.source[start..].starts_with('(') => self.low + before.len(),
             _ => start,
         }

@@ -81,11 +81,13 @@ fn bodies(unit: &SourceUnit<'_>, at: usize) -> String {
 /// must not run the old one once another was installed.
 pub(crate) fn separate_lookups(parts: &mut [Part<'_>]) {
     for at in 0..parts.len() {
-        if parts[at].tier != Tier::Plain || !parts[at..].iter().any(|part| state::changes_lookups(part.script)) {
+        if parts[at].tier != Tier::Plain {
             continue;
         }
         let later: Vec<&str> = parts[at + 1..].iter().flat_map(|part| state::looked_up(part.script)).collect();
-        if state::looked_up(parts[at].script).iter().any(|name| later.contains(name)) {
+        let scripts: Vec<&Script> = parts[at..].iter().map(|part| part.script).collect();
+        let lingers = |name: &&str| later.contains(name) && state::changes_lookup(name, &scripts);
+        if state::looked_up(parts[at].script).iter().any(lingers) {
             parts[at].tier = Tier::Subshell;
         }
     }
@@ -197,12 +199,13 @@ fn as_list(unit: &SourceUnit<'_>, parts: &[Part<'_>], errexit: bool) -> String {
     }
     for part in parts {
         let comments: String = part.comments.iter().map(|comment| format!("{indent}{comment}\n")).collect();
-        if part.tier == Tier::Plain && !part.is_long {
+        let is_same = part.tier == Tier::Plain && state::is_same_with_errexit(part.script);
+        if is_same && !part.is_long {
             for (at, line) in lines(part).into_iter().enumerate() {
                 items.push((if at == 0 { comments.clone() } else { String::new() }, line.to_owned()));
             }
         } else {
-            let reset = if errexit { "" } else { "set +e; " };
+            let reset = if errexit || is_same { "" } else { "set +e; " };
             items.push((comments, format!("( {reset}{} )", part.text.trim_end())));
         }
     }
@@ -235,7 +238,7 @@ fn as_heredoc(unit: &SourceUnit<'_>, parts: &[Part<'_>], errexit: bool) -> Strin
         let start = part.script.body.span.start as usize;
         let end = part.script.body.items.last().map_or(start, |item| item.span.end as usize);
         let text = part.script.text[start..end].trim_end();
-        if part.tier == Tier::Plain {
+        if part.tier == Tier::Plain && state::is_same_with_errexit(part.script) {
             for step in state::steps(part.script) {
                 body += step.span.of(&part.script.text);
                 body.push('\n');

@@ -92,9 +92,28 @@ fn is_plain(pipeline: &Pipeline) -> bool {
         CommandKind::Simple(simple) => is_plain_simple(simple) && !assigns(command),
         // What happens within a subshell stays there.
         CommandKind::Subshell(_) => true,
+        // A group leaves what its commands leave: nothing, if all of them are plain.
+        CommandKind::Group(list) => list.items.iter().all(|item| {
+            let rest = item.and_or.rest.iter().map(|(_, _, pipeline)| pipeline);
+            std::iter::once(&item.and_or.first).chain(rest).all(is_plain)
+        }),
         _ => false,
     };
     !pipeline.negated && pipeline.commands.iter().all(plain)
+}
+
+/// Whether a plain script means the same in a shell that stops at errors: if it is a single command, or several with
+/// a line each, and none holds others, which would stop at errors then.
+pub(crate) fn is_same_with_errexit(script: &Script) -> bool {
+    let mut compound = false;
+    script.walk(&mut |node| match node {
+        Node::Part(part) => {
+            compound |= matches!(part.kind, WordPartKind::Command(_) | WordPartKind::Process(_));
+        }
+        Node::Command(command) => compound |= !matches!(command.kind, CommandKind::Simple(_)),
+        _ => {}
+    });
+    !compound
 }
 
 fn is_plain_simple(simple: &Simple) -> bool {
@@ -140,61 +159,43 @@ pub(crate) fn looked_up(script: &Script) -> Vec<&str> {
     names.filter(|name| !name.contains('/') && !STATEFUL.contains(name) && !STATELESS.contains(name)).collect()
 }
 
-/// Commands after which a name still leads to the same program: they put nothing into the folders that are searched
-/// earlier than where a package manager or the base put it.
-const NEUTRAL: &[&str] = &[
-    "adduser",
-    "addgroup",
-    "apk",
-    "apt",
-    "apt-get",
-    "apt-key",
-    "apt-mark",
-    "cat",
-    "chgrp",
-    "chmod",
-    "chown",
-    "cut",
-    "debconf-set-selections",
-    "dnf",
-    "find",
-    "gpg",
-    "grep",
-    "groupadd",
-    "head",
-    "ls",
-    "microdnf",
-    "mkdir",
-    "pacman",
-    "rmdir",
-    "sed",
-    "sleep",
-    "sort",
-    "tail",
-    "tee",
-    "touch",
-    "tr",
-    "useradd",
-    "usermod",
-    "wc",
-    "xargs",
-    "yum",
-    "zypper",
+/// Package managers of distributions: nothing but a file of that very name, put into an earlier folder by hand, makes
+/// their names lead elsewhere.
+const SYSTEM_MANAGERS: &[&str] =
+    &["apk", "apt", "apt-get", "apt-key", "apt-mark", "dnf", "dpkg", "microdnf", "pacman", "rpm", "yum", "zypper"];
+
+/// Programs of the base system. Alpine has them twice: from busybox, and from a package of its own in another folder.
+const BASE_PROGRAMS: &[&str] = &[
+    "addgroup", "adduser", "cat", "chgrp", "chmod", "chown", "cp", "cut", "dirname", "find", "grep", "groupadd",
+    "head", "ln", "ls", "mkdir", "mktemp", "mv", "rm", "rmdir", "sed", "sleep", "sort", "tail", "tar", "tee", "touch",
+    "tr", "uname", "useradd", "usermod", "wc", "xargs",
 ];
 
-/// Whether the script can change which program a name leads to.
-pub(crate) fn changes_lookups(script: &Script) -> bool {
+/// Whether one of the scripts can change which program `name` leads to.
+pub(crate) fn changes_lookup(name: &str, scripts: &[&Script]) -> bool {
+    let mentions = |script: &Script| script.text.contains(&format!("bin/{name}"));
+    let runs = |wanted: &str| scripts.iter().any(|script| looked_up(script).contains(&wanted));
+    if SYSTEM_MANAGERS.contains(&name) {
+        return scripts.iter().any(|script| mentions(script));
+    }
+    if BASE_PROGRAMS.contains(&name) {
+        return scripts.iter().any(|script| mentions(script)) || runs("apk");
+    }
+    scripts.iter().any(|script| changes_lookups(script))
+}
+
+/// Whether the script can put programs into the folders that are searched for them.
+fn changes_lookups(script: &Script) -> bool {
     let names_programs =
         |simple: &Simple| simple.arguments().iter().any(|word| word.literal().is_none_or(|word| word.contains("bin")));
+    let writes_programs = |command: &Command| {
+        command.redirects.iter().any(|redirect| redirect.target.literal().is_none_or(|word| word.contains("bin")))
+    };
     script.simple_commands().iter().any(|(command, simple)| match simple.name() {
         None => !simple.words.is_empty(),
-        Some("rm" | "mv" | "cp" | "ln" | "echo" | "printf" | "tar" | "curl" | "wget" | "git" | "unzip") => {
-            names_programs(simple)
-                || command
-                    .redirects
-                    .iter()
-                    .any(|redirect| redirect.target.literal().is_none_or(|word| word.contains("bin")))
+        Some("rm" | "mv" | "cp" | "ln" | "tar" | "tee" | "echo" | "printf" | "curl" | "wget" | "git" | "unzip") => {
+            names_programs(simple) || writes_programs(command)
         }
-        Some(name) => !NEUTRAL.contains(&name) && !STATELESS.contains(&name) && !STATEFUL.contains(&name),
+        Some(name) => !BASE_PROGRAMS.contains(&name) && !STATELESS.contains(&name) && !STATEFUL.contains(&name),
     })
 }

@@ -13,7 +13,9 @@ mod image {
 }
 mod source {
     pub(super) mod adjacent_runs;
+    pub(super) mod late_context;
     pub(super) mod latest_tag;
+    pub(super) mod split_metadata;
 }
 
 use jettison_ir::Pass;
@@ -28,5 +30,7 @@ pub const PASSES: &[Pass] = &[
     image::shadowed_files::PASS,
     image::split_layers::PASS,
     source::latest_tag::PASS,
+    source::split_metadata::PASS,
+    source::late_context::PASS,
     source::adjacent_runs::PASS,
 ];

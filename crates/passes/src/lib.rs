@@ -7,6 +7,7 @@ mod analysis;
 mod driver;
 mod lines;
 mod rewrite;
+mod settings;
 mod image {
     pub(super) mod shadowed_files;
     pub(super) mod split_layers;

@@ -181,9 +181,7 @@ impl Work<'_> {
                     let lines = self.original_lines(decline.span);
                     declined.push(LeftAlone { pass, decline, lines });
                 }
-                SourceRemark::Found(finding)
-                    if let Some(by) = self.allowances.covering(&self.tree, pass, &finding) =>
-                {
+                SourceRemark::Found(finding) if let Some(by) = self.allowances.covering(&self.tree, pass, &finding) => {
                     if is_first_round {
                         let (by, found) = (by.clone(), self.found(pass, finding));
                         self.allowed.push(Allowed { found, by });

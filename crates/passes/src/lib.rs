@@ -4,6 +4,7 @@
 //! explanations, flags and tests are made from it.
 
 mod allow;
+mod analysis;
 mod driver;
 mod lines;
 mod rewrite;
@@ -12,6 +13,7 @@ mod image {
     pub(super) mod split_layers;
 }
 mod source {
+    pub(super) mod adjacent_runs;
     pub(super) mod latest_tag;
 }
 
@@ -23,4 +25,10 @@ pub use lines::LineMap;
 pub use rewrite::{Allowed, Fixes, Found, LeftAlone, RewriteEvent, Rewritten, Source, rewrite};
 
 /// Every pass, in execution order. On images what nobody sees goes first, so that what is merged is small.
-pub const PASSES: &[Pass] = &[image::shadowed_files::PASS, image::split_layers::PASS, source::latest_tag::PASS];
+#[rustfmt::skip]
+pub const PASSES: &[Pass] = &[
+    image::shadowed_files::PASS,
+    image::split_layers::PASS,
+    source::latest_tag::PASS,
+    source::adjacent_runs::PASS,
+];

@@ -5,8 +5,6 @@ use shuck_ast::{
     ArrayElem, Assignment as SourceAssignment, AssignmentValue, Pattern, PatternPart, StmtSeq, Word as SourceWord,
     WordPart as Source, WordPartNode,
 };
-use shuck_parser::ShellDialect;
-use shuck_parser::parser::Parser;
 
 use super::lower::Lowerer;
 use super::{Assignment, Dialect, Word, WordPart, WordPartKind};
@@ -58,6 +56,7 @@ impl Lowerer<'_> {
             }
             Source::SingleQuoted { value, dollar } => {
                 let raw = self.rest();
+                self.exact &= raw.len() > 1 && raw.ends_with('\'');
                 let text = match raw.strip_prefix('\'').and_then(|raw| raw.strip_suffix('\'')) {
                     Some(text) if !dollar => text,
                     _ => value.slice(self.source),
@@ -67,6 +66,7 @@ impl Lowerer<'_> {
                 return;
             }
             Source::DoubleQuoted { parts: inner, .. } => {
+                self.exact &= self.rest().len() > 1 && self.rest().ends_with('"');
                 let before = parts.len();
                 for part in inner {
                     self.part(part, Quoting { quoted: true, ..quoting }, parts);
@@ -96,27 +96,26 @@ impl Lowerer<'_> {
         let Some(inner) = raw.strip_prefix('`') else {
             return WordPartKind::Command(self.within_delimiters(2, body));
         };
-        let inner = inner.strip_suffix('`').unwrap_or(inner);
+        let closed = inner.strip_suffix('`');
+        self.exact &= closed.is_some();
+        let inner = closed.unwrap_or(inner);
         if !inner.contains('\\') {
             return WordPartKind::Command(self.within_delimiters(1, body));
         }
         // The shell reads what is left once the backslashes are gone: the other tree looks no further than the text.
         let text = unescape(inner, if quoted { "$`\"\\" } else { "$`\\" });
-        let dialect = match self.dialect {
-            Dialect::Sh => ShellDialect::Posix,
-            Dialect::Bash => ShellDialect::Bash,
-        };
-        let parsed = Parser::with_dialect(&text, dialect).parse();
-        self.exact &= parsed.is_ok();
+        let parsed = self.parse(&text);
         let mut lowerer = Lowerer::new(&text, self.dialect);
-        lowerer.place = Some(self.emit(self.high - 1, self.high).start);
-        let list = lowerer.script(&parsed.file.body);
+        let place = if closed.is_some() { self.high - 1 } else { self.high };
+        lowerer.place = Some(self.emit(place, place).start);
+        let list = lowerer.script(&parsed);
         self.exact &= lowerer.finish().1;
         WordPartKind::Command(list)
     }
 
     /// A list between an opening sign of some bytes and a closing one of a byte.
     fn within_delimiters(&mut self, open: usize, body: &StmtSeq) -> super::List {
+        self.exact &= self.rest().len() > open && self.rest().ends_with([')', '`']);
         let outer = self.enter_at(self.low + open, self.high.saturating_sub(1));
         let list = self.list(body);
         self.start();
@@ -143,17 +142,30 @@ impl Lowerer<'_> {
                     quoted = true;
                     text.extend(characters.next());
                 }
-                _ => text.push(character),
+                _ => {
+                    self.exact &= quote.is_some() || !character.is_ascii_whitespace();
+                    text.push(character);
+                }
             }
         }
+        self.exact &= quote.is_none();
         let span = self.emit(self.low, self.high);
         parts.push(WordPart { span, quoted, kind: WordPartKind::Literal(text) });
     }
 
     fn literal(&mut self, position: Position, braces: &[(usize, usize)], parts: &mut Vec<WordPart>) {
-        let mut scan =
-            Unquoted { offset: self.low, raw: self.rest(), position, found: Vec::new(), text: String::new(), from: 0 };
+        let mut scan = Unquoted {
+            offset: self.low,
+            raw: self.rest(),
+            position,
+            found: Vec::new(),
+            text: String::new(),
+            from: 0,
+            blank: false,
+        };
         scan.run(braces);
+        // The other tree takes what follows an open brace or bracket for the same word.
+        self.exact &= self.spaced || !scan.blank;
         for (start, end, kind) in scan.found {
             let span = self.emit(self.low + start, self.low + end);
             // The other tree splits text where quotes and escapes begin.
@@ -186,18 +198,31 @@ impl Lowerer<'_> {
             AssignmentValue::Scalar(word) if word.span.start == word.span.end => None,
             AssignmentValue::Scalar(word) => Some(self.word_at(word, Position::Value)),
             AssignmentValue::Compound(array) => {
-                let outer = self.enter(array.span);
+                let outer = self.enter_at(self.array_start(array.span.start.offset()), self.high);
+                self.expect("(");
                 let mut words = Vec::with_capacity(array.elements.len());
                 for element in &array.elements {
+                    self.start();
                     if let ArrayElem::Keyed { key, .. } | ArrayElem::KeyedAppend { key, .. } = element {
                         words.extend(self.subscript(key));
                     }
                     words.push(self.word(element.value()));
                 }
+                self.expect(")");
                 let span = self.leave(&outer);
                 let part = WordPart { span, quoted: false, kind: WordPartKind::Array(words) };
                 Some(Word { span, parts: vec![part] })
             }
+        }
+    }
+
+    /// Where the parenthesis of an array stands: the other tree leaves it out behind `declare`.
+    fn array_start(&self, start: usize) -> usize {
+        let before = self.source.get(self.low..start).unwrap_or_default();
+        let before = before.trim_end_matches('[').trim_ascii_end();
+        match before.strip_suffix('(') {
+            Some(before) if !self.source[start..].starts_with('(') => self.low + before.len(),
+            _ => start,
         }
     }
 
@@ -209,7 +234,11 @@ impl Lowerer<'_> {
         };
         let outer = self.enter(assignment.span);
         let mut parts = Vec::new();
-        let end = if value.start == value.end { self.high } else { value.start.offset() };
+        let end = match &assignment.value {
+            AssignmentValue::Scalar(_) if value.start == value.end => self.high,
+            AssignmentValue::Scalar(_) => value.start.offset(),
+            AssignmentValue::Compound(_) => self.array_start(value.start.offset()),
+        };
         let name = self.enter_at(self.low, end);
         let text = self.rest().to_owned();
         let span = self.leave(&name);
@@ -276,6 +305,8 @@ struct Unquoted<'text> {
     /// Literal text not yet in `found`, which began at `from`.
     text: String,
     from: usize,
+    /// Whether a blank stands in it without a backslash.
+    blank: bool,
 }
 
 impl Unquoted<'_> {
@@ -288,8 +319,8 @@ impl Unquoted<'_> {
             let home = std::mem::replace(&mut tilde, self.position == Position::Value && character == ':');
             let (length, kind) = if let Some(end) = self.brace(at, braces) {
                 (end - at, WordPartKind::Brace(raw[at..end].to_owned()))
-            } else if home && character == '~' {
-                (rest.find(['/', ':']).unwrap_or(rest.len()), WordPartKind::Tilde)
+            } else if let Some(length) = self.home(rest).filter(|_| home) {
+                (length, WordPartKind::Tilde)
             } else if let Some(length) = glob(rest) {
                 (length, WordPartKind::Glob(rest[..length].to_owned()))
             } else {
@@ -307,6 +338,7 @@ impl Unquoted<'_> {
     /// Takes a character, or what a backslash makes of the next; returns the length of what it read.
     fn text(&mut self, rest: &str, character: char) -> usize {
         if character != '\\' {
+            self.blank |= matches!(character, ' ' | '\t' | '\n');
             self.text.push(character);
             return character.len_utf8();
         }
@@ -320,6 +352,18 @@ impl Unquoted<'_> {
                 self.text.push('\\');
                 1
             }
+        }
+    }
+
+    /// The length of a tilde with the name of a user, at the beginning of the text.
+    fn home(&self, rest: &str) -> Option<usize> {
+        let name = rest.strip_prefix('~')?;
+        let is_name = |character: char| character.is_alphanumeric() || "_-+.".contains(character);
+        let length = name.find(|character| !is_name(character)).unwrap_or(name.len());
+        match name[length..].chars().next() {
+            None | Some('/') => Some(1 + length),
+            Some(':') if self.position == Position::Value => Some(1 + length),
+            Some(_) => None,
         }
     }
 

@@ -3,6 +3,7 @@
 //! A pass is one file with its page beside it. This table is the one place that knows them all: lists,
 //! explanations, flags and tests are made from it.
 
+mod allow;
 mod analysis;
 mod driver;
 mod lines;
@@ -21,9 +22,10 @@ mod source {
 
 use jettison_ir::Pass;
 
+pub use allow::{Allowance, Allowances, Misread};
 pub use driver::{Event, Outcome, Selection, SelectionError, assumptions, is_named, run};
 pub use lines::LineMap;
-pub use rewrite::{Fixes, Found, LeftAlone, RewriteEvent, Rewritten, Source, rewrite};
+pub use rewrite::{Allowed, Fixes, Found, LeftAlone, RewriteEvent, Rewritten, Source, rewrite};
 
 /// Every pass, in execution order. On images what nobody sees goes first, so that what is merged is small.
 #[rustfmt::skip]

@@ -15,6 +15,9 @@ use crate::Span;
 use evaluate::Evaluator;
 use parse::{Form, Parsed, Piece};
 
+/// Words, each with its place in the text.
+pub type PlacedWords = Vec<(String, Span)>;
+
 /// How words are read. [`Lexer::new`] is what instructions use.
 #[derive(Clone, Debug)]
 pub struct Lexer {
@@ -71,7 +74,7 @@ impl Lexer {
         &self,
         words: &str,
         lookup: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Vec<(String, Span)>, ExpandError> {
+    ) -> Result<PlacedWords, ExpandError> {
         Ok(self.process(words, lookup)?.1)
     }
 
@@ -79,7 +82,7 @@ impl Lexer {
         &'a self,
         text: &'a str,
         lookup: &'a dyn Fn(&str) -> Option<String>,
-    ) -> Result<(String, Vec<(String, Span)>, Evaluator<'a>), ExpandError> {
+    ) -> Result<(String, PlacedWords, Evaluator<'a>), ExpandError> {
         let Parsed { pieces, mut errors } = parse::parse(text, self.escape, self.plain_quotes);
         if !errors.is_empty() {
             return Err(errors.swap_remove(0));

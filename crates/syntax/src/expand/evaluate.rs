@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::parse::{Form, Piece, Substitution, modifier_kind};
 use super::pattern::{Pattern, Stars, reversed_pattern};
-use super::{ExpandError, ExpandErrorKind, Lexer, ModifierKind};
+use super::{ExpandError, ExpandErrorKind, Lexer, ModifierKind, PlacedWords};
 use crate::Span;
 
 /// Evaluates the pieces of one text.
@@ -22,7 +22,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The value of the whole text, and its words with their places.
-    pub(super) fn top(&mut self, pieces: &[Piece]) -> Result<(String, Vec<(String, Span)>), ExpandError> {
+    pub(super) fn top(&mut self, pieces: &[Piece]) -> Result<(String, PlacedWords), ExpandError> {
         let raw = self.lexer.raw_escapes;
         let mut value = String::new();
         let mut words = Words::default();
@@ -171,7 +171,7 @@ struct Words {
     word: String,
     /// Where the word stands so far.
     span: Option<Span>,
-    words: Vec<(String, Span)>,
+    words: PlacedWords,
 }
 
 impl Words {
@@ -205,7 +205,7 @@ impl Words {
         }
     }
 
-    fn finish(mut self) -> Vec<(String, Span)> {
+    fn finish(mut self) -> PlacedWords {
         self.end_word();
         self.words
     }

@@ -3,6 +3,7 @@
 //! A pass is one file with its page beside it. This table is the one place that knows them all: lists,
 //! explanations, flags and tests are made from it.
 
+mod analysis;
 mod driver;
 mod lines;
 mod rewrite;
@@ -11,7 +12,10 @@ mod image {
     pub(super) mod split_layers;
 }
 mod source {
+    pub(super) mod adjacent_runs;
+    pub(super) mod late_context;
     pub(super) mod latest_tag;
+    pub(super) mod split_metadata;
 }
 
 use jettison_ir::Pass;
@@ -21,4 +25,12 @@ pub use lines::LineMap;
 pub use rewrite::{Fixes, Found, LeftAlone, RewriteEvent, Rewritten, Source, rewrite};
 
 /// Every pass, in execution order. On images what nobody sees goes first, so that what is merged is small.
-pub const PASSES: &[Pass] = &[image::shadowed_files::PASS, image::split_layers::PASS, source::latest_tag::PASS];
+#[rustfmt::skip]
+pub const PASSES: &[Pass] = &[
+    image::shadowed_files::PASS,
+    image::split_layers::PASS,
+    source::latest_tag::PASS,
+    source::split_metadata::PASS,
+    source::late_context::PASS,
+    source::adjacent_runs::PASS,
+];

@@ -6,5 +6,6 @@
 
 mod engines;
 mod images;
+mod reference;
 mod tools;
 mod trees;

@@ -12,7 +12,7 @@
 //! - `lines: crlf` and `start: bom` how the Dockerfile is encoded.
 //!
 //! Sections follow: `--- Dockerfile`, and for the build context `--- context PATH [MODE]` (a folder when the path ends
-//! in `/`), `--- link PATH TARGET`, and `--- tar PATH` with a line `MODE UID:GID NAME CONTENT` for every member.
+//! in `/`; `%20` stands for a space), `--- link PATH TARGET`, and `--- tar PATH` with a line `MODE UID:GID NAME CONTENT` for every member.
 //! A section's content runs to the next line that starts with `---` and a known word, or with `===`.
 
 use std::fs;
@@ -182,7 +182,7 @@ impl Case {
     }
 
     fn section(&mut self, words: &[String], content: String) {
-        let word = |at: usize| words.get(at).unwrap_or_else(|| panic!("{}: {words:?} is too short", self.place)).clone();
+        let word = |at: usize| words.get(at).unwrap_or_else(|| panic!("{}: {words:?} is too short", self.place)).replace("%20", " ");
         let mode = |default| words.get(2).map_or(default, |mode| u32::from_str_radix(mode, 8).expect("an octal mode"));
         match words[0].as_str() {
             "Dockerfile" => self.dockerfile = content,

@@ -152,7 +152,10 @@ fn debian(root: &Path) {
     symlink("/usr/bin/dash", root.join("bin/sh")).expect("a link");
     symlink("/usr/bin/bash", root.join("bin/bash")).expect("a link");
     write(&root.join("etc/os-release"), "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=debian\n");
-    write(&root.join("etc/login.defs"), "UMASK 022\nUID_MIN 1000\nGID_MIN 1000\nUSERGROUPS_ENAB yes\nENCRYPT_METHOD SHA512\n");
+    write(
+        &root.join("etc/login.defs"),
+        "UMASK 022\nUID_MIN 1000\nGID_MIN 1000\nUSERGROUPS_ENAB yes\nENCRYPT_METHOD SHA512\n",
+    );
     fs::copy("/usr/share/base-passwd/passwd.master", root.join("etc/passwd")).expect("Debian's base-passwd");
     fs::copy("/usr/share/base-passwd/group.master", root.join("etc/group")).expect("Debian's base-passwd");
     write(&root.join("etc/shadow"), "root:*:19000:0:99999:7:::\n");

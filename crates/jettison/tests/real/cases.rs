@@ -13,6 +13,7 @@
 //!
 //! Sections follow: `--- Dockerfile`, and for the build context `--- context PATH [MODE]` (a folder when the path ends
 //! in `/`; `%20` stands for a space), `--- link PATH TARGET`, and `--- tar PATH` with a line `MODE UID:GID NAME CONTENT` for every member.
+//! In the Dockerfile `@repeat N LINE` stands for N such lines, and `@pad N LINE` for one with N letters for its `@@`.
 //! A section's content runs to the next line that starts with `---` and a known word, or with `===`.
 
 use std::fs;
@@ -57,7 +58,8 @@ enum Member {
 
 /// All cases of a folder, in the order of file names.
 pub(crate) fn all(folder: &Path) -> Vec<Case> {
-    let mut files: Vec<_> = fs::read_dir(folder).expect("the cases").map(|entry| entry.expect("an entry").path()).collect();
+    let mut files: Vec<_> =
+        fs::read_dir(folder).expect("the cases").map(|entry| entry.expect("an entry").path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "txt"));
     files.sort();
     let mut cases = Vec::new();
@@ -109,7 +111,8 @@ impl Draft {
             content.push_str(line);
             content.push('\n');
         } else if !line.is_empty() && !line.starts_with('#') {
-            let (key, value) = line.split_once(": ").unwrap_or_else(|| panic!("{place}: neither setting nor comment: {line}"));
+            let (key, value) =
+                line.split_once(": ").unwrap_or_else(|| panic!("{place}: neither setting nor comment: {line}"));
             self.settings.push((key.to_owned(), value.trim().to_owned()));
         }
     }
@@ -173,7 +176,8 @@ impl Case {
             "for" => self.rewrite.extend(["--for".to_owned(), value]),
             "build" => self.build = value.split_whitespace().map(str::to_owned).collect(),
             "noise" => {
-                let (path, _reason) = value.split_once(' ').unwrap_or_else(|| panic!("{}: noise has a reason", self.place));
+                let (path, _reason) =
+                    value.split_once(' ').unwrap_or_else(|| panic!("{}: noise has a reason", self.place));
                 self.noise.push(path.to_owned());
             }
             "gone" => self.gone.push(value),
@@ -182,10 +186,12 @@ impl Case {
     }
 
     fn section(&mut self, words: &[String], content: String) {
-        let word = |at: usize| words.get(at).unwrap_or_else(|| panic!("{}: {words:?} is too short", self.place)).replace("%20", " ");
+        let word = |at: usize| {
+            words.get(at).unwrap_or_else(|| panic!("{}: {words:?} is too short", self.place)).replace("%20", " ")
+        };
         let mode = |default| words.get(2).map_or(default, |mode| u32::from_str_radix(mode, 8).expect("an octal mode"));
         match words[0].as_str() {
-            "Dockerfile" => self.dockerfile = content,
+            "Dockerfile" => self.dockerfile = content.lines().map(spelt_out).collect(),
             "link" => self.context.push(Member::Link { path: word(1), target: word(2) }),
             "tar" => self.context.push(Member::Tar { path: word(1), content }),
             _ if word(1).ends_with('/') => self.context.push(Member::Folder { path: word(1), mode: mode(0o755) }),
@@ -197,10 +203,14 @@ impl Case {
     pub(crate) fn write(&self, folder: &Path) {
         fs::create_dir_all(folder).expect("a folder");
         fs::write(folder.join("Dockerfile"), &self.dockerfile).expect("writes");
-        let set_mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("its mode");
+        let set_mode =
+            |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("its mode");
         set_mode(&folder.join("Dockerfile"), 0o644);
         for member in &self.context {
-            let (Member::File { path, .. } | Member::Folder { path, .. } | Member::Link { path, .. } | Member::Tar { path, .. }) = member;
+            let (Member::File { path, .. }
+            | Member::Folder { path, .. }
+            | Member::Link { path, .. }
+            | Member::Tar { path, .. }) = member;
             let parent = Path::new(path.trim_end_matches('/')).parent().expect("a relative path");
             fs::create_dir_all(folder.join(parent)).expect("a folder");
             for above in parent.ancestors().filter(|above| !above.as_os_str().is_empty()) {
@@ -223,6 +233,21 @@ impl Case {
                 Member::Tar { path, content } => fs::write(folder.join(path), packed(content)).expect("writes"),
             }
         }
+    }
+}
+
+/// A line of a Dockerfile, with what keeps long ones short here.
+fn spelt_out(line: &str) -> String {
+    let numbered = |prefix: &str| {
+        let (number, rest) = line.strip_prefix(prefix)?.split_once(' ').expect("a number and a line");
+        Some((number.parse::<usize>().expect("a number"), rest))
+    };
+    if let Some((count, rest)) = numbered("@repeat ") {
+        format!("{rest}\n").repeat(count)
+    } else if let Some((count, rest)) = numbered("@pad ") {
+        format!("{}\n", rest.replace("@@", &"x".repeat(count)))
+    } else {
+        format!("{line}\n")
     }
 }
 

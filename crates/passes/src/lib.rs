@@ -3,6 +3,14 @@
 //! A pass is one file with its page beside it. This table is the one place that knows them all: lists,
 //! explanations, flags and tests are made from it.
 
+mod analysis {
+    pub(crate) mod calls;
+    pub(crate) mod folders;
+    pub(crate) mod insertion;
+    pub(crate) mod later;
+    pub(crate) mod leftovers;
+    pub(crate) mod place;
+}
 mod driver;
 mod lines;
 mod rewrite;
@@ -11,6 +19,7 @@ mod image {
     pub(super) mod split_layers;
 }
 mod source {
+    pub(super) mod apt_lists;
     pub(super) mod latest_tag;
 }
 
@@ -21,4 +30,5 @@ pub use lines::LineMap;
 pub use rewrite::{Fixes, Found, LeftAlone, RewriteEvent, Rewritten, Source, rewrite};
 
 /// Every pass, in execution order. On images what nobody sees goes first, so that what is merged is small.
-pub const PASSES: &[Pass] = &[image::shadowed_files::PASS, image::split_layers::PASS, source::latest_tag::PASS];
+pub const PASSES: &[Pass] =
+    &[image::shadowed_files::PASS, image::split_layers::PASS, source::apt_lists::PASS, source::latest_tag::PASS];

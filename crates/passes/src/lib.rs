@@ -10,6 +10,7 @@ mod analysis {
     pub(crate) mod later;
     pub(crate) mod leftovers;
     pub(crate) mod place;
+    pub(crate) mod switches;
 }
 mod driver;
 mod lines;
@@ -19,8 +20,10 @@ mod image {
     pub(super) mod split_layers;
 }
 mod source {
+    pub(super) mod apk_cache;
     pub(super) mod apt_lists;
     pub(super) mod latest_tag;
+    pub(super) mod pip_cache;
 }
 
 use jettison_ir::Pass;
@@ -30,5 +33,11 @@ pub use lines::LineMap;
 pub use rewrite::{Fixes, Found, LeftAlone, RewriteEvent, Rewritten, Source, rewrite};
 
 /// Every pass, in execution order. On images what nobody sees goes first, so that what is merged is small.
-pub const PASSES: &[Pass] =
-    &[image::shadowed_files::PASS, image::split_layers::PASS, source::apt_lists::PASS, source::latest_tag::PASS];
+pub const PASSES: &[Pass] = &[
+    image::shadowed_files::PASS,
+    image::split_layers::PASS,
+    source::apt_lists::PASS,
+    source::apk_cache::PASS,
+    source::pip_cache::PASS,
+    source::latest_tag::PASS,
+];

@@ -77,7 +77,8 @@ pub(crate) struct Made<'a> {
     pub(crate) scope: &'a Scope,
 }
 
-type Refusal = (&'static str, String);
+/// Why something is left alone: a code and a sentence.
+pub(crate) type Refusal = (&'static str, String);
 
 /// Everything about one kind of leftover in a Dockerfile.
 pub(crate) fn run(unit: &SourceUnit<'_>, leftover: &Leftover) -> Vec<SourceRemark> {
@@ -108,7 +109,7 @@ fn mentions(unit: &SourceUnit<'_>, at: usize, leftover: &Leftover) -> bool {
 }
 
 /// The package command of an exec form.
-fn executed(unit: &SourceUnit<'_>, at: usize) -> Option<PackageCommand> {
+pub(crate) fn executed(unit: &SourceUnit<'_>, at: usize) -> Option<PackageCommand> {
     let Arguments::Json(strings) = &unit.instruction(at).body.arguments else { return None };
     let words: Vec<Argument<'_>> =
         strings.iter().map(|string| Argument { value: Some(&string.value), span: Span::default() }).collect();
@@ -171,7 +172,8 @@ fn needs_unseen(unit: &SourceUnit<'_>, call: &Call<'_>, script: &Script, leftove
     (is_installer || !unit.may_assume(&SCRIPTS)).then_some(First::Needs)
 }
 
-fn examine(
+/// What one RUN leaves, and its removal.
+pub(crate) fn examine(
     unit: &SourceUnit<'_>,
     at: usize,
     leftover: &Leftover,
@@ -185,12 +187,7 @@ fn examine(
         }
         return Ok(None);
     }
-    let Some(script) = unit.script(at) else {
-        return refuse("unread-shell", "the language of this shell is not read");
-    };
-    if script.error.is_some() || !script.exact {
-        return refuse("unread-script", "the shell text could not be read as a whole");
-    }
+    let script = whole_script(unit, at)?;
     let calls = calls(script);
     let roles: Vec<Role> = calls
         .iter()
@@ -240,6 +237,19 @@ fn examine(
     let claims = leftover.folders.iter().flat_map(|folder| folder.claims(&scope, home.as_deref())).collect();
     let edits = insertion::insert(unit, at, &place, &commands);
     Ok(Some(SourceFinding::fixed(unit.source_span(at, maker.span()), message, edits, SourceClaim::Gone(claims))))
+}
+
+/// The shell text of a RUN, where all of it is known.
+pub(crate) fn whole_script<'u>(unit: &'u SourceUnit<'_>, at: usize) -> Result<&'u Script, Refusal> {
+    let Some(script) = unit.script(at) else {
+        return Err(("unread-shell", "the language of this shell is not read".to_owned()));
+    };
+    let strips_tabs = unit.text(at).is_some_and(|text| text.is_heredoc)
+        && unit.instruction(at).heredocs.iter().any(|heredoc| heredoc.strips_tabs);
+    if script.error.is_some() || !script.exact || strips_tabs {
+        return Err(("unread-script", "the shell text could not be read as a whole".to_owned()));
+    }
+    Ok(script)
 }
 
 fn is_known(calls: &[Call<'_>], span: Span) -> bool {

@@ -15,8 +15,11 @@ mod image {
 }
 mod source {
     pub(super) mod adjacent_runs;
+    pub(super) mod apk_cache;
+    pub(super) mod apt_lists;
     pub(super) mod late_context;
     pub(super) mod latest_tag;
+    pub(super) mod pip_cache;
     pub(super) mod split_metadata;
 }
 
@@ -27,7 +30,8 @@ pub use driver::{Event, Outcome, Selection, SelectionError, assumptions, is_name
 pub use lines::LineMap;
 pub use rewrite::{Allowed, Fixes, Found, LeftAlone, RewriteEvent, Rewritten, Source, rewrite};
 
-/// Every pass, in execution order. On images what nobody sees goes first, so that what is merged is small.
+/// Every pass, in execution order. On images what nobody sees goes first, so that what is merged is small. On
+/// Dockerfiles settings and files are put in place before RUNs meet, and leftovers are looked for in what they became.
 #[rustfmt::skip]
 pub const PASSES: &[Pass] = &[
     image::shadowed_files::PASS,
@@ -36,4 +40,7 @@ pub const PASSES: &[Pass] = &[
     source::split_metadata::PASS,
     source::late_context::PASS,
     source::adjacent_runs::PASS,
+    source::apt_lists::PASS,
+    source::apk_cache::PASS,
+    source::pip_cache::PASS,
 ];

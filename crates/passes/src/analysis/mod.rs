@@ -2,8 +2,15 @@
 //! which paths they touch.
 
 pub(crate) mod bases;
+pub(crate) mod calls;
 pub(crate) mod effects;
+pub(crate) mod folders;
 pub(crate) mod hazards;
+pub(crate) mod insertion;
 pub(crate) mod join;
+pub(crate) mod later;
+pub(crate) mod leftovers;
 pub(crate) mod moves;
+pub(crate) mod place;
 pub(crate) mod state;
+pub(crate) mod switches;

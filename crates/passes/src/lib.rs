@@ -10,7 +10,15 @@ mod image {
     pub(super) mod shadowed_files;
     pub(super) mod split_layers;
 }
+mod analysis {
+    pub(crate) mod copies;
+    pub(crate) mod owners;
+    pub(crate) mod ownership;
+    pub(crate) mod places;
+    pub(crate) mod steps;
+}
 mod source {
+    pub(super) mod copied_then_owned;
     pub(super) mod latest_tag;
 }
 
@@ -21,4 +29,9 @@ pub use lines::LineMap;
 pub use rewrite::{Fixes, Found, LeftAlone, RewriteEvent, Rewritten, Source, rewrite};
 
 /// Every pass, in execution order. On images what nobody sees goes first, so that what is merged is small.
-pub const PASSES: &[Pass] = &[image::shadowed_files::PASS, image::split_layers::PASS, source::latest_tag::PASS];
+pub const PASSES: &[Pass] = &[
+    image::shadowed_files::PASS,
+    image::split_layers::PASS,
+    source::copied_then_owned::PASS,
+    source::latest_tag::PASS,
+];

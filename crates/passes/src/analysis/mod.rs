@@ -3,6 +3,7 @@
 
 pub(crate) mod bases;
 pub(crate) mod calls;
+pub(crate) mod copies;
 pub(crate) mod effects;
 pub(crate) mod folders;
 pub(crate) mod hazards;
@@ -11,6 +12,10 @@ pub(crate) mod join;
 pub(crate) mod later;
 pub(crate) mod leftovers;
 pub(crate) mod moves;
+pub(crate) mod owners;
+pub(crate) mod ownership;
 pub(crate) mod place;
+pub(crate) mod places;
 pub(crate) mod state;
+pub(crate) mod steps;
 pub(crate) mod switches;

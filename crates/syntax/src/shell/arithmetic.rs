@@ -9,10 +9,12 @@ impl Lowerer<'_> {
     /// The expression at `span`.
     pub(super) fn arithmetic_at(&mut self, span: shuck_ast::Span, tree: Option<&ArithmeticExprNode>) -> Arithmetic {
         let outer = self.enter(span);
+        let spaced = std::mem::replace(&mut self.spaced, true);
         let mut found = Arithmetic::default();
         if let Some(tree) = tree {
             self.expression(tree, &mut found);
         }
+        self.spaced = spaced;
         found.span = self.leave(&outer);
         found
     }
@@ -24,12 +26,15 @@ impl Lowerer<'_> {
         tree: Option<&ArithmeticExprNode>,
         word: &shuck_ast::Word,
     ) -> WordPartKind {
+        self.exact &= self.rest().ends_with("))") || self.rest().ends_with(']');
         let outer = self.enter(span);
+        let spaced = std::mem::replace(&mut self.spaced, true);
         let mut found = Arithmetic::default();
         match tree {
             Some(tree) => self.expression(tree, &mut found),
             None => found.words.push(self.word(word)),
         }
+        self.spaced = spaced;
         found.span = self.leave(&outer);
         WordPartKind::Arithmetic(found)
     }

@@ -7,7 +7,7 @@ use shuck_ast::{
 };
 
 use super::lower::Lowerer;
-use super::{CaseArm, Command, CommandKind, List, Redirect, Simple, Word, WordPart, WordPartKind};
+use super::{Arithmetic, CaseArm, Command, CommandKind, List, Redirect, Simple, Word, WordPart, WordPartKind};
 
 /// What a simple command is made of; assignments, words and redirects come in any order.
 enum Piece<'tree> {
@@ -173,7 +173,7 @@ impl Lowerer<'_> {
                     .into_iter()
                     .filter_map(|(span, tree)| Some(self.arithmetic_at(span?, tree.as_ref())))
                     .collect();
-                self.enter_then_leave(it.right_paren_span);
+                self.closing(it.right_paren_span, "))");
                 self.accept(";");
                 CommandKind::ArithmeticFor { expressions, body: self.do_done(&it.body) }
             }
@@ -198,9 +198,12 @@ impl Lowerer<'_> {
             }
             CompoundCommand::Arithmetic(it) => {
                 self.expect("((");
-                let expression =
-                    it.expr_span.map(|span| self.arithmetic_at(span, it.expr_ast.as_ref())).unwrap_or_default();
-                self.enter_then_leave(it.right_paren_span);
+                let nothing = self.emit(self.low, self.low);
+                let expression = match it.expr_span {
+                    Some(span) => self.arithmetic_at(span, it.expr_ast.as_ref()),
+                    None => Arithmetic { span: nothing, ..Arithmetic::default() },
+                };
+                self.closing(it.right_paren_span, "))");
                 CommandKind::Arithmetic(expression)
             }
             CompoundCommand::Time(it) => {
@@ -214,7 +217,7 @@ impl Lowerer<'_> {
                 self.expect("[[");
                 let mut words = Vec::new();
                 self.test(&it.expression, &mut words);
-                self.enter_then_leave(it.right_bracket_span);
+                self.closing(it.right_bracket_span, "]]");
                 CommandKind::Test { words }
             }
             CompoundCommand::Coproc(it) => {
@@ -229,6 +232,15 @@ impl Lowerer<'_> {
                 CommandKind::Other
             }
         }
+    }
+
+    /// Moves the cursor over a closing sign, and over what stands before it and is not kept.
+    fn closing(&mut self, span: shuck_ast::Span, sign: &str) {
+        let start = span.start.offset();
+        if (self.low..self.high).contains(&start) && self.source.is_char_boundary(start) {
+            self.low = start;
+        }
+        self.expect(sign);
     }
 
     /// Moves the cursor over a node that is not kept.
@@ -304,10 +316,9 @@ impl Lowerer<'_> {
             let body = self.list(&arm.body);
             let span = self.emit(start, start);
             let span = patterns.iter().map(|pattern| pattern.span).chain([body.span]).fold(span, crate::Span::to);
-            if let Some(terminator) = arm.terminator_span {
-                self.start();
-                self.enter_then_leave(terminator);
-            }
+            // The other tree misplaces this sign within substitutions.
+            self.exact &=
+                self.accept(";;&") || self.accept(";;") || self.accept(";&") || self.rest().starts_with("esac");
             arms.push(CaseArm { span, patterns, body });
         }
         self.expect("esac");

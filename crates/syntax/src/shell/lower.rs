@@ -5,7 +5,10 @@
 //! says what must stand next. By construction, hence, spans nest and follow one another whatever the other tree says;
 //! `exact` turns false where text and tree disagree.
 
-use shuck_ast::{BinaryOp, Command as Source, Comment, Stmt, StmtSeq, StmtTerminator};
+use shuck_ast::{BinaryOp, Command as Source, Stmt, StmtSeq, StmtTerminator};
+
+use shuck_parser::ShellDialect;
+use shuck_parser::parser::Parser;
 
 use super::{AndOr, Dialect, Item, List, Operator, Pipe, Pipeline, Terminator};
 use crate::Span;
@@ -22,6 +25,8 @@ pub(super) struct Lowerer<'text> {
     pub(super) high: usize,
     /// Where the spans lie when `source` is not the script's text but made from it.
     pub(super) place: Option<u32>,
+    /// Whether a blank is text where the cursor stands, as it is within `${…}`.
+    pub(super) spaced: bool,
     /// Whether text and tree agreed up to now.
     pub(super) exact: bool,
     /// Bodies of here-documents: where each begins, and where the line of its delimiter ends.
@@ -50,6 +55,7 @@ impl<'text> Lowerer<'text> {
             low: 0,
             high: source.len(),
             place: None,
+            spaced: false,
             exact: true,
             heredocs: Vec::new(),
             comments: Vec::new(),
@@ -64,10 +70,19 @@ impl<'text> Lowerer<'text> {
         list
     }
 
+    /// Parses a text that is made from the script's.
+    pub(super) fn parse(&mut self, text: &str) -> StmtSeq {
+        let dialect = match self.dialect {
+            Dialect::Sh => ShellDialect::Posix,
+            Dialect::Bash => ShellDialect::Bash,
+        };
+        let parsed = Parser::with_dialect(text, dialect).parse();
+        self.exact &= parsed.is_ok();
+        parsed.file.body
+    }
+
     /// The comments, in order, and whether all spans are exact.
-    pub(super) fn finish(mut self) -> (Vec<Span>, bool) {
-        self.comments.sort_unstable();
-        self.comments.dedup();
+    pub(super) fn finish(self) -> (Vec<Span>, bool) {
         (self.comments, self.exact)
     }
 
@@ -117,7 +132,7 @@ impl<'text> Lowerer<'text> {
             self.blanks();
             let rest = self.rest();
             if rest.starts_with('#') {
-                self.low += rest.find('\n').unwrap_or(rest.len());
+                self.comment();
             } else if rest.starts_with('\n') {
                 self.newline();
             } else {
@@ -173,32 +188,27 @@ impl<'text> Lowerer<'text> {
         found
     }
 
-    fn comments(&mut self, comments: &[Comment]) {
-        if self.place.is_some() {
-            return;
-        }
-        for comment in comments {
-            let (start, end) = (usize::from(comment.range.start()), usize::from(comment.range.end()));
-            if self.source.get(start..end).is_some_and(|text| text.starts_with('#')) {
-                self.comments.push(Span::new(start, end));
-            }
+    /// Moves the cursor over a comment.
+    fn comment(&mut self) {
+        let start = self.low;
+        self.low += self.rest().find('\n').unwrap_or(self.rest().len());
+        if self.place.is_none() {
+            self.comments.push(Span::new(start, self.low));
         }
     }
 
     pub(super) fn list(&mut self, body: &StmtSeq) -> List {
-        self.comments(&body.leading_comments);
+        let spaced = std::mem::take(&mut self.spaced);
         let start = self.start();
         let items: Vec<Item> = body.stmts.iter().map(|statement| self.item(statement)).collect();
-        self.comments(&body.trailing_comments);
+        self.spaced = spaced;
         let end = items.last().map(|item| item.terminator.map_or(item.span, |(_, span)| span));
         let start = self.emit(start, start);
         List { span: end.map_or(start, |end| start.to(end)), items }
     }
 
     fn item(&mut self, statement: &Stmt) -> Item {
-        self.comments(&statement.leading_comments);
         let and_or = self.and_or(statement);
-        self.comments(statement.inline_comment.as_slice());
         let terminator = self.terminator(statement);
         Item { span: and_or.span, and_or, terminator }
     }
@@ -209,9 +219,14 @@ impl<'text> Lowerer<'text> {
             Some(StmtTerminator::Background(_)) => Some((Terminator::Background, self.expect("&"))),
             None => {
                 let before = self.low;
+                let count = self.comments.len();
                 self.blanks();
+                // Before the word that closes a list, the other tree leaves it out.
+                if self.rest().starts_with(';') && !self.rest().starts_with(";;") && !self.rest().starts_with(";&") {
+                    return Some((Terminator::Semicolon, self.expect(";")));
+                }
                 if self.rest().starts_with('#') {
-                    self.low += self.rest().find('\n').unwrap_or(0);
+                    self.comment();
                 }
                 if self.rest().starts_with('\n') {
                     let start = self.low;
@@ -219,6 +234,7 @@ impl<'text> Lowerer<'text> {
                     self.newline();
                     return Some((Terminator::Newline, span));
                 }
+                self.comments.truncate(count);
                 self.low = before;
                 None
             }

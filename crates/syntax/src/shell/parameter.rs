@@ -74,11 +74,15 @@ impl Lowerer<'_> {
 
     fn parameter(&mut self, lower: impl FnOnce(&mut Self, &mut Vec<Word>)) -> WordPartKind {
         let raw = self.rest();
+        // The other tree takes a text that ends within the braces.
+        self.exact &= raw.starts_with("${") && raw.ends_with('}');
         let inner = raw.strip_prefix("${").unwrap_or(raw);
         let inner = inner.strip_suffix('}').unwrap_or(inner);
         let (prefix, name, operator) = split(inner);
         let mut words = Vec::new();
+        let spaced = std::mem::replace(&mut self.spaced, true);
         lower(self, &mut words);
+        self.spaced = spaced;
         let operator = (!operator.is_empty()).then(|| operator.to_owned());
         WordPartKind::Parameter { name: name.to_owned(), prefix, operator, words }
     }

@@ -42,6 +42,7 @@ impl Lowerer<'_> {
         let digits = self.rest().bytes().take_while(u8::is_ascii_digit).count();
         let fd = self.rest()[..digits].parse().ok();
         self.low += digits;
+        let sign = self.low;
         let operator = OPERATORS.iter().find(|(text, _)| self.rest().starts_with(text));
         self.exact &= operator.is_some();
         let (text, operator) = operator.copied().unwrap_or(("", RedirectOperator::Out));
@@ -52,8 +53,10 @@ impl Lowerer<'_> {
             RedirectTarget::Word(_) => (self.remaining(), None),
             RedirectTarget::Heredoc(heredoc) => {
                 let delimiter = self.remaining();
+                let expand = delimiter.parts.iter().all(|part| !part.quoted);
+                let operator = &self.source[sign..self.high];
                 let high = std::mem::replace(&mut self.high, outer.high());
-                let body = self.heredoc(heredoc);
+                let body = self.heredoc(heredoc, operator, expand);
                 self.high = high;
                 (delimiter, Some(body))
             }
@@ -71,24 +74,48 @@ impl Lowerer<'_> {
         Word { span: self.leave(&outer), parts }
     }
 
-    fn heredoc(&mut self, heredoc: &shuck_ast::Heredoc) -> Heredoc {
+    fn heredoc(&mut self, heredoc: &shuck_ast::Heredoc, operator: &str, expand: bool) -> Heredoc {
         let before = self.low;
         let outer = self.enter(heredoc.body.span);
         let (start, end) = (self.low, self.high);
-        let line = self.source[end..outer.high()].find('\n');
-        self.heredocs.push((start, line.map_or(outer.high(), |at| end + at)));
+        let line = self.source[end..outer.high()].find('\n').map_or(outer.high(), |at| end + at);
+        self.heredocs.push((start, line));
         let mut parts = Vec::new();
-        if heredoc.delimiter.expands_body {
+        if !expand {
+            if start < end {
+                let kind = WordPartKind::Literal(self.rest().to_owned());
+                parts.push(WordPart { span: self.emit(start, end), quoted: true, kind });
+            }
+        } else if heredoc.delimiter.expands_body {
             for part in &heredoc.body.parts {
                 self.heredoc_part(part, &mut parts);
             }
-        } else if start < end {
-            let kind = WordPartKind::Literal(self.rest().to_owned());
-            parts.push(WordPart { span: self.emit(start, end), quoted: true, kind });
+        } else {
+            self.read_again(operator, &self.source[start..line], &mut parts);
         }
         let body = self.leave(&outer);
         self.low = before;
-        Heredoc { body, expand: heredoc.delimiter.expands_body, strip_tabs: heredoc.delimiter.strip_tabs, parts }
+        Heredoc { body, expand, strip_tabs: heredoc.delimiter.strip_tabs, parts }
+    }
+
+    /// Reads a body that the other tree took for one without expansions, as it does with all here-documents of a line
+    /// but the first. What stands before the body is replaced by blanks, so that the offsets stay the same.
+    fn read_again(&mut self, operator: &str, body: &str, parts: &mut Vec<WordPart>) {
+        let Some(blanks) = self.low.checked_sub(operator.len() + 1) else {
+            self.exact = false;
+            return;
+        };
+        let text = format!("{:blanks$}{operator}\n{body}", "");
+        let parsed = self.parse(&text);
+        let redirect = parsed.stmts.first().and_then(|statement| statement.redirects.first());
+        let Some(heredoc) = redirect.and_then(Source::heredoc) else {
+            self.exact = false;
+            return;
+        };
+        self.exact &= heredoc.delimiter.expands_body;
+        for part in &heredoc.body.parts {
+            self.heredoc_part(part, parts);
+        }
     }
 
     fn heredoc_part(&mut self, part: &shuck_ast::HeredocBodyPartNode, parts: &mut Vec<WordPart>) {

@@ -5,8 +5,6 @@ use shuck_ast::{
     ArrayElem, Assignment as SourceAssignment, AssignmentValue, Pattern, PatternPart, StmtSeq, Word as SourceWord,
     WordPart as Source, WordPartNode,
 };
-use shuck_parser::ShellDialect;
-use shuck_parser::parser::Parser;
 
 use super::lower::Lowerer;
 use super::{Assignment, Dialect, Word, WordPart, WordPartKind};
@@ -58,6 +56,7 @@ impl Lowerer<'_> {
             }
             Source::SingleQuoted { value, dollar } => {
                 let raw = self.rest();
+                self.exact &= raw.len() > 1 && raw.ends_with('\'');
                 let text = match raw.strip_prefix('\'').and_then(|raw| raw.strip_suffix('\'')) {
                     Some(text) if !dollar => text,
                     _ => value.slice(self.source),
@@ -67,6 +66,7 @@ impl Lowerer<'_> {
                 return;
             }
             Source::DoubleQuoted { parts: inner, .. } => {
+                self.exact &= self.rest().len() > 1 && self.rest().ends_with('"');
                 let before = parts.len();
                 for part in inner {
                     self.part(part, Quoting { quoted: true, ..quoting }, parts);
@@ -96,27 +96,26 @@ impl Lowerer<'_> {
         let Some(inner) = raw.strip_prefix('`') else {
             return WordPartKind::Command(self.within_delimiters(2, body));
         };
-        let inner = inner.strip_suffix('`').unwrap_or(inner);
+        let closed = inner.strip_suffix('`');
+        self.exact &= closed.is_some();
+        let inner = closed.unwrap_or(inner);
         if !inner.contains('\\') {
             return WordPartKind::Command(self.within_delimiters(1, body));
         }
         // The shell reads what is left once the backslashes are gone: the other tree looks no further than the text.
         let text = unescape(inner, if quoted { "$`\"\\" } else { "$`\\" });
-        let dialect = match self.dialect {
-            Dialect::Sh => ShellDialect::Posix,
-            Dialect::Bash => ShellDialect::Bash,
-        };
-        let parsed = Parser::with_dialect(&text, dialect).parse();
-        self.exact &= parsed.is_ok();
+        let parsed = self.parse(&text);
         let mut lowerer = Lowerer::new(&text, self.dialect);
-        lowerer.place = Some(self.emit(self.high - 1, self.high).start);
-        let list = lowerer.script(&parsed.file.body);
+        let place = if closed.is_some() { self.high - 1 } else { self.high };
+        lowerer.place = Some(self.emit(place, place).start);
+        let list = lowerer.script(&parsed);
         self.exact &= lowerer.finish().1;
         WordPartKind::Command(list)
     }
 
     /// A list between an opening sign of some bytes and a closing one of a byte.
     fn within_delimiters(&mut self, open: usize, body: &StmtSeq) -> super::List {
+        self.exact &= self.rest().len() > open && self.rest().ends_with([')', '`']);
         let outer = self.enter_at(self.low + open, self.high.saturating_sub(1));
         let list = self.list(body);
         self.start();
@@ -143,17 +142,30 @@ impl Lowerer<'_> {
                     quoted = true;
                     text.extend(characters.next());
                 }
-                _ => text.push(character),
+                _ => {
+                    self.exact &= quote.is_some() || !character.is_ascii_whitespace();
+                    text.push(character);
+                }
             }
         }
+        self.exact &= quote.is_none();
         let span = self.emit(self.low, self.high);
         parts.push(WordPart { span, quoted, kind: WordPartKind::Literal(text) });
     }
 
     fn literal(&mut self, position: Position, braces: &[(usize, usize)], parts: &mut Vec<WordPart>) {
-        let mut scan =
-            Unquoted { offset: self.low, raw: self.rest(), position, found: Vec::new(), text: String::new(), from: 0 };
+        let mut scan = Unquoted {
+            offset: self.low,
+            raw: self.rest(),
+            position,
+            found: Vec::new(),
+            text: String::new(),
+            from: 0,
+            blank: false,
+        };
         scan.run(braces);
+        // The other tree takes what follows an open brace or bracket for the same word.
+        self.exact &= self.spaced || !scan.blank;
         for (start, end, kind) in scan.found {
             let span = self.emit(self.low + start, self.low + end);
             // The other tree splits text where quotes and escapes begin.
@@ -187,13 +199,16 @@ impl Lowerer<'_> {
             AssignmentValue::Scalar(word) => Some(self.word_at(word, Position::Value)),
             AssignmentValue::Compound(array) => {
                 let outer = self.enter(array.span);
+                self.expect("(");
                 let mut words = Vec::with_capacity(array.elements.len());
                 for element in &array.elements {
+                    self.start();
                     if let ArrayElem::Keyed { key, .. } | ArrayElem::KeyedAppend { key, .. } = element {
                         words.extend(self.subscript(key));
                     }
                     words.push(self.word(element.value()));
                 }
+                self.expect(")");
                 let span = self.leave(&outer);
                 let part = WordPart { span, quoted: false, kind: WordPartKind::Array(words) };
                 Some(Word { span, parts: vec![part] })
@@ -276,6 +291,8 @@ struct Unquoted<'text> {
     /// Literal text not yet in `found`, which began at `from`.
     text: String,
     from: usize,
+    /// Whether a blank stands in it without a backslash.
+    blank: bool,
 }
 
 impl Unquoted<'_> {
@@ -307,6 +324,7 @@ impl Unquoted<'_> {
     /// Takes a character, or what a backslash makes of the next; returns the length of what it read.
     fn text(&mut self, rest: &str, character: char) -> usize {
         if character != '\\' {
+            self.blank |= matches!(character, ' ' | '\t' | '\n');
             self.text.push(character);
             return character.len_utf8();
         }

@@ -12,6 +12,7 @@ mod image {
 }
 mod source {
     pub(super) mod latest_tag;
+    pub(super) mod unreachable_stage;
 }
 
 use jettison_ir::Pass;
@@ -21,4 +22,9 @@ pub use lines::LineMap;
 pub use rewrite::{Fixes, Found, LeftAlone, RewriteEvent, Rewritten, Source, rewrite};
 
 /// Every pass, in execution order. On images what nobody sees goes first, so that what is merged is small.
-pub const PASSES: &[Pass] = &[image::shadowed_files::PASS, image::split_layers::PASS, source::latest_tag::PASS];
+pub const PASSES: &[Pass] = &[
+    image::shadowed_files::PASS,
+    image::split_layers::PASS,
+    source::latest_tag::PASS,
+    source::unreachable_stage::PASS,
+];

@@ -3,6 +3,9 @@
 //! A pass is one file with its page beside it. This table is the one place that knows them all: lists,
 //! explanations, flags and tests are made from it.
 
+mod analysis {
+    pub(crate) mod bases;
+}
 mod driver;
 mod lines;
 mod rewrite;
@@ -11,7 +14,9 @@ mod image {
     pub(super) mod split_layers;
 }
 mod source {
+    pub(super) mod large_base;
     pub(super) mod latest_tag;
+    pub(super) mod unpinned_base;
     pub(super) mod unreachable_stage;
 }
 
@@ -26,5 +31,7 @@ pub const PASSES: &[Pass] = &[
     image::shadowed_files::PASS,
     image::split_layers::PASS,
     source::latest_tag::PASS,
+    source::unpinned_base::PASS,
+    source::large_base::PASS,
     source::unreachable_stage::PASS,
 ];

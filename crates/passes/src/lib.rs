@@ -5,6 +5,7 @@
 
 mod analysis {
     pub(crate) mod bases;
+    pub(crate) mod context_use;
 }
 mod driver;
 mod lines;
@@ -18,6 +19,7 @@ mod source {
     pub(super) mod latest_tag;
     pub(super) mod unpinned_base;
     pub(super) mod unreachable_stage;
+    pub(super) mod wide_context;
 }
 
 use jettison_ir::Pass;
@@ -34,4 +36,5 @@ pub const PASSES: &[Pass] = &[
     source::unpinned_base::PASS,
     source::large_base::PASS,
     source::unreachable_stage::PASS,
+    source::wide_context::PASS,
 ];

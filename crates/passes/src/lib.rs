@@ -3,10 +3,7 @@
 //! A pass is one file with its page beside it. This table is the one place that knows them all: lists,
 //! explanations, flags and tests are made from it.
 
-mod analysis {
-    pub(crate) mod bases;
-    pub(crate) mod context_use;
-}
+mod analysis;
 mod driver;
 mod lines;
 mod rewrite;
@@ -15,6 +12,7 @@ mod image {
     pub(super) mod split_layers;
 }
 mod source {
+    pub(super) mod adjacent_runs;
     pub(super) mod large_base;
     pub(super) mod latest_tag;
     pub(super) mod unpinned_base;
@@ -29,6 +27,7 @@ pub use lines::LineMap;
 pub use rewrite::{Fixes, Found, LeftAlone, RewriteEvent, Rewritten, Source, rewrite};
 
 /// Every pass, in execution order. On images what nobody sees goes first, so that what is merged is small.
+#[rustfmt::skip]
 pub const PASSES: &[Pass] = &[
     image::shadowed_files::PASS,
     image::split_layers::PASS,
@@ -37,4 +36,5 @@ pub const PASSES: &[Pass] = &[
     source::large_base::PASS,
     source::unreachable_stage::PASS,
     source::wide_context::PASS,
+    source::adjacent_runs::PASS,
 ];

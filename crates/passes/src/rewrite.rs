@@ -262,8 +262,11 @@ struct Applied {
 fn keeps_comments(before: &Dockerfile, after: &Dockerfile) -> bool {
     let count = |tree: &Dockerfile| {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        for comment in &tree.comments {
-            *counts.entry(comment.span.of(tree.text()).trim_end().to_owned()).or_default() += 1;
+        let heredocs = tree.instructions.iter().flat_map(|instruction| &instruction.heredocs);
+        let in_heredocs = heredocs.flat_map(|heredoc| heredoc.body.of(tree.text()).lines());
+        let outside = tree.comments.iter().map(|comment| comment.span.of(tree.text()));
+        for comment in outside.chain(in_heredocs.filter(|line| line.trim_start().starts_with('#'))) {
+            *counts.entry(comment.trim().to_owned()).or_default() += 1;
         }
         counts
     };

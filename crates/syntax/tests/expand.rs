@@ -117,6 +117,7 @@ fn every_form_of_substitution() {
         ("${X/x/}", "xyy"),
         ("${X//x/}", "yy"),
         ("${X///-}", "-x-x-y-y-"),
+        ("${A//*/-}", "-"),
         ("${X/$E/ww}", "wwxxyy"),
         ("${X//[x]/z}", "xxyy"),
         ("${X//x/<\\$0>}", "<\\x><\\x>yy"),

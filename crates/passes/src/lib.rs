@@ -13,6 +13,7 @@ mod image {
 }
 mod source {
     pub(super) mod adjacent_runs;
+    pub(super) mod joined_steps;
     pub(super) mod large_base;
     pub(super) mod latest_tag;
     pub(super) mod unpinned_base;
@@ -37,4 +38,5 @@ pub const PASSES: &[Pass] = &[
     source::unreachable_stage::PASS,
     source::wide_context::PASS,
     source::adjacent_runs::PASS,
+    source::joined_steps::PASS,
 ];

@@ -5,4 +5,5 @@ pub(crate) mod bases;
 pub(crate) mod context_use;
 pub(crate) mod hazards;
 pub(crate) mod join;
+pub(crate) mod separable;
 pub(crate) mod state;

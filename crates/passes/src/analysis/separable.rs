@@ -83,9 +83,16 @@ const HEAVY: &[&str] = &[
     "zig",
 ];
 
+/// Longer lists are left alone: nobody wrote them by hand.
+const MOST_STEPS: usize = 200;
+
 /// The places of a list at which it can be cut: each the first step of a further group, as the span between the groups.
 pub(crate) fn borders(unit: &SourceUnit<'_>, at: usize, script: &Script) -> Vec<Span> {
-    let steps: Vec<Step<'_>> = state::steps(script).into_iter().map(|step| read(step, script)).collect();
+    let pipelines = state::steps(script);
+    if pipelines.len() > MOST_STEPS {
+        return Vec::new();
+    }
+    let steps: Vec<Step<'_>> = pipelines.into_iter().map(|step| read(step, script)).collect();
     if steps.iter().filter(|step| step.work == Work::Heavy).count() < 2 {
         return Vec::new();
     }
@@ -134,13 +141,15 @@ fn classified(simple: &Simple) -> (Work, Option<PackageCommand>) {
     };
     let path = simple.name().unwrap_or_default();
     let name = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
-    let is_of_project = path.contains('/')
-        && !["/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/"].iter().any(|folder| path.starts_with(folder));
+    let is_of_project =
+        path.contains('/') && !["/bin/", "/sbin/", "/usr/"].iter().any(|folder| path.starts_with(folder));
     let work = match &*name {
         "rm" | "rmdir" | "unlink" | "shred" => Work::Removal,
         "find" if has(&["-delete", "rm"]) => Work::Removal,
         "xargs" | "sudo" if has(&["rm"]) => Work::Removal,
         "docker-php-source" if has(&["delete"]) => Work::Removal,
+        // Mostly a redirection that needs a shell of its own.
+        "sh" | "bash" if has(&["-c"]) => Work::Light,
         "git" if !has(&["clone", "fetch", "pull", "submodule", "checkout"]) => Work::Light,
         name if HEAVY.contains(&name) || is_of_project => Work::Heavy,
         _ => Work::Light,

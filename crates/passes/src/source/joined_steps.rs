@@ -77,11 +77,15 @@ fn cut(unit: &SourceUnit<'_>, at: usize, border: Span) -> TextEdit {
     let end = unit.source_span(at, Span { start: border.end, end: border.end + 1 }).start;
     let gap = Span { start: gap.start, end };
     let within = &tree.comments[instruction.within.0 as usize..instruction.within.1 as usize];
+    let line = unit.lines_of(at).start;
+    let indent = Span { start: line, end: instruction.span.start }.of(tree.text());
     let mut text = String::from("\n");
     for comment in within.iter().filter(|comment| gap.contains(comment.span)) {
+        text.push_str(indent);
         text.push_str(comment.span.of(tree.text()).trim_end());
         text.push('\n');
     }
+    text.push_str(indent);
     text.push_str(tree.part(instruction, instruction.body.keyword));
     text.push(' ');
     for flag in &instruction.body.flags {

@@ -23,14 +23,17 @@ fn run(unit: &SourceUnit<'_>) -> Vec<SourceRemark> {
         return Vec::new();
     }
     let numbers = Numbers::read(unit);
-    let may_remove = |stage: &&Stage| why_kept(unit, stage, &numbers).is_none();
-    let removed: Vec<usize> = unreached.iter().filter(|stage| may_remove(stage)).map(|stage| stage.index).collect();
+    let mut used = vec![false; unit.stages().len()];
+    unit.stages().iter().flat_map(|stage| &stage.uses).for_each(|by| used[by.stage] = true);
+    let why_kept = |stage: &Stage| why_kept(unit, stage, used[stage.index], &numbers);
+    let may_remove = |stage: &&&Stage| why_kept(stage).is_none();
+    let removed: Vec<usize> = unreached.iter().filter(may_remove).map(|stage| stage.index).collect();
     let renumbered: Vec<TextEdit> = numbers.after_removal(&removed);
     let mut remarks = Vec::new();
     let mut edits: Vec<TextEdit> = Vec::new();
     for stage in unreached {
         let span = unit.instruction(stage.from).span;
-        match why_kept(unit, stage, &numbers) {
+        match why_kept(stage) {
             Some(help) => {
                 let finding = SourceFinding::advice(span, message(&[label(stage)]), help);
                 remarks.push(SourceRemark::Found(finding));
@@ -73,22 +76,30 @@ fn message(labels: &[String]) -> String {
 /// Which stages go into the last one's image.
 fn reached(stages: &[Stage]) -> Vec<bool> {
     let mut reached = vec![false; stages.len()];
+    // Up to where all stages with a name are reached.
+    let mut named = 0;
     let mut waiting: Vec<usize> = stages.len().checked_sub(1).into_iter().collect();
     while let Some(at) = waiting.pop() {
-        if !std::mem::replace(&mut reached[at], true) {
-            waiting.extend(stages[at].uses.iter().map(|used| used.stage).filter(|stage| !reached[*stage]));
+        if std::mem::replace(&mut reached[at], true) {
+            continue;
+        }
+        waiting.extend(stages[at].uses.iter().map(|used| used.stage).filter(|stage| !reached[*stage]));
+        // An argument may name any stage that has a name, also where it has a default.
+        if stages[at].reference.contains('$') && named < at {
+            waiting.extend((named..at).filter(|stage| stages[*stage].name.is_some() && !reached[*stage]));
+            named = at;
         }
     }
     reached
 }
 
 /// What a person can do about a stage that the pass must not remove; nothing for one that it may.
-fn why_kept(unit: &SourceUnit<'_>, stage: &Stage, numbers: &Numbers) -> Option<String> {
+fn why_kept(unit: &SourceUnit<'_>, stage: &Stage, is_used: bool, numbers: &Numbers) -> Option<String> {
     if let Some(name) = &stage.name {
         return Some(format!("remove it, unless something builds it with --target {name}"));
     }
     // Somebody builds on it, though the last stage does not.
-    if unit.stages()[stage.index..].iter().any(|other| other.uses.iter().any(|used| used.stage == stage.index)) {
+    if is_used {
         return Some("remove it together with the stages that use it, unless something builds those".to_owned());
     }
     let span = extent(unit, stage);
@@ -152,7 +163,7 @@ impl Numbers {
 
     /// The changes that keep every number at its stage when some stages are gone.
     fn after_removal(&self, removed: &[usize]) -> Vec<TextEdit> {
-        let new = |number: usize| number - removed.iter().filter(|gone| **gone < number).count();
+        let new = |number: usize| number - removed.partition_point(|gone| *gone < number);
         let changed = self.found.iter().filter(|(_, number)| new(*number) != *number);
         changed.map(|(span, number)| TextEdit::replace(*span, new(*number).to_string())).collect()
     }

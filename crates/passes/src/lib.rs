@@ -23,6 +23,7 @@ mod analysis {
 mod source {
 <<<<<<< HEAD
     pub(super) mod adjacent_runs;
+<<<<<<< HEAD
     pub(super) mod apk_cache;
     pub(super) mod apt_lists;
     pub(super) mod late_context;
@@ -32,6 +33,14 @@ mod source {
     pub(super) mod latest_tag;
     pub(super) mod pip_cache;
     pub(super) mod split_metadata;
+=======
+    pub(super) mod joined_steps;
+    pub(super) mod large_base;
+    pub(super) mod latest_tag;
+    pub(super) mod unpinned_base;
+    pub(super) mod unreachable_stage;
+    pub(super) mod wide_context;
+>>>>>>> stages
 }
 
 use jettison_ir::Pass;
@@ -49,6 +58,7 @@ pub const PASSES: &[Pass] = &[
     image::shadowed_files::PASS,
     image::split_layers::PASS,
     source::latest_tag::PASS,
+<<<<<<< HEAD
     source::split_metadata::PASS,
     source::late_context::PASS,
     source::adjacent_runs::PASS,
@@ -63,4 +73,12 @@ pub const PASSES: &[Pass] = &[
     source::copied_then_owned::PASS,
     source::latest_tag::PASS,
 >>>>>>> owned
+=======
+    source::unpinned_base::PASS,
+    source::large_base::PASS,
+    source::unreachable_stage::PASS,
+    source::wide_context::PASS,
+    source::adjacent_runs::PASS,
+    source::joined_steps::PASS,
+>>>>>>> stages
 ];

@@ -3,6 +3,7 @@
 
 pub(crate) mod bases;
 pub(crate) mod calls;
+pub(crate) mod context_use;
 pub(crate) mod copies;
 pub(crate) mod effects;
 pub(crate) mod folders;
@@ -16,6 +17,7 @@ pub(crate) mod owners;
 pub(crate) mod ownership;
 pub(crate) mod place;
 pub(crate) mod places;
+pub(crate) mod separable;
 pub(crate) mod state;
 pub(crate) mod steps;
 pub(crate) mod switches;

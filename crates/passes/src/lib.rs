@@ -13,34 +13,20 @@ mod image {
     pub(super) mod shadowed_files;
     pub(super) mod split_layers;
 }
-mod analysis {
-    pub(crate) mod copies;
-    pub(crate) mod owners;
-    pub(crate) mod ownership;
-    pub(crate) mod places;
-    pub(crate) mod steps;
-}
 mod source {
-<<<<<<< HEAD
     pub(super) mod adjacent_runs;
-<<<<<<< HEAD
     pub(super) mod apk_cache;
     pub(super) mod apt_lists;
-    pub(super) mod late_context;
-=======
     pub(super) mod copied_then_owned;
->>>>>>> owned
+    pub(super) mod joined_steps;
+    pub(super) mod large_base;
+    pub(super) mod late_context;
     pub(super) mod latest_tag;
     pub(super) mod pip_cache;
     pub(super) mod split_metadata;
-=======
-    pub(super) mod joined_steps;
-    pub(super) mod large_base;
-    pub(super) mod latest_tag;
     pub(super) mod unpinned_base;
     pub(super) mod unreachable_stage;
     pub(super) mod wide_context;
->>>>>>> stages
 }
 
 use jettison_ir::Pass;
@@ -50,7 +36,6 @@ pub use driver::{Event, Outcome, Selection, SelectionError, assumptions, is_name
 pub use lines::LineMap;
 pub use rewrite::{Allowed, Fixes, Found, LeftAlone, RewriteEvent, Rewritten, Source, rewrite};
 
-<<<<<<< HEAD
 /// Every pass, in execution order. On images what nobody sees goes first, so that what is merged is small. On
 /// Dockerfiles settings and files are put in place before RUNs meet, and leftovers are looked for in what they became.
 #[rustfmt::skip]
@@ -58,27 +43,16 @@ pub const PASSES: &[Pass] = &[
     image::shadowed_files::PASS,
     image::split_layers::PASS,
     source::latest_tag::PASS,
-<<<<<<< HEAD
+    source::unpinned_base::PASS,
+    source::large_base::PASS,
+    source::unreachable_stage::PASS,
     source::split_metadata::PASS,
+    source::copied_then_owned::PASS,
     source::late_context::PASS,
     source::adjacent_runs::PASS,
     source::apt_lists::PASS,
     source::apk_cache::PASS,
     source::pip_cache::PASS,
-=======
-/// Every pass, in execution order. On images what nobody sees goes first, so that what is merged is small.
-pub const PASSES: &[Pass] = &[
-    image::shadowed_files::PASS,
-    image::split_layers::PASS,
-    source::copied_then_owned::PASS,
-    source::latest_tag::PASS,
->>>>>>> owned
-=======
-    source::unpinned_base::PASS,
-    source::large_base::PASS,
-    source::unreachable_stage::PASS,
     source::wide_context::PASS,
-    source::adjacent_runs::PASS,
     source::joined_steps::PASS,
->>>>>>> stages
 ];

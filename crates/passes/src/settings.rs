@@ -27,9 +27,10 @@ pub(crate) fn agree(before: &Dockerfile, after: &Dockerfile) -> bool {
     if a.len() != b.len() {
         a.drain(..a.len().saturating_sub(1));
         b.drain(..b.len().saturating_sub(1));
-        // A stage may have become part of the other one's numbering.
+        // Numbers of stages may have changed with their count.
         for image in a.iter_mut().chain(&mut b) {
             image.base.clear();
+            image.triggers.iter_mut().for_each(String::clear);
         }
     }
     a == b

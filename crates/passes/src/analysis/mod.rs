@@ -6,6 +6,7 @@ pub(crate) mod calls;
 pub(crate) mod context_use;
 pub(crate) mod copies;
 pub(crate) mod effects;
+pub(crate) mod families;
 pub(crate) mod folders;
 pub(crate) mod hazards;
 pub(crate) mod insertion;

@@ -185,7 +185,7 @@ pub(crate) fn changes_lookup(name: &str, scripts: &[&Script]) -> bool {
 }
 
 /// Whether the script can put programs into the folders that are searched for them.
-fn changes_lookups(script: &Script) -> bool {
+pub(crate) fn changes_lookups(script: &Script) -> bool {
     let names_programs =
         |simple: &Simple| simple.arguments().iter().any(|word| word.literal().is_none_or(|word| word.contains("bin")));
     let writes_programs = |command: &Command| {

@@ -5,7 +5,7 @@ use jettison_ir::{Level, Pass, Run, Safety};
 use jettison_syntax::dockerfile::Arguments;
 use jettison_syntax::view::{Origin, Stage};
 
-use crate::analysis::bases::{Reference, SmallerBase};
+use crate::analysis::families::{Reference, SmallerBase};
 
 pub(crate) const PASS: Pass = Pass {
     name: "large-base",

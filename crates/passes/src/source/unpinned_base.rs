@@ -7,7 +7,7 @@ use jettison_ir::{Level, Pass, Run, Safety};
 use jettison_syntax::dockerfile::Arguments;
 use jettison_syntax::view::Origin;
 
-use crate::analysis::bases::Reference;
+use crate::analysis::families::Reference;
 
 pub(crate) const PASS: Pass = Pass {
     name: "unpinned-base",

@@ -196,6 +196,6 @@ pub(crate) fn changes_lookups(script: &Script) -> bool {
         Some("rm" | "mv" | "cp" | "ln" | "tar" | "tee" | "echo" | "printf" | "curl" | "wget" | "git" | "unzip") => {
             names_programs(simple) || writes_programs(command)
         }
-        Some(name) => !BASE_PROGRAMS.contains(&name) && !STATELESS.contains(&name) && !STATEFUL.contains(&name),
+        Some(name) => ![BASE_PROGRAMS, SYSTEM_MANAGERS, STATELESS, STATEFUL].iter().any(|known| known.contains(&name)),
     })
 }

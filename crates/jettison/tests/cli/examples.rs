@@ -22,7 +22,7 @@ fn each_release_form_is_what_rewrite_makes() {
         for name in ["Dockerfile", "Dockerfile.release"] {
             let file = folder.join(name);
             let ran = run(&format!("rewrite -O2 -o - -f {}", file.display())).ok();
-            assert_eq!(ran.stdout, expected, "{}", file.display());
+            assert_eq!(ran.out, expected, "{}", file.display());
         }
     }
 }

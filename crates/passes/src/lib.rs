@@ -22,8 +22,11 @@ mod image {
 mod source {
     pub(super) mod apk_cache;
     pub(super) mod apt_lists;
+    pub(super) mod dnf_cache;
     pub(super) mod latest_tag;
+    pub(super) mod pacman_cache;
     pub(super) mod pip_cache;
+    pub(super) mod zypper_cache;
 }
 
 use jettison_ir::Pass;
@@ -38,6 +41,9 @@ pub const PASSES: &[Pass] = &[
     image::split_layers::PASS,
     source::apt_lists::PASS,
     source::apk_cache::PASS,
+    source::dnf_cache::PASS,
+    source::zypper_cache::PASS,
+    source::pacman_cache::PASS,
     source::pip_cache::PASS,
     source::latest_tag::PASS,
 ];

@@ -23,9 +23,13 @@ mod source {
     pub(super) mod apk_cache;
     pub(super) mod apt_lists;
     pub(super) mod dnf_cache;
+    pub(super) mod gem_cache;
+    pub(super) mod language_caches;
     pub(super) mod latest_tag;
+    pub(super) mod npm_cache;
     pub(super) mod pacman_cache;
     pub(super) mod pip_cache;
+    pub(super) mod python_caches;
     pub(super) mod zypper_cache;
 }
 
@@ -45,5 +49,9 @@ pub const PASSES: &[Pass] = &[
     source::zypper_cache::PASS,
     source::pacman_cache::PASS,
     source::pip_cache::PASS,
+    source::python_caches::PASS,
+    source::npm_cache::PASS,
+    source::gem_cache::PASS,
+    source::language_caches::PASS,
     source::latest_tag::PASS,
 ];

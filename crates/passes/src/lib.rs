@@ -12,13 +12,18 @@ mod image {
 }
 mod analysis {
     pub(crate) mod copies;
+    pub(crate) mod mounts;
+    pub(crate) mod owned_steps;
     pub(crate) mod owners;
     pub(crate) mod ownership;
     pub(crate) mod places;
+    pub(crate) mod readers;
+    pub(crate) mod removals;
     pub(crate) mod steps;
 }
 mod source {
     pub(super) mod copied_then_owned;
+    pub(super) mod copied_then_removed;
     pub(super) mod latest_tag;
 }
 
@@ -33,5 +38,6 @@ pub const PASSES: &[Pass] = &[
     image::shadowed_files::PASS,
     image::split_layers::PASS,
     source::copied_then_owned::PASS,
+    source::copied_then_removed::PASS,
     source::latest_tag::PASS,
 ];

@@ -136,7 +136,8 @@ pub(crate) fn may_hold_something(path: &str) -> bool {
 /// The instructions that make what a stage is at `at`: those of the stages below it, then its own.
 pub(crate) fn lineage(unit: &SourceUnit<'_>, at: usize) -> Vec<usize> {
     let Some(mut stage) = unit.outline.stage_of(at) else { return Vec::new() };
-    let mut ranges = Vec::from([stage.instructions.start..at.max(stage.instructions.start)]);
+    let own = stage.instructions.start..at.max(stage.instructions.start);
+    let mut ranges: Vec<_> = std::iter::once(own).collect();
     while let Origin::Stage(below) = stage.base {
         stage = &unit.stages()[below];
         ranges.push(stage.instructions.clone());

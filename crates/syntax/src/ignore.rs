@@ -137,7 +137,8 @@ impl Ignore {
         }
     }
 
-    /// Whether `path` is excluded from the build context. The path is relative, with slashes, without `.` and `..`.
+    /// Whether `path` is excluded from the build context: moby's `MatchesOrParentMatches`. The path is relative, with
+    /// slashes, without `.` and `..`.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
         let path = clean::clean(path);
@@ -150,6 +151,29 @@ impl Ignore {
             if rule.negated == excluded && (matcher.is_match(&path) || parents(&path).any(|dir| matcher.is_match(dir)))
             {
                 excluded = !rule.negated;
+            }
+        }
+        excluded
+    }
+
+    /// Whether a walk over the build context leaves `path` out: moby's `MatchesUsingParentResults`, which builders use
+    /// when they send a context. It differs from [`Ignore::matches`] where a rule that includes a folder again had
+    /// nothing to undo at the folder itself: `a/b` and then `!a` leaves `a/b` excluded.
+    #[must_use]
+    pub fn walk_excludes(&self, path: &str) -> bool {
+        let path = clean::clean(path);
+        if path == "." {
+            return false;
+        }
+        let mut parent_matched = vec![false; self.rules.len()];
+        let mut excluded = false;
+        for place in parents(&path).chain([path.as_str()]) {
+            excluded = false;
+            for ((rule, matcher), matched) in self.rules.iter().zip(&self.matchers).zip(&mut parent_matched) {
+                *matched = *matched || (rule.negated == excluded && matcher.is_match(place));
+                if *matched {
+                    excluded = !rule.negated;
+                }
             }
         }
         excluded

@@ -110,6 +110,23 @@ fn what_is_excluded() {
 }
 
 #[test]
+fn walking_differs_where_a_folder_has_nothing_to_undo() {
+    let table = [
+        ("a/b;!a", "a/b", false, true),
+        ("a;!a/b", "a/b", false, false),
+        ("a;!a/b", "a/b/c", false, false),
+        ("a;!a", "a/b", false, false),
+        ("!a;a", "a/b", true, true),
+        ("**/c;!a;a/d", "a/b/c", false, true),
+        ("", "a", false, false),
+    ];
+    for (patterns, path, matches, walked) in table {
+        let ignore = Ignore::parse(&patterns.replace(';', "\n"));
+        assert_eq!((ignore.matches(path), ignore.walk_excludes(path)), (matches, walked), "{patterns} on {path}");
+    }
+}
+
+#[test]
 fn lines_cover_the_text() {
     let text = "\u{feff}# first\r\n\n  \t\n !a/ \r\n/b\nlast";
     let ignore = Ignore::parse(text);
@@ -252,6 +269,9 @@ fn any_file_is_read_without_a_panic() {
             && ignore.matches(dir) && !ignore.could_reinclude_below(dir)
         {
             prop_assert!(ignore.matches(&path), "{text:?} {path}");
+        }
+        if ignore.rules.iter().all(|rule| !rule.negated) {
+            prop_assert_eq!(ignore.matches(&path), ignore.walk_excludes(&path));
         }
         let _ = matches_pattern(&text, &path);
     });

@@ -25,7 +25,7 @@ fn list(list: &List) -> String {
         out += &pipeline(&item.and_or.first);
         for (operator, _, right) in &item.and_or.rest {
             let sign = if *operator == Operator::And { "&&" } else { "||" };
-            write!(out, " {sign} {}", pipeline(right)).unwrap();
+            out += &format!(" {sign} {}", pipeline(right));
         }
         out += match item.terminator {
             Some((Terminator::Semicolon, _)) => ";",
@@ -167,8 +167,10 @@ const CASES: &[(&str, &str)] = &[
     ("PATH=~/bin:~:$PATH", "(PATH=‹~›/bin:‹~›:$PATH)"),
     ("echo ~/x ~root a~b \"~\"", "(echo ‹~›/x ‹~› a~b \"~\")"),
     ("export A=b C D=\"$e\"", "(export A=b C D=\"$e\")"),
-    ("declare -a x=(1 \"2 3\" $y)", "(declare -a x=([1 \"2·3\" $y])"),
+    ("declare -a x=(1 \"2 3\" $y)", "(declare -a x=[1 \"2·3\" $y])"),
     ("x[1]+=2 y+=(a [k]=v)", "(x[$((||))]+=2 y+=[a $((k||)) v])"),
+    ("declare -a x=( 1 ) y=()", "(declare -a x=[1] y=[])"),
+    ("declare -A x=([\"a\"]=1 [b]=2)", "(declare -A x=[\"a\" 1 $((b||)) 2])"),
     ("exit 1", "(exit 1)"),
     ("A=b exit 1 2>/dev/null && return", "(A=b exit 1 2>/dev/null) && (return)"),
     ("rm -rf /var/lib/apt/lists/* ./[a-z]? \"*\" \\*", "(rm -rf /var/lib/apt/lists/‹*› ./‹[a-z]›‹?› \"*\" *)"),
@@ -345,6 +347,14 @@ fn sh_reads_the_language_of_bash_where_its_own_fails() {
 fn what_stands_before_an_error_is_kept() {
     let script = Script::parse("a; b &&& c", Dialect::Bash);
     assert!(script.error.is_some() && !script.exact);
+    for (open, close) in
+        [("(", ")"), ("$(", ")"), ("{ ", ";}"), ("${a:-", "}"), ("if a; then ", ";fi"), ("\"$(", ")\"")]
+    {
+        for depth in [40, 90, 2000] {
+            let text = format!("{}a{}", open.repeat(depth), close.repeat(depth));
+            shell_check::check(&Script::parse(&text, Dialect::Bash));
+        }
+    }
     let script = Script::parse(&"(".repeat(100_000), Dialect::Sh);
     assert!(script.error.is_some());
     let script = Script::parse(&"a && ".repeat(100_000), Dialect::Sh);
@@ -422,7 +432,7 @@ const PIECES: &[&str] = &[
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_text_obeys_the_law(text in any::<String>()) {

@@ -20,10 +20,10 @@ fn shared() -> PathBuf {
 fn texts() -> Vec<String> {
     let path = shared().join("corpus/expected.jsonl.zst");
     let packed = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let lines = zstd::decode_all(packed.as_slice()).unwrap();
+    let lines = zstd::decode_all(packed.as_slice()).expect("zstd");
     let mut texts = Vec::new();
     for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let file: serde_json::Value = serde_json::from_slice(line).unwrap();
+        let file: serde_json::Value = serde_json::from_slice(line).expect("JSON");
         for command in file["cmds"].as_array().into_iter().flatten() {
             if command["cmd"].as_str().is_some_and(|name| name.eq_ignore_ascii_case("run")) && command["json"] == false
             {
@@ -72,7 +72,9 @@ fn real_commands_are_understood() {
 
 /// Whether Bash finds no error of syntax.
 fn bash_accepts(text: &str) -> bool {
-    let mut bash = Command::new("bash").arg("-n").stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    bash.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    bash.wait().unwrap().success()
+    let mut bash = Command::new("bash").arg("-n").stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("bash");
+    let mut input = bash.stdin.take().expect("a pipe");
+    input.write_all(text.as_bytes()).expect("bash reads");
+    drop(input);
+    bash.wait().expect("bash ends").success()
 }

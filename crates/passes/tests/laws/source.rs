@@ -62,6 +62,8 @@ fn lines((first, last): (usize, usize)) -> String {
 
 fn comments(tree: &Dockerfile) -> Vec<&str> {
     let mut all: Vec<&str> = tree.comments.iter().map(|comment| comment.span.of(tree.text()).trim_end()).collect();
+    let heredocs = tree.instructions.iter().flat_map(|instruction| &instruction.heredocs);
+    all.extend(heredocs.flat_map(|heredoc| heredoc.body.of(tree.text()).lines()).filter(|line| line.starts_with('#')));
     all.sort_unstable();
     all
 }

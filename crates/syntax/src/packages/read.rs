@@ -2,7 +2,7 @@
 
 use super::specifier;
 use super::table::{Dashes, Description, MANAGERS, Row, Takes};
-use super::{Argument, OptionUse, PackageCommand, Verb, wrapper};
+use super::{Argument, Manager, OptionUse, PackageCommand, Verb, wrapper};
 use crate::Span;
 
 /// Reads the words of a simple command, redirections left out. `None` where it calls no known package manager.
@@ -63,7 +63,14 @@ fn find_manager(words: &[Argument<'_>]) -> Option<(&'static Description, usize)>
 
 /// The row of the verb, and the indices of the words that give it.
 fn find_row(description: &'static Description, words: &[Argument<'_>]) -> (Row, Vec<usize>) {
-    let operands = operands(description, words);
+    // Words before the verb that cannot be read are taken for options: `apt-get $OPTIONS install`.
+    let mut operands = operands(description, words);
+    operands.retain(|index| !words[*index].value.is_some_and(|word| is_selector(description.manager, word)));
+    let unread = operands.iter().take_while(|index| words[**index].value.is_none()).count();
+    let first = operands.first().copied();
+    if unread < operands.len() {
+        operands.drain(..unread);
+    }
     let matching = description.rows.iter().filter(|row| {
         row.words.len() <= operands.len()
             && (!row.alone || row.words.len() == operands.len())
@@ -75,12 +82,12 @@ fn find_row(description: &'static Description, words: &[Argument<'_>]) -> (Row, 
     match description.implied {
         Some(row) if operands.is_empty() || row.takes == Takes::Packages => (row, Vec::new()),
         _ => {
-            let verb = if operands.first().is_some_and(|index| words[*index].value.is_some()) {
+            let verb = if first.is_some_and(|index| words[index].value.is_some()) {
                 description.otherwise
             } else {
                 Verb::Other
             };
-            (Row { verb, ..Row::OTHER }, operands.first().copied().into_iter().collect())
+            (Row { verb, ..Row::OTHER }, first.into_iter().collect())
         }
     }
 }
@@ -105,6 +112,15 @@ fn operands(description: &Description, words: &[Argument<'_>]) -> Vec<usize> {
         at += 1;
     }
     operands
+}
+
+/// Whether a word chooses which version of the program runs: `cargo +nightly`, `bundle _2.1.4_`.
+fn is_selector(manager: Manager, word: &str) -> bool {
+    match manager {
+        Manager::Cargo => word.starts_with('+'),
+        Manager::Bundle | Manager::Gem => word.len() > 2 && word.starts_with('_') && word.ends_with('_'),
+        _ => false,
+    }
 }
 
 fn span_of(words: &[Argument<'_>], indices: &[usize]) -> Option<Span> {
@@ -211,14 +227,18 @@ impl Reader {
 
     fn operand(&mut self, word: &str, span: Span) {
         let style = self.description.style;
+        let arguments = &mut self.command.arguments;
         match self.row.takes {
+            _ if is_selector(self.description.manager, word) => arguments.push((word.to_owned(), span)),
+            // Settings, such as `/p:Name=value` for MSBuild.
+            Takes::Files if word.contains('=') => arguments.push((word.to_owned(), span)),
             Takes::Packages => self.command.packages.push(specifier::package(style, word, span)),
             Takes::Files => {
                 let mut package = specifier::package(super::specifier::Style::Plain, word, span);
                 package.is_file = true;
                 self.command.packages.push(package);
             }
-            Takes::Words => self.command.arguments.push((word.to_owned(), span)),
+            Takes::Words => arguments.push((word.to_owned(), span)),
             // The second word of `luarocks install name version`.
             Takes::NameAndVersion => match self.command.packages.last_mut() {
                 Some(package) => package.version = Some(word.to_owned()),

@@ -1,7 +1,8 @@
 //! The shell inside instructions: a small tree of its own over the text of a `RUN`.
 //!
-//! [`Script::parse`] never fails. Behind it stands `shuck-parser`; none of its types leaves this module, so that another
-//! parser can take its place. The text has to be what the shell gets to see: an instruction's continuation lines joined.
+//! [`Script::parse`] never fails. Behind it stands `shuck-parser`; none of its types leaves this module, so that
+//! another parser can take its place. The text has to be what the shell gets to see: an instruction's continuation
+//! lines joined.
 //!
 //! # Spans
 //! A span covers exactly the text of its node: a command begins with its first byte and ends behind its last, without
@@ -60,7 +61,8 @@ pub struct Script {
     pub comments: Vec<Span>,
     /// What is wrong with the text.
     pub error: Option<ScriptError>,
-    /// Whether each span is known to cover exactly the text of its node.
+    /// Whether each span is known to cover exactly the text of its node. It is not with an error, nor where the parser
+    /// took for a script what is none, as it does with some texts of PowerShell: such a script is best left alone.
     pub exact: bool,
 }
 

@@ -198,7 +198,7 @@ impl Lowerer<'_> {
             AssignmentValue::Scalar(word) if word.span.start == word.span.end => None,
             AssignmentValue::Scalar(word) => Some(self.word_at(word, Position::Value)),
             AssignmentValue::Compound(array) => {
-                let outer = self.enter(array.span);
+                let outer = self.enter_at(self.array_start(array.span.start.offset()), self.high);
                 self.expect("(");
                 let mut words = Vec::with_capacity(array.elements.len());
                 for element in &array.elements {
@@ -216,6 +216,16 @@ impl Lowerer<'_> {
         }
     }
 
+    /// Where the parenthesis of an array stands: the other tree leaves it out behind `declare`.
+    fn array_start(&self, start: usize) -> usize {
+        let before = self.source.get(self.low..start).unwrap_or_default();
+        let before = before.trim_end_matches('[').trim_ascii_end();
+        match before.strip_suffix('(') {
+            Some(before) if !self.source[start..].starts_with('(') => self.low + before.len(),
+            _ => start,
+        }
+    }
+
     /// `name=value` as an argument of `export` and the like.
     pub(super) fn assignment_word(&mut self, assignment: &SourceAssignment) -> Word {
         let value = match &assignment.value {
@@ -224,7 +234,11 @@ impl Lowerer<'_> {
         };
         let outer = self.enter(assignment.span);
         let mut parts = Vec::new();
-        let end = if value.start == value.end { self.high } else { value.start.offset() };
+        let end = match &assignment.value {
+            AssignmentValue::Scalar(_) if value.start == value.end => self.high,
+            AssignmentValue::Scalar(_) => value.start.offset(),
+            AssignmentValue::Compound(_) => self.array_start(value.start.offset()),
+        };
         let name = self.enter_at(self.low, end);
         let text = self.rest().to_owned();
         let span = self.leave(&name);
@@ -305,8 +319,8 @@ impl Unquoted<'_> {
             let home = std::mem::replace(&mut tilde, self.position == Position::Value && character == ':');
             let (length, kind) = if let Some(end) = self.brace(at, braces) {
                 (end - at, WordPartKind::Brace(raw[at..end].to_owned()))
-            } else if home && character == '~' {
-                (rest.find(['/', ':']).unwrap_or(rest.len()), WordPartKind::Tilde)
+            } else if let Some(length) = self.home(rest).filter(|_| home) {
+                (length, WordPartKind::Tilde)
             } else if let Some(length) = glob(rest) {
                 (length, WordPartKind::Glob(rest[..length].to_owned()))
             } else {
@@ -338,6 +352,18 @@ impl Unquoted<'_> {
                 self.text.push('\\');
                 1
             }
+        }
+    }
+
+    /// The length of a tilde with the name of a user, at the beginning of the text.
+    fn home(&self, rest: &str) -> Option<usize> {
+        let name = rest.strip_prefix('~')?;
+        let is_name = |character: char| character.is_alphanumeric() || "_-+.".contains(character);
+        let length = name.find(|character| !is_name(character)).unwrap_or(name.len());
+        match name[length..].chars().next() {
+            None | Some('/') => Some(1 + length),
+            Some(':') if self.position == Position::Value => Some(1 + length),
+            Some(_) => None,
         }
     }
 

@@ -278,6 +278,8 @@ pub(super) const MANAGERS: &[Description] = &[
                 on(&["require"], Verb::Install),
                 on(&["create-project"], Verb::Install),
                 on(&["global", "require"], Verb::Install).outside(),
+                words(&["global", "install"], Verb::Install).outside(),
+                words(&["global", "update"], Verb::Upgrade).outside(),
                 on(&["remove"], Verb::Remove),
                 on(&["update"], Verb::Upgrade),
                 words(&["clear-cache"], Verb::Clean).outside(),
@@ -368,7 +370,18 @@ pub(super) const MANAGERS: &[Description] = &[
     },
     Description {
         implied: Some(on(&[], Verb::Install)),
-        values: &["-l", "-L", "--local-lib", "--local-lib-contained", "--mirror", "--from", "--cpanfile"],
+        values: &[
+            "--configure-timeout",
+            "--build-timeout",
+            "--test-timeout",
+            "-l",
+            "-L",
+            "--local-lib",
+            "--local-lib-contained",
+            "--mirror",
+            "--from",
+            "--cpanfile",
+        ],
         paths: &["-l", "-L", "--local-lib", "--local-lib-contained", "--cpanfile"],
         ..installer(Manager::Cpanm, &["cpanm"], Style::At, &[])
     },
@@ -382,6 +395,7 @@ pub(super) const MANAGERS: &[Description] = &[
             &[
                 words(&["update"], Verb::Update),
                 on(&["install"], Verb::Install),
+                on(&["depext"], Verb::Install),
                 on(&["remove"], Verb::Remove),
                 on(&["upgrade"], Verb::Upgrade),
                 words(&["clean"], Verb::Clean),

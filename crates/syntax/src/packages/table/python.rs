@@ -108,26 +108,27 @@ const PIP_PATHS: &[&str] = &[
     "--directory",
 ];
 
+/// Short options with values. `conda clean -tipsy` has letters of the same name without.
+const CONDA_SHORT: &[&str] = &["-c", "-f", "-p", "--file"];
+
 const CONDA_ROWS: &[Row] = &[
-    on(&["install"], Verb::Install).values(&["-f", "--file"]),
-    on(&["create"], Verb::Install).values(&["-f", "--file"]),
-    words(&["env", "create"], Verb::Install).values(&["-f", "--file"]),
-    words(&["env", "update"], Verb::Install).values(&["-f", "--file"]),
-    on(&["remove"], Verb::Remove),
-    on(&["uninstall"], Verb::Remove),
-    on(&["update"], Verb::Upgrade),
-    on(&["upgrade"], Verb::Upgrade),
+    on(&["install"], Verb::Install).values(CONDA_SHORT),
+    on(&["create"], Verb::Install).values(CONDA_SHORT),
+    words(&["env", "create"], Verb::Install).values(CONDA_SHORT),
+    words(&["env", "update"], Verb::Install).values(CONDA_SHORT),
+    on(&["remove"], Verb::Remove).values(CONDA_SHORT),
+    on(&["uninstall"], Verb::Remove).values(CONDA_SHORT),
+    on(&["update"], Verb::Upgrade).values(CONDA_SHORT),
+    on(&["upgrade"], Verb::Upgrade).values(CONDA_SHORT),
     words(&["clean"], Verb::Clean),
-    words(&["list"], Verb::Query),
+    words(&["list"], Verb::Query).values(CONDA_SHORT),
     words(&["info"], Verb::Query),
-    on(&["search"], Verb::Query),
-    words(&["run"], Verb::Run),
+    on(&["search"], Verb::Query).values(CONDA_SHORT),
+    words(&["run"], Verb::Run).values(CONDA_SHORT),
 ];
 
 const CONDA_VALUES: &[&str] = &[
     "-n",
-    "-p",
-    "-c",
     "-r",
     "--name",
     "--prefix",
@@ -184,6 +185,8 @@ pub(super) const MANAGERS: &[Description] = &[
                 words(&["cache", "dir"], Verb::Query).outside(),
                 words(&["run"], Verb::Run).values(UV_VALUES),
                 words(&["build"], Verb::Build).values(UV_VALUES),
+                words(&["lock"], Verb::Other),
+                words(&["export"], Verb::Query).values(UV_VALUES),
             ],
         )
     },
@@ -205,6 +208,7 @@ pub(super) const MANAGERS: &[Description] = &[
                 words(&["build"], Verb::Build).values(&["-f", "-o", "--format", "--output"]),
                 words(&["run"], Verb::Run),
                 words(&["show"], Verb::Query),
+                words(&["export"], Verb::Query).values(&["-f", "-o", "--format", "--output", "--with", "--without"]),
                 words(&["config"], Verb::Other).outside(),
             ],
         )

@@ -20,6 +20,7 @@ const APT_ROWS: &[Row] = &[
     words(&["autoclean"], Verb::Clean),
     words(&["auto-clean"], Verb::Clean),
     words(&["distclean"], Verb::Clean),
+    words(&["dist-clean"], Verb::Clean),
     on(&["autoremove"], Verb::AutoRemove),
     on(&["auto-remove"], Verb::AutoRemove),
     on(&["autopurge"], Verb::AutoRemove),
@@ -59,6 +60,7 @@ const DNF_ROWS: &[Row] = &[
     on(&["downgrade"], Verb::Install),
     on(&["groupinstall"], Verb::Install),
     on(&["group", "install"], Verb::Install),
+    on(&["groups", "install"], Verb::Install),
     on(&["builddep"], Verb::Install),
     on(&["module", "install"], Verb::Install),
     on(&["swap"], Verb::Install),
@@ -157,6 +159,8 @@ pub(super) const MANAGERS: &[Description] = &[
     },
     Description {
         values: &[
+            "-t",
+            "--virtual",
             "-X",
             "-p",
             "--repository",
@@ -177,7 +181,7 @@ pub(super) const MANAGERS: &[Description] = &[
             Style::Alpine,
             &[
                 words(&["update"], Verb::Update),
-                on(&["add"], Verb::Install).values(&["-t", "--virtual"]),
+                on(&["add"], Verb::Install),
                 on(&["fix"], Verb::Install),
                 on(&["del"], Verb::Remove),
                 on(&["upgrade"], Verb::Upgrade),
@@ -211,6 +215,7 @@ pub(super) const MANAGERS: &[Description] = &[
             flags(&[&["-i", "--install", "-U", "--upgrade", "-F", "--freshen"]], Verb::Install, Verb::Install),
         ],
         values: &[
+            "--import",
             "-D",
             "-E",
             "--define",
@@ -222,7 +227,7 @@ pub(super) const MANAGERS: &[Description] = &[
             "--eval",
             "--relocate",
         ],
-        paths: &["--root", "--dbpath"],
+        paths: &["--import", "--root", "--dbpath"],
         ..installer(Manager::Rpm, &["rpm"], Style::Rpm, &[])
     },
     Description {

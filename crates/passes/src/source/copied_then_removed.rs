@@ -11,7 +11,7 @@ use crate::analysis::copies::{self, Copied, Source};
 use crate::analysis::mounts;
 use crate::analysis::owners::NEW;
 use crate::analysis::ownership::Refusal;
-use crate::analysis::places::{exists, lineage, normalized, parent};
+use crate::analysis::places::{exists, lineage, may_be_of_packages, normalized, parent};
 use crate::analysis::removals::{InRun, trail};
 use crate::analysis::steps;
 
@@ -119,7 +119,7 @@ fn check_copy(unit: &SourceUnit<'_>, copied: &Copied, files: &[(String, String)]
             "the COPY makes the folder that the file is in, which stays when the file goes",
         );
     }
-    if !unit.may_assume(&NEW) {
+    if !unit.may_assume(&NEW) || files.iter().any(|(file, _)| may_be_of_packages(file)) {
         return refuse("not-fresh", "the base image may have a file there, which is removed as well");
     }
     if !mounts::are_known(unit) {

@@ -18,6 +18,7 @@ mod source {
     pub(super) mod apk_cache;
     pub(super) mod apt_lists;
     pub(super) mod copied_then_owned;
+    pub(super) mod copied_then_removed;
     pub(super) mod dnf_cache;
     pub(super) mod gem_cache;
     pub(super) mod joined_steps;
@@ -54,6 +55,7 @@ pub const PASSES: &[Pass] = &[
     source::large_base::PASS,
     source::unreachable_stage::PASS,
     source::split_metadata::PASS,
+    source::copied_then_removed::PASS,
     source::copied_then_owned::PASS,
     source::late_context::PASS,
     source::adjacent_runs::PASS,

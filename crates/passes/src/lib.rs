@@ -13,6 +13,7 @@ mod image {
 }
 mod source {
     pub(super) mod adjacent_runs;
+    pub(super) mod cold_caches;
     pub(super) mod joined_steps;
     pub(super) mod large_base;
     pub(super) mod latest_tag;
@@ -39,4 +40,5 @@ pub const PASSES: &[Pass] = &[
     source::wide_context::PASS,
     source::adjacent_runs::PASS,
     source::joined_steps::PASS,
+    source::cold_caches::PASS,
 ];

@@ -2,6 +2,8 @@
 //! which paths they touch.
 
 pub(crate) mod bases;
+pub(crate) mod cache_use;
+pub(crate) mod caches;
 pub(crate) mod context_use;
 pub(crate) mod hazards;
 pub(crate) mod join;

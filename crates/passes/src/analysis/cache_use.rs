@@ -2,11 +2,12 @@
 
 use jettison_ir::source::SourceUnit;
 use jettison_syntax::dockerfile::{Arguments, Instruction, Kind};
-use jettison_syntax::packages::Manager;
+use jettison_syntax::packages::{Manager, PackageCommand, Verb};
 use jettison_syntax::shell::Script;
 use jettison_syntax::view::Setting;
 
 use super::caches::CACHES;
+use super::separable::package_command;
 
 /// What a file says about one of the caches.
 #[derive(Clone, Default)]
@@ -32,7 +33,7 @@ pub(crate) fn about(unit: &SourceUnit<'_>) -> Vec<About> {
         for (about, caches) in about.iter_mut().zip(CACHES) {
             let holds = |word: &&str| text.contains(*word) || heredocs().any(|body| body.contains(*word));
             about.is_named |= copies(unit, instruction, caches.folders);
-            about.is_named |= caches.fragments.iter().any(|fragment| holds(fragment));
+            about.is_named |= caches.fragments.iter().any(holds);
             if matches!(body.kind, Kind::Env | Kind::Arg) {
                 about.has_variable |= sets(unit, at, caches.variables);
             }
@@ -59,6 +60,47 @@ fn sets(unit: &SourceUnit<'_>, at: usize, names: &[&str]) -> bool {
         }),
         _ => false,
     }
+}
+
+/// The last instruction that may install from apt's index without fetching it first: a command of apt's alone, one
+/// that is not read, or a script of the project's own. What comes before it must leave the index in the image.
+pub(crate) fn last_that_needs_the_index(unit: &SourceUnit<'_>) -> Option<usize> {
+    let needs = |at: &usize| {
+        let instruction = unit.instruction(*at);
+        let body = instruction.body.effective();
+        let text = unit.tree.part(instruction, body.rest);
+        let installs = text.contains("apt-get") || text.contains("apt ") || text.contains("aptitude");
+        let Some(script) = unit.script(*at).filter(|_| body.kind == Kind::Run) else {
+            return installs && matches!(body.kind, Kind::Run | Kind::Cmd | Kind::Entrypoint);
+        };
+        body.kind == Kind::Run && !updates_first(script) && (installs || runs_scripts(script))
+    };
+    (0..unit.instructions().len()).rev().find(needs)
+}
+
+/// Whether the first thing that apt is told is to fetch its index.
+pub(crate) fn updates_first(script: &Script) -> bool {
+    let mut packages = script.simple_commands().into_iter().filter_map(|(_, simple)| package_command(simple));
+    let is_apt =
+        |package: &PackageCommand| matches!(package.manager, Manager::AptGet | Manager::Apt | Manager::Aptitude);
+    packages
+        .find(|package| is_apt(package) && !matches!(package.verb, Verb::Query | Verb::Clean | Verb::Other))
+        .is_some_and(|package| package.verb == Verb::Update)
+}
+
+/// Whether a script runs another one whose text is not at hand.
+fn runs_scripts(script: &Script) -> bool {
+    let of_system = ["/bin/", "/sbin/", "/usr/"];
+    script.simple_commands().into_iter().any(|(_, simple)| match simple.name() {
+        None => !simple.words.is_empty(),
+        Some("make" | "ansible-playbook" | "." | "source" | "eval") => true,
+        Some("sh" | "bash" | "dash") => {
+            simple.arguments().first().is_none_or(|word| word.literal().is_none_or(|word| word != "-c"))
+        }
+        Some(name) => {
+            name.ends_with(".sh") || (name.contains('/') && !of_system.iter().any(|folder| name.starts_with(folder)))
+        }
+    })
 }
 
 /// Whether a word calls the manager.
@@ -111,7 +153,7 @@ pub(crate) fn reaches(unit: &SourceUnit<'_>, at: usize, script: &Script, folders
                 let is_home = text.starts_with(['~', '$', '`']);
                 let is_here = !text.starts_with(['/', '-']) && within_directory;
                 let covers = |folder: &&str| folder.starts_with(known) || is_within(known, folder);
-                is_home || is_here || (known.starts_with('/') && folders.iter().any(|folder| covers(folder)))
+                is_home || is_here || (known.starts_with('/') && folders.iter().any(covers))
             })
     })
 }

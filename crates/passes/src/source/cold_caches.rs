@@ -10,7 +10,7 @@ use jettison_syntax::shell::Script;
 use jettison_syntax::view::{Origin, Setting, Stage};
 
 use crate::analysis::bases::Reference;
-use crate::analysis::cache_use::{About, about, is_within, reaches};
+use crate::analysis::cache_use::{About, about, is_within, last_that_needs_the_index, reaches, updates_first};
 use crate::analysis::caches::{CACHES, Caches, filled_by};
 use crate::analysis::hazards::Refusal;
 use crate::analysis::separable::package_command;
@@ -30,6 +30,8 @@ pub(crate) const PASS: Pass = Pass {
     run: Run::Development(run),
 };
 
+const INDEX_ACROSS_RUNS: &str = "one instruction fetches the index of packages, and another one may install from it";
+
 fn run(unit: &SourceUnit<'_>) -> Vec<SourceRemark> {
     // Mounts came with version 1.2 of the frontend.
     let is_old = |value: &str| ["docker/dockerfile:1.0", "docker/dockerfile:1.1"].iter().any(|old| value.contains(old));
@@ -38,6 +40,7 @@ fn run(unit: &SourceUnit<'_>) -> Vec<SourceRemark> {
         return Vec::new();
     }
     let about = about(unit);
+    let index_until = last_that_needs_the_index(unit);
     let mut remarks = Vec::new();
     for stage in unit.stages() {
         let base = image_below(unit.stages(), stage);
@@ -55,7 +58,14 @@ fn run(unit: &SourceUnit<'_>) -> Vec<SourceRemark> {
                 if missing.len() < caches.folders.len() {
                     continue;
                 }
-                match may_mount(unit, at, base, caches, &packages, script, &about[place]) {
+                let needs_index = caches.managers.contains(&Manager::AptGet)
+                    && (!updates_first(script) || index_until.is_some_and(|last| at < last));
+                let allowed = if needs_index {
+                    Err(Refusal { code: "index-across-runs", reason: INDEX_ACROSS_RUNS.to_owned() })
+                } else {
+                    may_mount(unit, at, base, caches, &packages, script, &about[place])
+                };
+                match allowed {
                     Ok(()) => folders.extend(missing.into_iter().map(|folder| (folder, caches.locked))),
                     Err(Refusal { code, reason }) => {
                         let span = unit.instruction(at).span;
@@ -126,10 +136,6 @@ fn may_mount(
     }
     if about.is_named || own().any(|package| package.verb == Verb::Clean) || reaches(unit, at, script, caches.folders) {
         return refuse("handled-cache", "the file cleans the cache, copies it or reads it");
-    }
-    let updates = own().any(|package| package.verb == Verb::Update);
-    if caches.managers.contains(&Manager::AptGet) && !updates {
-        return refuse("index-from-elsewhere", "it installs from an index that an earlier instruction fetched");
     }
     if about.is_needed {
         return refuse("offline", "a command builds from what another one left in the cache");

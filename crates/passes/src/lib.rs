@@ -16,6 +16,7 @@ mod source {
     pub(super) mod cold_caches;
     pub(super) mod joined_steps;
     pub(super) mod large_base;
+    pub(super) mod late_manifests;
     pub(super) mod latest_tag;
     pub(super) mod unpinned_base;
     pub(super) mod unreachable_stage;
@@ -40,5 +41,6 @@ pub const PASSES: &[Pass] = &[
     source::wide_context::PASS,
     source::adjacent_runs::PASS,
     source::joined_steps::PASS,
+    source::late_manifests::PASS,
     source::cold_caches::PASS,
 ];

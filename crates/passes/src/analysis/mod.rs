@@ -7,5 +7,6 @@ pub(crate) mod caches;
 pub(crate) mod context_use;
 pub(crate) mod hazards;
 pub(crate) mod join;
+pub(crate) mod manifests;
 pub(crate) mod separable;
 pub(crate) mod state;

@@ -17,6 +17,7 @@ mod source {
     pub(super) mod adjacent_runs;
     pub(super) mod apk_cache;
     pub(super) mod apt_lists;
+    pub(super) mod cold_caches;
     pub(super) mod copied_then_owned;
     pub(super) mod copied_then_removed;
     pub(super) mod dnf_cache;
@@ -25,6 +26,7 @@ mod source {
     pub(super) mod language_caches;
     pub(super) mod large_base;
     pub(super) mod late_context;
+    pub(super) mod late_manifests;
     pub(super) mod latest_tag;
     pub(super) mod npm_cache;
     pub(super) mod pacman_cache;
@@ -71,4 +73,6 @@ pub const PASSES: &[Pass] = &[
     source::language_caches::PASS,
     source::wide_context::PASS,
     source::joined_steps::PASS,
+    source::late_manifests::PASS,
+    source::cold_caches::PASS,
 ];

@@ -2,6 +2,8 @@
 //! which paths they touch.
 
 pub(crate) mod bases;
+pub(crate) mod cache_use;
+pub(crate) mod caches;
 pub(crate) mod calls;
 pub(crate) mod context_use;
 pub(crate) mod copies;
@@ -13,6 +15,7 @@ pub(crate) mod insertion;
 pub(crate) mod join;
 pub(crate) mod later;
 pub(crate) mod leftovers;
+pub(crate) mod manifests;
 pub(crate) mod mounts;
 pub(crate) mod moves;
 pub(crate) mod owned_steps;

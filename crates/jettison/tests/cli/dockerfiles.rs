@@ -89,14 +89,14 @@ fn flags_and_words_that_are_wrong() {
 #[test]
 fn bytes_are_kept_as_they_are() {
     let latin = b"# caf\xe9 \xff\nFROM a:1\nRUN b\nRUN c\n";
-    assert_eq!(rewritten(latin), b"# caf\xe9 \xff\nFROM a:1\nRUN b \\\n  && c\n");
+    assert_eq!(rewritten(latin), b"# caf\xe9 \xff\nFROM a:1\nRUN b \\\n    && c\n");
     let crlf = b"\xef\xbb\xbf# a\r\nFROM a:1\r\nRUN b\r\nRUN c\r\n";
-    assert_eq!(rewritten(crlf), b"\xef\xbb\xbf# a\r\nFROM a:1\r\nRUN b \\\r\n  && c\r\n");
+    assert_eq!(rewritten(crlf), b"\xef\xbb\xbf# a\r\nFROM a:1\r\nRUN b \\\r\n    && c\r\n");
     let backtick = b"# escape=`\nFROM a:1\nRUN b\nRUN c\n";
-    assert_eq!(rewritten(backtick), b"# escape=`\nFROM a:1\nRUN b `\n  && c\n");
+    assert_eq!(rewritten(backtick), b"# escape=`\nFROM a:1\nRUN b `\n    && c\n");
     let zero = b"FROM a:1\n# \0\nCOPY \0 /x\nRUN b\n";
     assert_eq!(rewritten(zero), zero);
-    assert_eq!(rewritten(b"FROM a:1\nRUN b\nRUN c"), b"FROM a:1\nRUN b \\\n  && c");
+    assert_eq!(rewritten(b"FROM a:1\nRUN b\nRUN c"), b"FROM a:1\nRUN b \\\n    && c");
     // The diff has them as well.
     let folder = Folder::new();
     fs::write(folder.at("Dockerfile"), b"# caf\xe9\nFROM a:1\nRUN b\nRUN c\n").expect("writes");

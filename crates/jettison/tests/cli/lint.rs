@@ -114,7 +114,7 @@ fn programs_get_an_array() {
         })
     );
     let text = fs::read_to_string(folder.at("a/b/web.Dockerfile")).expect("reads");
-    assert_eq!(applied(&text, &adjacent["fix"]), "FROM debian:12\nRUN touch /a \\\n  && touch /b\n");
+    assert_eq!(applied(&text, &adjacent["fix"]), "FROM debian:12\nRUN touch /a \\\n    && touch /b\n");
     assert_eq!(lint_in(&folder, "a/b/Containerfile --format json").ok().json(), json!([]));
 }
 
@@ -135,7 +135,7 @@ fn fixes_count_the_files_own_bytes_and_line_ends() {
     let found = lint_in(&folder, "--format json").json();
     let edit = &found[0]["fix"]["edits"][0];
     assert_eq!((&edit["start"], &edit["end"]), (&json!(18), &json!(30)), "{found}");
-    assert_eq!(edit["replacement"], "RUN b \\\r\n  && c");
+    assert_eq!(edit["replacement"], "RUN b \\\r\n    && c");
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn sarif_holds_rules_results_fixes_and_suppressions() {
         change["replacements"][0],
         json!({
             "deletedRegion": { "startLine": 2, "startColumn": 1, "endLine": 4, "endColumn": 13 },
-            "insertedContent": { "text": "RUN touch /a \\\n  && touch /b" },
+            "insertedContent": { "text": "RUN touch /a \\\n    && touch /b" },
         })
     );
     let suppressed = of("latest-tag", "a/b/Containerfile");
@@ -203,7 +203,7 @@ fn exact_fixes_are_applied_in_place() {
     assert_eq!(ran.code, Some(1), "what people must decide is left: {}", ran.out);
     assert!(ran.out.ends_with("1 finding fixed, 1 finding left in 1 file\n"), "{}", ran.out);
     let fixed = fs::read_to_string(folder.at("a/b/web.Dockerfile")).expect("reads");
-    assert_eq!(fixed, "FROM debian:12\nRUN touch /a \\\n  && touch /b\n");
+    assert_eq!(fixed, "FROM debian:12\nRUN touch /a \\\n    && touch /b\n");
     assert_eq!(fs::read_to_string(folder.at("a/Dockerfile")).expect("reads"), "FROM debian\n");
     let ran = lint_in(&folder, "a --fix");
     assert!(ran.out.ends_with("\n1 finding in 1 file\n"), "{}", ran.out);
@@ -244,6 +244,6 @@ fn the_order_is_that_of_the_files_whatever_the_threads() {
     let line = format!("lint {} {ONLY} --format github", folder.at(""));
     let one = finish(crate::run::jettison_under("taskset -c 0", &line), &line);
     assert_eq!(one.out, run(&line).out);
-    let files: Vec<&str> = one.out.lines().map(|line| line.split(',').next().expect("a file")).collect();
+    let files: Vec<&str> = one.out.lines().map(|line| line.split(['=', ',']).nth(1).expect("a file")).collect();
     assert!(files.is_sorted(), "{files:?}");
 }

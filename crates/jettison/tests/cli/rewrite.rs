@@ -12,7 +12,7 @@ use crate::run::{Folder, Ran, finish, jettison, run, state};
 /// Three RUNs that one does for, and what is left alone.
 const BEFORE: &str = "# What it is\nFROM alpine:3.20\nRUN touch /a\n# Why\nRUN touch /b\nCOPY x /x\nRUN touch /c\n";
 const AFTER: &str =
-    "# What it is\nFROM alpine:3.20\nRUN touch /a \\\n  # Why\n  && touch /b\nCOPY x /x\nRUN touch /c\n";
+    "# What it is\nFROM alpine:3.20\nRUN touch /a \\\n    # Why\n    && touch /b\nCOPY x /x\nRUN touch /c\n";
 
 /// The only pass that acts here, whatever other ones there are.
 const ONLY: &str = "--only adjacent-runs,latest-tag";
@@ -42,7 +42,7 @@ fn a_diff_comes_to_stdout_and_a_line_a_change_to_stderr() {
     command.current_dir(folder.path());
     let ran = finish(command, "rewrite").ok();
     let expected = "--- a/Dockerfile\n+++ b/Dockerfile\n@@ -1,7 +1,7 @@\n # What it is\n FROM alpine:3.20\n\
-                    -RUN touch /a\n-# Why\n-RUN touch /b\n+RUN touch /a \\\n+  # Why\n+  && touch /b\n COPY x /x\n RUN touch /c\n";
+                    -RUN touch /a\n-# Why\n-RUN touch /b\n+RUN touch /a \\\n+    # Why\n+    && touch /b\n COPY x /x\n RUN touch /c\n";
     assert_eq!(ran.out, expected);
     assert!(ran.err.starts_with("lines 3-5   adjacent-runs: "), "{}", ran.err);
     let layers = "layers: base + 4 → base + 3 by BuildKit, base + 4 → base + 3 by the classic builder\n";
@@ -104,7 +104,7 @@ fn a_check_fails_where_anything_would_change() {
     let before = state(folder.path());
     let ran = run(&format!("rewrite {} {ONLY} --check", folder.at("")));
     assert_eq!(ran.code, Some(1));
-    assert!(ran.out.contains("+  && touch /b") && ran.err.contains("adjacent-runs"), "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("+    && touch /b") && ran.err.contains("adjacent-runs"), "{}{}", ran.out, ran.err);
     assert!(state(folder.path()) == before);
 }
 

@@ -31,7 +31,25 @@ const IMAGES: &[(&str, &str)] = &[
     ),
 ];
 
+/// Dockerfiles with every construct of the language, and what passes look for.
+#[path = "../crates/syntax/tests/mutation/mod.rs"]
+#[allow(dead_code)] // The texts only: mutating is the fuzzer's work.
+mod mutation;
+
+/// Dockerfiles with waste.
+const WASTE: &[&str] = &[
+    "FROM debian\nRUN apt-get update\n# why\nRUN apt-get install -y curl gcc \\\n  # inside\n  make\nRUN curl -o a.tar.gz u && tar xf a.tar.gz\n",
+    "FROM alpine:3 AS a\nENV A=1\nENV B=$A\nLABEL x=y\nRUN apk add --virtual .b gcc && cc a.c && apk del .b\nWORKDIR /a\nWORKDIR b\nCOPY . .\nRUN chown -R 1:1 /a/b\nRUN rm -r /a/b/c\nFROM a\nCOPY --from=a /a /b\nCMD x\nCMD [\"y\"]\n",
+    "FROM python\nADD . /app\nWORKDIR /app\nRUN pip install -r requirements.txt && npm ci || true\nUSER app\nRUN set -ex; cd /tmp; export A=b; echo $A\nRUN if x; then yum install y; fi\nRUN <<EOF\ndnf install z\nEOF\nRUN a & b\nRUN [\"c\"]\n",
+];
+
 fn main() -> io::Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/dockerfile");
+    fs::create_dir_all(&folder)?;
+    for (number, text) in mutation::SNIPPETS.iter().chain(WASTE).enumerate() {
+        fs::write(folder.join(format!("{number:02}")), text)?;
+    }
+    fs::write(folder.join("pieces"), mutation::PIECES.concat())?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/layer_tree");
     fs::create_dir_all(&folder)?;
     for (name, text) in IMAGES {

@@ -15,6 +15,7 @@ use crate::PASSES;
 use crate::allow::{Allowance, Allowances};
 use crate::driver::Selection;
 use crate::lines::LineMap;
+use crate::settings;
 
 /// Rounds after which the driver stops. A round that changes nothing ends it before; what one pass moves together
 /// another one joins, so that some follow each other, but never so many.
@@ -250,7 +251,8 @@ impl Work<'_> {
     }
 
     /// The result of some fixes; none where they overlap, or where the result would not be the same kind of file: it
-    /// must be one that builders take, and hold every comment that the file holds now.
+    /// must be one that builders take, hold every comment that the file holds now, and make images with the same
+    /// settings.
     fn try_apply(&self, fixes: &[SourceFix]) -> Option<Applied> {
         if fixes.is_empty() {
             return None;
@@ -275,7 +277,8 @@ impl Work<'_> {
         let edited = editor.finish();
         let lines = self.lines.after(self.tree.text(), &edited);
         let tree = Dockerfile::parse(edited.text);
-        (tree.is_valid() && keeps_comments(&self.tree, &tree)).then_some(Applied { tree, ignore, lines })
+        let holds = tree.is_valid() && keeps_comments(&self.tree, &tree) && settings::agree(&self.tree, &tree);
+        holds.then_some(Applied { tree, ignore, lines })
     }
 }
 

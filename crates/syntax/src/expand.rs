@@ -15,6 +15,9 @@ use crate::Span;
 use evaluate::Evaluator;
 use parse::{Form, Parsed, Piece};
 
+/// Words, each with its place in the text.
+pub type PlacedWords = Vec<(String, Span)>;
+
 /// How words are read. [`Lexer::new`] is what instructions use.
 #[derive(Clone, Debug)]
 pub struct Lexer {
@@ -59,6 +62,19 @@ impl Lexer {
         words: &str,
         lookup: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Vec<String>, ExpandError> {
+        Ok(self.process(words, lookup)?.1.into_iter().map(|(word, _)| word).collect())
+    }
+
+    /// As [`Lexer::process_words`], each word with its place in `words`. A word that is only a part of what a
+    /// substitution stands for has the place of the whole substitution.
+    ///
+    /// # Errors
+    /// As [`Lexer::process_word`].
+    pub fn process_words_in_place(
+        &self,
+        words: &str,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<PlacedWords, ExpandError> {
         Ok(self.process(words, lookup)?.1)
     }
 
@@ -66,7 +82,7 @@ impl Lexer {
         &'a self,
         text: &'a str,
         lookup: &'a dyn Fn(&str) -> Option<String>,
-    ) -> Result<(String, Vec<String>, Evaluator<'a>), ExpandError> {
+    ) -> Result<(String, PlacedWords, Evaluator<'a>), ExpandError> {
         let Parsed { pieces, mut errors } = parse::parse(text, self.escape, self.plain_quotes);
         if !errors.is_empty() {
             return Err(errors.swap_remove(0));
@@ -202,8 +218,8 @@ pub fn references(word: &str, escape: char) -> Vec<Reference> {
 fn collect(pieces: &[Piece], text: &str, quoted: bool, found: &mut Vec<Reference>) {
     for piece in pieces {
         match piece {
-            Piece::Text(_) | Piece::Escaped(_) | Piece::KeptEscape => {}
-            Piece::Quoted { double, pieces } => collect(pieces, text, quoted || *double, found),
+            Piece::Text(_) | Piece::Escaped(_) | Piece::KeptEscape(_) => {}
+            Piece::Quoted { double, pieces, .. } => collect(pieces, text, quoted || *double, found),
             Piece::Substitution(substitution) => {
                 let modifier = |kind, colon, word| Some(Modifier { kind, colon, word });
                 found.push(Reference {

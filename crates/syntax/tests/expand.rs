@@ -150,11 +150,11 @@ fn every_error_has_its_place() {
         ("${}", "0..2 syntax error: bad substitution"),
         ("x${{a}", "1..3 syntax error: bad substitution"),
         ("${:a}", "0..2 syntax error: bad substitution"),
-        ("${A:=w}", "0..5 unsupported modifier (:=) in substitution"),
+        ("${A:=w}", "0..7 unsupported modifier (:=) in substitution"),
         ("${A=w}", "0..4 unsupported modifier (=) in substitution"),
-        ("${A:1}", "0..5 unsupported modifier (:1) in substitution"),
+        ("${A:1}", "0..6 unsupported modifier (:1) in substitution"),
         ("${A^^}", "0..4 unsupported modifier (^) in substitution"),
-        ("${A:}", "0..5 unsupported modifier (:}) in substitution"),
+        ("${A:}", "0..5 syntax error: missing '}'"),
         ("${N?}", "0..5 N: is not allowed to be unset"),
         ("${E:?}", "0..6 E: is not allowed to be empty"),
         ("${N:?need $A}", "0..13 N: need value"),
@@ -167,6 +167,16 @@ fn every_error_has_its_place() {
     let deep = format!("{}x{}", "${A:-".repeat(5000), "}".repeat(5000));
     let error = Lexer::new('\\').process_word(&deep, &lookup).expect_err("too deep");
     assert!(matches!(error.kind, ExpandErrorKind::NestedTooDeep { .. }));
+}
+
+/// The builder looks for heredocs in this way, so that `: "${A:=b}" && cat <<EOF` announces one.
+#[test]
+fn unknown_variables_keep_what_the_shell_alone_knows() {
+    let lexer = Lexer { keep_unset: true, ..Lexer::new('\\') };
+    let words = lexer.process_words_in_place(": ${N:=b} <<EOF", &|_| None).expect("words");
+    let words: Vec<_> = words.iter().map(|(word, span)| (word.as_str(), span.range())).collect();
+    assert_eq!(words, [(":", 0..1), ("${N:=b}", 2..9), ("<<EOF", 10..15)]);
+    assert!(lexer.process_words("${N=b}", &|_| None).is_err());
 }
 
 #[test]

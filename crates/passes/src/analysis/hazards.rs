@@ -3,7 +3,8 @@
 use jettison_ir::source::SourceUnit;
 use jettison_syntax::dockerfile::{Arguments, Kind};
 use jettison_syntax::shell::{Command, Node, RedirectOperator, Script, Simple, Terminator, Word};
-use jettison_syntax::view::Setting;
+
+use super::bases;
 
 /// Why two RUN instructions stay apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,9 @@ pub(crate) fn alone<'u>(unit: &'u SourceUnit<'_>, at: usize) -> Result<&'u Scrip
     let Some(script) = unit.script(at) else {
         return refuse("unread-shell", "its shell is none whose language is read here");
     };
+    if script.text.trim_start().starts_with("[\"") {
+        return refuse("exec-form", "older builders take it for the exec form and ignore what follows the array");
+    }
     if let Some(error) = &script.error {
         return refuse("unparsed", format!("its shell text does not parse: {}", error.message));
     }
@@ -82,6 +86,7 @@ pub(crate) fn between(unit: &SourceUnit<'_>, first: usize, second: usize) -> Res
         return refuse("unread-shell", "its shell is none whose language is read here");
     };
     leaves_nothing_running(a)?;
+    makes_no_hard_links(a)?;
     leaves_the_system(a)?;
     leaves_the_directory(unit, first, second, a)?;
     asks_nothing_of_the_shell(b)
@@ -119,6 +124,27 @@ fn leaves_nothing_running(script: &Script) -> Result<(), Refusal> {
         };
         if starts {
             return refuse("daemon", format!("{name} may leave a process running, which ends with its RUN"));
+        }
+    }
+    Ok(())
+}
+
+/// A name of a file that has several is changed alone by a later layer, and with the others in the same one.
+fn makes_no_hard_links(script: &Script) -> Result<(), Refusal> {
+    for (_, simple) in script.simple_commands() {
+        let has = |letter: char, long: &str| {
+            simple.arguments().iter().filter_map(Word::literal).any(|word| {
+                word.starts_with(long) || (word.starts_with('-') && !word.starts_with("--") && word.contains(letter))
+            })
+        };
+        let links = match simple.name() {
+            Some("ln") => !has('s', "--symbolic"),
+            Some("cp") => has('l', "--link"),
+            Some("link") => true,
+            _ => false,
+        };
+        if links {
+            return refuse("hard-link", "it makes hard links, of which a later layer would change one name only");
         }
     }
     Ok(())
@@ -267,47 +293,57 @@ fn unpacks_at_root(words: &[std::borrow::Cow<'_, str>]) -> bool {
 /// Removing or renaming the working directory leaves the next command in a directory that is gone; a RUN of its own
 /// gets it made anew.
 fn leaves_the_directory(unit: &SourceUnit<'_>, first: usize, second: usize, script: &Script) -> Result<(), Refusal> {
-    let directory = match &unit.settings(second).workdir {
-        Setting::Known(path) if &**path == "/" => return Ok(()),
-        Setting::Known(path) => Some(path.to_string()),
-        _ => None,
-    };
-    let own = &unit.settings(first).workdir;
+    let directory = bases::directory(unit, second);
+    match removed(unit, first, script, directory) {
+        None => Ok(()),
+        Some(text) => refuse("directory-removed", format!("it may remove or rename the working directory: {text}")),
+    }
+}
+
+/// The word with which a script may remove or rename a directory, if there is one. Where the directory is not known,
+/// it is one that a base image may have for its working directory.
+pub(crate) fn removed<'s>(
+    unit: &SourceUnit<'_>,
+    at: usize,
+    script: &'s Script,
+    directory: Option<&str>,
+) -> Option<&'s str> {
+    if directory == Some("/") {
+        return None;
+    }
+    let own = bases::directory(unit, at);
     for (_, simple) in script.simple_commands() {
         if !matches!(simple.name(), Some("rm" | "rmdir" | "mv")) {
             continue;
         }
-        let moved = simple.name() == Some("mv");
         let operands = operands(simple);
-        let count = if moved { operands.len().saturating_sub(1) } else { operands.len() };
+        let count = if simple.name() == Some("mv") { operands.len().saturating_sub(1) } else { operands.len() };
         for word in operands.into_iter().take(count) {
-            let gone = match (&directory, word.literal()) {
-                (Some(directory), Some(path)) => {
-                    let path = path.trim_end_matches('/').to_owned();
-                    let absolute = match (path.starts_with('/'), own.known()) {
-                        (true, _) => Some(path.clone()),
-                        (false, Some(own)) => Some(format!("{}/{path}", own.trim_end_matches('/'))),
-                        (false, None) => None,
-                    };
-                    path == "."
-                        || path.contains("..")
-                        || absolute.is_none_or(|absolute| {
-                            directory == &absolute || directory.starts_with(&format!("{absolute}/"))
-                        })
-                }
+            let gone = match (directory, word.literal()) {
+                (Some(directory), Some(path)) => is_at_or_above(&path, own, directory),
                 // A pattern or a variable: what its literal start says, if it says anything.
                 (Some(directory), None) => may_reach(word, &script.text, directory),
                 // The base's own directory is not known; it is no folder of packages and no place for temporary files.
-                (None, Some(path)) => may_be_a_base_directory(&path) && !is_made_here(unit, first, &path),
+                (None, Some(path)) => may_be_a_base_directory(&path) && !is_made_here(unit, at, &path),
                 (None, None) => false,
             };
             if gone {
-                let text = word.text(&script.text);
-                return refuse("directory-removed", format!("it may remove or rename the working directory: {text}"));
+                return Some(word.text(&script.text));
             }
         }
     }
-    Ok(())
+    None
+}
+
+/// Whether `path`, as written in the directory `own`, is `directory` or a folder above it.
+fn is_at_or_above(path: &str, own: Option<&str>, directory: &str) -> bool {
+    let path = path.trim_end_matches('/');
+    let absolute = match (path.starts_with('/'), own) {
+        (true, _) => path.to_owned(),
+        (false, Some(own)) => format!("{}/{path}", own.trim_end_matches('/')),
+        (false, None) => return true,
+    };
+    path == "." || path.contains("..") || directory == absolute || directory.starts_with(&format!("{absolute}/"))
 }
 
 fn operands(simple: &Simple) -> Vec<&Word> {
@@ -387,8 +423,9 @@ fn is_made_here(unit: &SourceUnit<'_>, last: usize, path: &str) -> bool {
 /// What a script asks of its shell that tells whether other commands ran in it before.
 fn asks_nothing_of_the_shell(script: &Script) -> Result<(), Refusal> {
     let read = script.variables_read();
-    if let Some(name) =
-        ["_", "!", "LINENO", "OLDPWD", "SECONDS", "BASH_COMMAND"].iter().find(|name| read.contains(**name))
+    if let Some(name) = ["_", "!", "LINENO", "OLDPWD", "SECONDS", "BASH_COMMAND", "PIPESTATUS"]
+        .iter()
+        .find(|name| read.contains(**name))
     {
         return refuse("shell-asked", format!("${name} tells what ran in the shell before"));
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::Span;
+use crate::expand::ExpandErrorKind;
 
 /// Something that a builder refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +52,12 @@ pub enum ErrorKind {
     UnterminatedHeredoc {
         /// The line that should end it.
         terminator: String,
+    },
+    /// A heredoc whose name cannot be read.
+    #[error("the heredoc's name cannot be read: {why}")]
+    HeredocName {
+        /// What is wrong with it.
+        why: ExpandErrorKind,
     },
     /// A JSON array with something else than strings in it.
     #[error("an array in JSON form can hold strings only")]
@@ -129,6 +136,7 @@ impl ErrorKind {
             | Self::InvalidEscape { .. }
             | Self::RepeatedDirective { .. }
             | Self::UnterminatedHeredoc { .. }
+            | Self::HeredocName { .. }
             | Self::NotStrings
             | Self::NoValue { .. }
             | Self::NoEquals { .. } => Stage::Parse,

@@ -1,6 +1,7 @@
 //! Heredocs of RUN, COPY and ADD.
 
 use crate::Span;
+use crate::expand::{ExpandError, Lexer};
 
 /// A heredoc: `<<NAME` on the instruction's line, and its lines below.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,14 +22,40 @@ pub struct Heredoc {
     pub terminator: Span,
 }
 
-/// The heredocs that a logical line announces, without their lines.
-pub(super) fn announced(line: &str, escape: char) -> Vec<Heredoc> {
-    raw_words(line, escape).into_iter().filter_map(|word| heredoc(line, word)).collect()
+/// The heredocs that a logical line announces, without their lines; the error is what BuildKit's parser stops at.
+///
+/// BuildKit reads the line with its word lexer, as if no variable were set and always with `\` as the escape character.
+/// A line that the lexer does not take announces none.
+pub(super) fn announced(line: &str) -> Result<Vec<Heredoc>, ExpandError> {
+    let lexer = Lexer { raw_quotes: true, raw_escapes: true, keep_unset: true, ..Lexer::new('\\') };
+    let words = lexer.process_words_in_place(line, &|_| None).unwrap_or_default();
+    let found = words.into_iter().map(|(word, span)| heredoc(&word, span));
+    found.filter_map(Result::transpose).collect()
 }
 
 /// The word as a heredoc: digits, `<<`, `-`, then a single word without another `<`.
-fn heredoc(line: &str, word: Span) -> Option<Heredoc> {
-    let text = word.of(line);
+fn heredoc(text: &str, word: Span) -> Result<Option<Heredoc>, ExpandError> {
+    let Some((descriptor, strips_tabs, rest)) = announcement(text) else { return Ok(None) };
+    let lexer = Lexer { keep_unset: true, ..Lexer::new('\\') };
+    let mut names = lexer.process_words(rest, &|_| None)?;
+    let raw = Lexer { raw_quotes: true, raw_escapes: true, ..lexer }.process_words(rest, &|_| None)?;
+    if names.len() != 1 {
+        return Ok(None);
+    }
+    Ok(names.pop().map(|name| Heredoc {
+        word,
+        // Quotes and escapes are seen by what they leave in the name where they are kept.
+        expands: raw.first() == Some(&name),
+        name,
+        descriptor,
+        strips_tabs,
+        body: Span::default(),
+        terminator: Span::default(),
+    }))
+}
+
+/// The number, whether tabs are stripped, and the text behind `<<`, where it has the shape of a heredoc.
+fn announcement(text: &str) -> Option<(u64, bool, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let rest = text[digits..].strip_prefix("<<")?;
     let (strips_tabs, rest) = rest.strip_prefix('-').map_or((false, rest), |rest| (true, rest));
@@ -36,99 +63,7 @@ fn heredoc(line: &str, word: Span) -> Option<Heredoc> {
     if rest.is_empty() || rest.contains('<') {
         return None;
     }
-    let name = unquoted(rest)?;
-    Some(Heredoc {
-        word,
-        expands: name == rest,
-        name,
-        descriptor: text[..digits].parse().unwrap_or(0),
-        strips_tabs,
-        body: Span::default(),
-        terminator: Span::default(),
-    })
-}
-
-/// The value of a single word without its quotes; `None` where quotes are not closed.
-fn unquoted(word: &str) -> Option<String> {
-    let mut value = String::new();
-    let mut chars = word.chars();
-    while let Some(character) = chars.next() {
-        match character {
-            '\'' => loop {
-                match chars.next()? {
-                    '\'' => break,
-                    inner => value.push(inner),
-                }
-            },
-            '"' => loop {
-                match chars.next()? {
-                    '"' => break,
-                    '\\' => match chars.next()? {
-                        escaped @ ('"' | '$' | '\\') => value.push(escaped),
-                        other => value.extend(['\\', other]),
-                    },
-                    inner => value.push(inner),
-                }
-            },
-            '\\' => value.extend(chars.next()),
-            other => value.push(other),
-        }
-    }
-    Some(value)
-}
-
-/// Words between white space, quotes kept; none at all where a quote or a `${` is not closed.
-fn raw_words(line: &str, escape: char) -> Vec<Span> {
-    let mut words = Vec::new();
-    let mut start: Option<usize> = None;
-    let mut chars = line.char_indices().peekable();
-    while let Some((at, character)) = chars.next() {
-        if character.is_whitespace() {
-            if let Some(start) = start.take() {
-                words.push(Span::new(start, at));
-            }
-            continue;
-        }
-        start.get_or_insert(at);
-        match character {
-            '\'' if !chars.by_ref().any(|(_, inner)| inner == '\'') => return Vec::new(),
-            '"' => loop {
-                match chars.next() {
-                    None => return Vec::new(),
-                    Some((_, '"')) => break,
-                    Some((_, inner)) if inner == escape => drop(chars.next()),
-                    Some((_, '$')) if chars.peek().is_some_and(|next| next.1 == '{') && !closed(&mut chars) => {
-                        return Vec::new();
-                    }
-                    Some(_) => {}
-                }
-            },
-            '$' if chars.peek().is_some_and(|next| next.1 == '{') && !closed(&mut chars) => return Vec::new(),
-            other if other == escape => drop(chars.next()),
-            _ => {}
-        }
-    }
-    words.extend(start.map(|start| Span::new(start, line.len())));
-    words
-}
-
-/// Skips `{name…}`, nested ones too; whether it is closed and has a name.
-fn closed(chars: &mut std::iter::Peekable<std::str::CharIndices<'_>>) -> bool {
-    chars.next();
-    if chars.peek().is_some_and(|next| matches!(next.1, '}' | ':')) {
-        return false;
-    }
-    let mut depth = 1;
-    while depth > 0 {
-        match chars.next() {
-            None => return false,
-            Some((_, '}')) => depth -= 1,
-            Some((_, '$')) if chars.peek().is_some_and(|next| next.1 == '{') => {
-                chars.next();
-                depth += 1;
-            }
-            Some(_) => {}
-        }
-    }
-    true
+    // Go's number is the largest one where the digits are too many.
+    let descriptor = if digits == 0 { 0 } else { text[..digits].parse().unwrap_or(u64::MAX) };
+    Some((descriptor, strips_tabs, rest))
 }

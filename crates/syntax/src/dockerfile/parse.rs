@@ -137,8 +137,13 @@ impl<'a> Parser<'a> {
         if self.directives_end {
             return false;
         }
-        let found = text[1..].trim_start().split_once('=').and_then(|(name, value)| {
-            let (name, value) = (name.trim_end(), value.trim());
+        // Go's regular expressions know no other white space.
+        let blanks = [' ', '\t', '\r', '\n', '\u{c}'];
+        let found = text[1..].trim_start_matches(blanks).split_once('=').and_then(|(name, value)| {
+            let (name, trimmed) = (name.trim_end_matches(blanks), value.trim_matches(blanks));
+            // A value of nothing but blanks is the last one of them: BuildKit's pattern wants one character.
+            let value =
+                if trimmed.is_empty() { &value[value.len() - usize::from(!value.is_empty())..] } else { trimmed };
             let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic())
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
             let name = name.to_ascii_lowercase();
@@ -239,7 +244,14 @@ impl<'a> Parser<'a> {
         if !text.contains("<<") {
             return;
         }
-        let mut heredocs = heredoc::announced(text, self.escape);
+        let mut heredocs = match heredoc::announced(text) {
+            Ok(heredocs) => heredocs,
+            Err(error) => {
+                let kind = ErrorKind::HeredocName { why: error.kind };
+                self.errors.push(SyntaxError { span: instruction.span, kind });
+                return;
+            }
+        };
         for heredoc in &mut heredocs {
             let start = self.at;
             heredoc.body = Span::new(start, start);

@@ -79,6 +79,11 @@ pub(super) fn quoted(line: &str, span: Span, escape: char) -> Vec<Span> {
     words
 }
 
+/// The white space around flags: BuildKit reads them byte by byte, and knows no other.
+fn is_flag_space(character: char) -> bool {
+    matches!(character, '\t' | '\n' | '\u{b}' | '\u{c}' | '\r' | ' ')
+}
+
 /// The leading `--name=value` words of `span`, and what is behind them.
 pub(super) fn flags(line: &str, span: Span) -> (Vec<Flag>, Span) {
     let text = span.of(line);
@@ -86,7 +91,7 @@ pub(super) fn flags(line: &str, span: Span) -> (Vec<Flag>, Span) {
     let mut flags = Vec::new();
     let mut at = 0;
     loop {
-        at += text[at..].len() - text[at..].trim_start().len();
+        at += text[at..].len() - text[at..].trim_start_matches(is_flag_space).len();
         if !text[at..].starts_with("--") {
             break;
         }
@@ -110,7 +115,7 @@ fn flag(text: &str) -> (usize, String) {
     let mut chars = text.char_indices();
     while let Some((at, character)) = chars.next() {
         match (quote, character) {
-            (None, c) if c.is_whitespace() => return (at, value),
+            (None, c) if is_flag_space(c) => return (at, value),
             (None, '"' | '\'') => quote = Some(character),
             (Some(open), c) if open == c => quote = None,
             (_, '\\') => {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::parse::{Form, Piece, Substitution};
+use super::parse::{Form, Piece, Substitution, modifier_kind};
 use super::pattern::{Pattern, Stars, reversed_pattern};
-use super::{ExpandError, ExpandErrorKind, Lexer};
+use super::{ExpandError, ExpandErrorKind, Lexer, ModifierKind, PlacedWords};
 use crate::Span;
 
 /// Evaluates the pieces of one text.
@@ -21,16 +21,19 @@ impl<'a> Evaluator<'a> {
         Self { lexer, text, lookup, used: BTreeSet::new(), unmatched: BTreeSet::new() }
     }
 
-    /// The value of the whole text, and its words.
-    pub(super) fn top(&mut self, pieces: &[Piece]) -> Result<(String, Vec<String>), ExpandError> {
+    /// The value of the whole text, and its words with their places.
+    pub(super) fn top(&mut self, pieces: &[Piece]) -> Result<(String, PlacedWords), ExpandError> {
         let raw = self.lexer.raw_escapes;
         let mut value = String::new();
         let mut words = Words::default();
         for piece in pieces {
             let part = self.piece(piece, raw)?;
             match piece {
-                Piece::Text(_) | Piece::Substitution(_) => words.add(&part),
-                Piece::Escaped(_) | Piece::KeptEscape | Piece::Quoted { .. } => words.add_unsplit(&part),
+                Piece::Text(span) => words.add(&part, *span, span.of(self.text)),
+                Piece::Substitution(inner) => words.add(&part, inner.span, inner.span.of(self.text)),
+                Piece::Escaped(span) | Piece::KeptEscape(span) | Piece::Quoted { span, .. } => {
+                    words.add_unsplit(&part, *span);
+                }
             }
             value.push_str(&part);
         }
@@ -52,8 +55,8 @@ impl<'a> Evaluator<'a> {
             Piece::Escaped(span) if raw => span.of(self.text).to_owned(),
             Piece::Escaped(span) => span.of(self.text)[escape.len_utf8()..].to_owned(),
             // BuildKit writes such an escape twice where escapes are kept.
-            Piece::KeptEscape => String::from(escape).repeat(if raw { 2 } else { 1 }),
-            Piece::Quoted { double, pieces } => {
+            Piece::KeptEscape(_) => String::from(escape).repeat(if raw { 2 } else { 1 }),
+            Piece::Quoted { double, pieces, .. } => {
                 let inner = self.pieces(pieces, raw)?;
                 match (self.lexer.raw_quotes, double) {
                     (false, _) => inner,
@@ -127,6 +130,10 @@ fn modified(
         let message = if word.is_empty() { own.to_owned() } else { word.clone() };
         ExpandError { span, kind: ExpandErrorKind::Required { name: name.to_owned(), message } }
     };
+    if modifier_kind(operator) == ModifierKind::Unsupported {
+        let modifier = if colon { format!(":{operator}") } else { operator.to_string() };
+        return Err(ExpandError { span, kind: ExpandErrorKind::UnsupportedModifier { modifier } });
+    }
     match (operator, value) {
         ('-', Some(value)) if present => Ok(value),
         ('-', _) => Ok(word),
@@ -162,32 +169,43 @@ fn compile(span: Span, pattern: &str, stars: Stars) -> Result<Pattern, ExpandErr
 #[derive(Default)]
 struct Words {
     word: String,
-    words: Vec<String>,
+    /// Where the word stands so far.
+    span: Option<Span>,
+    words: PlacedWords,
 }
 
 impl Words {
-    /// Adds text that is split at white space. An empty word, as `""` gives, is none.
-    fn add(&mut self, text: &str) {
-        for ch in text.chars() {
+    /// Adds text that is split at white space and stands for `source` at `span`. An empty word, as `""` gives, is none.
+    fn add(&mut self, text: &str, span: Span, source: &str) {
+        let is_verbatim = text == source;
+        for (at, ch) in text.char_indices() {
             if ch.is_whitespace() {
                 self.end_word();
-            } else {
-                self.word.push(ch);
+                continue;
             }
+            self.word.push(ch);
+            let from = span.start as usize + at;
+            self.widen(if is_verbatim { Span::new(from, from + ch.len_utf8()) } else { span });
         }
     }
 
-    fn add_unsplit(&mut self, text: &str) {
+    fn add_unsplit(&mut self, text: &str, span: Span) {
         self.word.push_str(text);
+        self.widen(span);
+    }
+
+    fn widen(&mut self, span: Span) {
+        self.span = Some(self.span.map_or(span, |before| before.to(span)));
     }
 
     fn end_word(&mut self) {
+        let span = self.span.take().unwrap_or_default();
         if !self.word.is_empty() {
-            self.words.push(std::mem::take(&mut self.word));
+            self.words.push((std::mem::take(&mut self.word), span));
         }
     }
 
-    fn finish(mut self) -> Vec<String> {
+    fn finish(mut self) -> PlacedWords {
         self.end_word();
         self.words
     }

@@ -19,9 +19,9 @@ pub(super) enum Piece {
     /// The escape character and the character behind it, which there may be none of at the end.
     Escaped(Span),
     /// Between double quotes, an escape character before something that needs no escape: it stays.
-    KeptEscape,
+    KeptEscape(Span),
     /// Text between quotes.
-    Quoted { double: bool, pieces: Vec<Piece> },
+    Quoted { span: Span, double: bool, pieces: Vec<Piece> },
     /// A variable.
     Substitution(Box<Substitution>),
 }
@@ -141,7 +141,7 @@ impl Parser<'_> {
         } else {
             self.error(start, ExpandErrorKind::UnterminatedSingleQuote);
         }
-        Piece::Quoted { double: false, pieces }
+        Piece::Quoted { span: Span::new(start, self.at), double: false, pieces }
     }
 
     fn double_quoted(&mut self) -> Piece {
@@ -176,7 +176,7 @@ impl Parser<'_> {
                             Piece::Escaped(Span::new(from, self.at))
                         }
                         None => Piece::Escaped(Span::new(from, self.at)),
-                        Some(_) => Piece::KeptEscape,
+                        Some(_) => Piece::KeptEscape(Span::new(from, self.at)),
                     });
                     text = self.at;
                 }
@@ -185,7 +185,7 @@ impl Parser<'_> {
                 }
             }
         }
-        Piece::Quoted { double: true, pieces }
+        Piece::Quoted { span: Span::new(start, self.at), double: true, pieces }
     }
 
     fn dollar(&mut self) -> Piece {
@@ -222,7 +222,6 @@ impl Parser<'_> {
 
     /// What follows the name in braces, with the closing brace.
     fn form(&mut self, start: usize) -> Form {
-        let modifier_at = self.at;
         let mut operator = self.next();
         if operator == Some('}') {
             return Form::Plain { braced: true };
@@ -238,16 +237,16 @@ impl Parser<'_> {
             self.error(start, ExpandErrorKind::MissingBrace);
             return Form::Plain { braced: true };
         };
-        if modifier_kind(operator) == ModifierKind::Unsupported {
-            let modifier = self.text[modifier_at..self.at].to_owned();
-            self.error(start, ExpandErrorKind::UnsupportedModifier { modifier });
+        // Behind a colon the builder reads on, and looks at the operator only once it knows whether the variable is set.
+        if !colon && modifier_kind(operator) == ModifierKind::Unsupported {
+            self.error(start, ExpandErrorKind::UnsupportedModifier { modifier: operator.to_string() });
         }
         let from = self.at;
-        let (word, closed) = if operator == '}' { (Vec::new(), true) } else { self.until(Some('}')) };
+        let (word, closed) = self.until(Some('}'));
         if !closed {
             self.error(start, ExpandErrorKind::MissingBrace);
         }
-        let end = if closed && operator != '}' { self.at - 1 } else { self.at };
+        let end = self.at - usize::from(closed);
         Form::Word { colon, operator, word, span: Span::new(from, end) }
     }
 

@@ -3,6 +3,12 @@
 use jettison_syntax::Span;
 use jettison_syntax::editor::Edited;
 
+/// How many lines a command that is written anew is looked for in.
+const NEAR: usize = 64;
+
+/// What joins a command to the ones before it.
+const JOINTS: [&str; 9] = ["RUN ", "ENV ", "LABEL ", "&&", "||", ";", "(", "set -e;", "set +e;"];
+
 /// For each line of a text the lines of the original that it stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineMap {
@@ -55,7 +61,7 @@ impl LineMap {
 
     /// The map after changes to the text.
     #[must_use]
-    pub fn after(&self, edited: &Edited) -> Self {
+    pub fn after(&self, before: &str, edited: &Edited) -> Self {
         let mut kept = Vec::with_capacity(self.kept.len() + edited.kept.len());
         for (now, was) in &edited.kept {
             let first = self.kept.partition_point(|(current, _)| current.end <= was.start);
@@ -70,12 +76,30 @@ impl LineMap {
         let starts = starts(&edited.text);
         let end = Span::new(0, edited.text.len()).end;
         let stops = starts.iter().skip(1).copied().chain([end + 1]);
+        let mut behind = 0;
         let lines = starts.iter().zip(stops).map(|(start, stop)| {
-            let (first, last) = self.before(edited, *start, stop);
+            let (mut first, mut last) = self.before(edited, *start, stop);
+            if first < last {
+                // What was written anew holds most commands as they were.
+                let line = edited.text.get(*start as usize..(stop - 1) as usize).unwrap_or_default();
+                let mut near = behind.max(first)..(last + 1).min(behind.max(first) + NEAR);
+                if let Some(same) = near.find(|at| is_same_command(self.line(before, *at), line)) {
+                    (first, last) = (same, same);
+                }
+            }
+            if first == last {
+                behind = last + 1;
+            }
             let (first, last) = self.original(first, last);
             (first - 1, last - 1)
         });
         Self { lines: lines.collect(), kept, starts }
+    }
+
+    /// A line of the text that this is the map of, counted from 0, without its end.
+    fn line<'t>(&self, text: &'t str, at: usize) -> &'t str {
+        let end = self.starts.get(at + 1).map_or(text.len(), |next| *next as usize - 1);
+        &text[self.starts[at] as usize..end]
     }
 
     /// The lines of this text that a line of the edited one, `start..stop`, stands for: those that its kept parts come
@@ -101,8 +125,69 @@ impl LineMap {
     }
 }
 
+/// Whether two lines hold the same but for what joins it to its neighbours.
+fn is_same_command(one: &str, other: &str) -> bool {
+    let one = command(one);
+    !one.is_empty() && one == command(other)
+}
+
+/// A line without instruction, operators, parentheses and continuation around it.
+fn command(line: &str) -> &str {
+    let mut rest = line.trim();
+    while let Some(shorter) = JOINTS.iter().find_map(|joint| rest.strip_prefix(joint)) {
+        rest = shorter.trim_start();
+    }
+    while let Some(shorter) = rest.strip_suffix(['\\', '`', '&', '|', ';', ')']) {
+        rest = shorter.trim_end();
+    }
+    rest
+}
+
 /// The offset at which each line starts.
 fn starts(text: &str) -> Vec<u32> {
     let behind = text.match_indices('\n').map(|(at, _)| Span::new(0, at + 1).end);
     std::iter::once(0).chain(behind).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use jettison_syntax::Span;
+    use jettison_syntax::dockerfile::Dockerfile;
+    use jettison_syntax::editor::Editor;
+
+    use super::LineMap;
+
+    /// The lines of the original, counted from 1, after the replacement of a part.
+    fn check(before: &str, part: &str, text: &str, expected: &[(usize, usize)]) -> LineMap {
+        let tree = Dockerfile::parse(before);
+        let at = before.find(part).expect("the part");
+        let mut editor = Editor::new(&tree);
+        editor.replace(Span::new(at, at + part.len()), text).expect("one edit");
+        let edited = editor.finish();
+        let map = LineMap::identity(before).after(before, &edited);
+        assert_eq!(map.iter().collect::<Vec<_>>(), expected, "{}", edited.text);
+        map
+    }
+
+    #[test]
+    fn lines_come_from_where_their_command_stood() {
+        let before = "FROM a\nRUN b\n# c\nRUN d \\\n  && e\nCMD f\n";
+        let part = "RUN b\n# c\nRUN d \\\n  && e";
+        let merged = "RUN b \\\n    # c\n    && ( set +e; d ) \\\n    && ( e )";
+        check(before, part, merged, &[(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 6), (7, 7)]);
+        check(before, part, "RUN x", &[(1, 1), (2, 5), (6, 6), (7, 7)]);
+        check(before, "b\n", "b \\\n && more\n", &[(1, 1), (2, 2), (2, 2), (3, 3), (4, 4), (5, 5), (6, 6), (7, 7)]);
+    }
+
+    #[test]
+    fn equal_commands_are_taken_in_order() {
+        check("FROM a\nRUN b\nRUN b\n", "RUN b\nRUN b", "RUN b \\\n && b", &[(1, 1), (2, 2), (3, 3), (4, 4)]);
+    }
+
+    #[test]
+    fn what_never_changed_is_known_to_the_byte() {
+        let map = check("FROM a\nRUN b\nCMD c\n", "RUN b\n", "", &[(1, 1), (3, 3), (4, 4)]);
+        assert_eq!(map.original_span(Span::new(11, 12)), Some(Span::new(17, 18)));
+        assert_eq!(map.original_span(Span::new(0, 4)), Some(Span::new(0, 4)));
+    }
 }

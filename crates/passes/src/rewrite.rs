@@ -273,7 +273,7 @@ impl Work<'_> {
             }
         }
         let edited = editor.finish();
-        let lines = self.lines.after(&edited);
+        let lines = self.lines.after(self.tree.text(), &edited);
         let tree = Dockerfile::parse(edited.text);
         let holds = tree.is_valid() && keeps_comments(&self.tree, &tree) && settings::agree(&self.tree, &tree);
         holds.then_some(Applied { tree, ignore, lines })

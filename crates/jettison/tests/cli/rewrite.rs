@@ -44,7 +44,7 @@ fn a_diff_comes_to_stdout_and_a_line_a_change_to_stderr() {
     let expected = "--- a/Dockerfile\n+++ b/Dockerfile\n@@ -1,7 +1,7 @@\n # What it is\n FROM alpine:3.20\n\
                     -RUN touch /a\n-# Why\n-RUN touch /b\n+RUN touch /a \\\n+    # Why\n+    && touch /b\n COPY x /x\n RUN touch /c\n";
     assert_eq!(ran.out, expected);
-    assert!(ran.err.starts_with("lines 3-5   adjacent-runs: "), "{}", ran.err);
+    assert!(ran.err.starts_with("lines 3-5  adjacent-runs: "), "{}", ran.err);
     let layers = "layers: base + 4 → base + 3 by BuildKit, base + 4 → base + 3 by the classic builder\n";
     assert!(ran.err.ends_with(layers), "{}", ran.err);
     assert_eq!(fs::read_to_string(folder.at("Dockerfile")).expect("reads"), BEFORE, "nothing is written");
@@ -187,6 +187,9 @@ fn lines_are_mapped_to_where_they_come_from() {
     let rows: Vec<Vec<&str>> = ran.out.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows[0], ["old", "new", "text"]);
     assert_eq!(rows[2], ["2", "2", "FROM", "alpine:3.20"]);
+    assert_eq!(rows[3], ["3", "3", "RUN", "touch", "/a", "\\"]);
+    assert_eq!(rows[4], ["4", "4", "#", "Why"]);
+    assert_eq!(rows[5], ["5", "5", "&&", "touch", "/b"]);
     assert_eq!(rows[6], ["6", "6", "COPY", "x", "/x"]);
     assert_eq!(rows.len(), 8);
 }
@@ -202,8 +205,8 @@ fn passes_are_chosen_shown_and_timed() {
     assert!(shown.err.contains("after adjacent-runs:\n# What it is\n"), "{}", shown.err);
     assert!(shown.err.lines().any(|line| line.starts_with("pass latest-tag: ") && line.ends_with(" ms")));
     let advice = rewrite("--only latest-tag").ok();
-    assert!(advice.err.contains("line 8      latest-tag: advice: debian has no tag"), "{}", advice.err);
-    assert!(advice.err.contains("\n            help: "), "{}", advice.err);
+    assert!(advice.err.contains("line 8  latest-tag: advice: debian has no tag"), "{}", advice.err);
+    assert!(advice.err.contains("\n        help: "), "{}", advice.err);
     for option in ["--skip", "--only", "--print-after"] {
         rewrite(&format!("{option} nonsense")).fails(2, &["there is no pass \"nonsense\""]);
     }

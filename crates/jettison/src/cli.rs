@@ -1,11 +1,15 @@
 //! Arguments. Help texts are the comments here.
 
+mod source;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jettison_ir::Level;
 use jettison_report::By;
 use jettison_store::{Encoding, Reference};
+
+pub(crate) use source::{ErrorOn, Lint, LintFormat, Rewrite};
 
 /// An optimizing compiler for container images
 ///
@@ -45,6 +49,10 @@ pub(crate) enum Command {
     Weigh(Weigh),
     /// Write a smaller image, proven equal to the input
     Optimize(Optimize),
+    /// Rewrite a Dockerfile to its release form, or to its development form
+    Rewrite(Rewrite),
+    /// Find waste in Dockerfiles
+    Lint(Lint),
     /// Compare two images as running containers see them
     Diff(Diff),
     /// Print an image's layers in the text form
@@ -53,9 +61,9 @@ pub(crate) enum Command {
     Demo(Demo),
     /// List the passes
     Passes,
-    /// Explain a pass
+    /// Explain a pass or an assumption
     Explain {
-        /// Its name, as listed by `jettison passes`
+        /// Its name or a code of another linter, as listed by `jettison passes`; or an assumption's name
         name: String,
     },
     /// Print a completion script
@@ -140,7 +148,7 @@ pub(crate) struct Optimize {
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Reference,
     /// 0: copy as it is; 1: lossless
-    #[arg(short = 'O', value_name = "LEVEL", default_value = "1")]
+    #[arg(short = 'O', value_name = "LEVEL", default_value = "1", value_parser = parse_image_level)]
     pub(crate) level: Level,
     #[command(flatten)]
     pub(crate) base: BaseArgs,
@@ -157,6 +165,9 @@ pub(crate) struct Optimize {
     pub(crate) read: ReadArgs,
     #[command(flatten)]
     pub(crate) passes: PassArgs,
+    /// Have the judge compare after every pass
+    #[arg(long, help_heading = "Passes")]
+    pub(crate) verify_each: bool,
 }
 
 /// Which passes run, for those who look for the one that does something wrong.
@@ -172,10 +183,7 @@ pub(crate) struct PassArgs {
     /// Apply no more than so many fixes
     #[arg(long, value_name = "N")]
     pub(crate) pass_limit: Option<usize>,
-    /// Have the judge compare after every pass
-    #[arg(long)]
-    pub(crate) verify_each: bool,
-    /// Print the own layers after a pass, in the text form
+    /// Print what there is after a pass: the own layers in the text form, or the Dockerfile
     #[arg(long, value_name = "PASS")]
     pub(crate) print_after: Option<String>,
     /// Say how long each pass took
@@ -215,6 +223,15 @@ pub(crate) struct Demo {
     /// Where to put the images [default: jettison-demo in the folder for temporary files]
     #[arg(value_name = "DIR")]
     pub(crate) folder: Option<PathBuf>,
+}
+
+/// A level of this version's passes on images.
+fn parse_image_level(text: &str) -> Result<Level, String> {
+    match text.parse() {
+        Ok(level @ (Level::O0 | Level::O1)) => Ok(level),
+        Ok(Level::O2 | Level::Os) => Err("this version optimizes images up to -O1".to_owned()),
+        Err(error) => Err(format!("{error}")),
+    }
 }
 
 /// A number of bytes, with a decimal unit.

@@ -6,7 +6,7 @@ use jettison_passes::SelectionError;
 /// The command line is wrong.
 pub(crate) const USAGE: u8 = 2;
 /// An input cannot be read, or the output not be written.
-const UNREADABLE: u8 = 3;
+pub(crate) const UNREADABLE: u8 = 3;
 
 /// A request that contradicts itself or the input.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,16 @@ impl Usage {
     }
 }
 
+/// A Dockerfile that builders refuse.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct Refused {
+    /// `FILE:LINE: message`, and the line with carets below it.
+    pub(crate) text: String,
+    /// What may have been meant, or where there is more of the kind.
+    pub(crate) hint: Option<String>,
+}
+
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     let is_usage = error.is::<Usage>() || error.is::<SelectionError>() || error.is::<LevelError>();
     if is_usage { USAGE } else { UNREADABLE }
@@ -35,6 +45,9 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
 pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(usage) = error.downcast_ref::<Usage>() {
         return usage.hint.clone();
+    }
+    if let Some(refused) = error.downcast_ref::<Refused>() {
+        return refused.hint.clone();
     }
     if error.is::<SelectionError>() {
         return Some("`jettison passes` lists them".to_owned());

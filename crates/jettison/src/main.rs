@@ -3,12 +3,17 @@
 mod base;
 mod cli;
 mod commands;
+mod context;
+mod dockerfile;
 mod error;
+mod linter;
 mod load;
 mod optimizer;
 mod pipeline;
 mod printer;
 mod progress;
+mod replace;
+mod search;
 
 use std::process::ExitCode;
 

@@ -20,7 +20,7 @@ use serde_json::Value;
 use crate::base;
 use crate::cli::{BaseArgs, PassArgs, ReadArgs};
 use crate::load::{Loaded, load};
-use crate::pipeline;
+use crate::pipeline::{self, Subject};
 use crate::printer::Printer;
 use crate::progress::Stage;
 
@@ -34,6 +34,7 @@ pub(crate) struct Request<'r> {
     pub(crate) compression: Option<Encoding>,
     pub(crate) read: &'r ReadArgs,
     pub(crate) passes: &'r PassArgs,
+    pub(crate) verify_each: bool,
 }
 
 /// One image on its way through.
@@ -58,7 +59,7 @@ struct Done {
 /// Optimizes each platform's image. The target changes only if every verdict is `equal`.
 pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<OptimizeReport>> {
     let start = Instant::now();
-    let selection = pipeline::selection(request.level, request.passes)?;
+    let selection = pipeline::selection(request.level, request.passes, Subject::Images)?;
     let opened = open(request.input, &request.read.wanted()?, request.read.limits())?;
     let mut output = Output::create(request.output, opened.transport)?;
     let scans = Scans::default();
@@ -71,7 +72,7 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
     for (loaded, base, notes) in &inputs {
         let unit = ImageUnit::new(&loaded.image.config, loaded.layers(), base.clone(), request.layers)
             .with_context(|| format!("{} cannot be merged", request.input))?;
-        let outcome = pipeline::run(&unit, loaded, &selection, request.passes, printer)?;
+        let outcome = pipeline::run(&unit, loaded, &selection, request, printer)?;
         let mut notes = notes.clone();
         notes.extend(loaded.notes(&opened));
         notes.extend(link_notes(&unit.upper));

@@ -1,25 +1,55 @@
 //! Running the passes as the command line asks: which ones, and what to show between them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use jettison_image::changes::Changes;
 use jettison_image::text::ImageText;
 use jettison_image::{Layer, Tree};
-use jettison_ir::{ImageUnit, Level, Own, Plan};
-use jettison_passes::{Event, Outcome, PASSES, Selection, SelectionError};
+use jettison_ir::source::SourceOptions;
+use jettison_ir::{ImageUnit, Level, Own, Pass, Plan, Run};
+use jettison_passes::{
+    Event, Fixes, Outcome, PASSES, RewriteEvent, Rewritten, Selection, SelectionError, Source, is_named,
+};
 use jettison_verify::{Side, compare};
 
 use crate::cli::PassArgs;
+use crate::error::Usage;
 use crate::load::Loaded;
+use crate::optimizer::Request;
 use crate::printer::Printer;
 
+/// What a command works on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Images,
+    Dockerfiles,
+}
+
+impl Subject {
+    fn of(pass: &Pass) -> Self {
+        match pass.run {
+            Run::Image(_) => Self::Images,
+            Run::Source(_) | Run::Development(_) => Self::Dockerfiles,
+        }
+    }
+}
+
 /// The passes of a level that the arguments leave.
-pub(crate) fn selection(level: Level, args: &PassArgs) -> Result<Selection> {
+pub(crate) fn selection(level: Level, args: &PassArgs, subject: Subject) -> Result<Selection> {
     let selection = Selection { level, skip: args.skip.clone(), only: args.only.clone(), limit: args.pass_limit };
     selection.check()?;
-    if let Some(name) = args.print_after.as_ref().filter(|name| !PASSES.iter().any(|pass| pass.name == name.as_str())) {
-        return Err(SelectionError { name: name.clone() }.into());
+    for name in args.only.iter().chain(&args.print_after) {
+        let named: Vec<&Pass> = PASSES.iter().filter(|pass| is_named(pass, name)).collect();
+        let Some(pass) = named.first() else { return Err(SelectionError { name: name.clone() }.into()) };
+        if named.iter().all(|pass| Subject::of(pass) != subject) {
+            let (what, command) = match Subject::of(pass) {
+                Subject::Images => ("images", "optimize"),
+                Subject::Dockerfiles => ("Dockerfiles", "rewrite"),
+            };
+            let message = format!("the pass {} is for {what}", pass.name);
+            return Err(Usage::new(message).with_hint(format!("`jettison {command}` runs it")).into());
+        }
     }
     Ok(selection)
 }
@@ -29,9 +59,10 @@ pub(crate) fn run(
     unit: &ImageUnit<'_>,
     loaded: &Loaded,
     selection: &Selection,
-    args: &PassArgs,
+    request: &Request<'_>,
     printer: &Printer,
 ) -> Result<Outcome> {
+    let args = request.passes;
     let changes = Changes::between(&unit.lower, &unit.upper);
     let mut started = Instant::now();
     let mut failure = None;
@@ -45,7 +76,7 @@ pub(crate) fn run(
                 let text = ImageText::of(&loaded.image.config, &planned(unit, &changes, plan));
                 printer.say(&format!("after {name}:\n{text}"));
             }
-            if args.verify_each
+            if request.verify_each
                 && let Err(error) = verify(unit, loaded, &changes, plan)
             {
                 failure.get_or_insert((name, error));
@@ -81,4 +112,36 @@ fn verify(unit: &ImageUnit<'_>, loaded: &Loaded, changes: &Changes<'_, '_>, plan
         None => Ok(()),
         Some(difference) => bail!("{difference:?}"),
     }
+}
+
+/// Runs the passes on a Dockerfile.
+pub(crate) fn rewrite(
+    source: Source<'_>,
+    options: &SourceOptions,
+    selection: &Selection,
+    fixes: Fixes,
+    args: &PassArgs,
+    printer: &Printer,
+) -> Rewritten {
+    let mut took: Vec<(&'static str, Duration)> = Vec::new();
+    let mut started = Instant::now();
+    let rewritten = jettison_passes::rewrite(source, options, selection, fixes, &mut |event| match event {
+        RewriteEvent::Start(_) => started = Instant::now(),
+        RewriteEvent::End(name, text) => {
+            let time = started.elapsed();
+            match took.iter_mut().find(|(pass, _)| *pass == name) {
+                Some((_, sum)) => *sum += time,
+                None => took.push((name, time)),
+            }
+            if args.print_after.as_deref() == Some(name) {
+                printer.say(&format!("after {name}:\n{text}"));
+            }
+        }
+    });
+    if args.time_passes {
+        for (name, time) in took {
+            printer.say(&format!("pass {name}: {:.1} ms", time.as_secs_f64() * 1000.0));
+        }
+    }
+    rewritten
 }

@@ -41,6 +41,20 @@ impl Printer {
         }
     }
 
+    /// A result as the bytes that it is: what looks like a style in it is none.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
+        match out.write_all(bytes).and_then(|()| out.flush()) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Whether results are shown in colour.
+    pub(crate) fn has_colour(&self) -> bool {
+        anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never
+    }
+
     /// A result as JSON.
     pub(crate) fn json(&self, value: &serde_json::Value) -> anyhow::Result<()> {
         Ok(self.result(&format!("{}\n", serde_json::to_string_pretty(value)?))?)
@@ -50,6 +64,13 @@ impl Printer {
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet {
             anstream::eprintln!("{text}");
+        }
+    }
+
+    /// The same for text of whole lines.
+    pub(crate) fn say_lines(&self, text: &str) {
+        if !self.quiet {
+            anstream::eprint!("{text}");
         }
     }
 

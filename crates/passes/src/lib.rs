@@ -3,34 +3,56 @@
 //! A pass is one file with its page beside it. This table is the one place that knows them all: lists,
 //! explanations, flags and tests are made from it.
 
+mod allow;
 mod analysis;
 mod driver;
 mod lines;
 mod rewrite;
+mod settings;
 mod image {
     pub(super) mod shadowed_files;
     pub(super) mod split_layers;
 }
 mod source {
     pub(super) mod adjacent_runs;
+    pub(super) mod apk_cache;
+    pub(super) mod apt_lists;
+    pub(super) mod copied_then_owned;
+    pub(super) mod joined_steps;
+    pub(super) mod large_base;
     pub(super) mod late_context;
     pub(super) mod latest_tag;
+    pub(super) mod pip_cache;
     pub(super) mod split_metadata;
+    pub(super) mod unpinned_base;
+    pub(super) mod unreachable_stage;
+    pub(super) mod wide_context;
 }
 
 use jettison_ir::Pass;
 
+pub use allow::{Allowance, Allowances, Misread};
 pub use driver::{Event, Outcome, Selection, SelectionError, assumptions, is_named, run};
 pub use lines::LineMap;
-pub use rewrite::{Fixes, Found, LeftAlone, RewriteEvent, Rewritten, Source, rewrite};
+pub use rewrite::{Allowed, Fixes, Found, LeftAlone, RewriteEvent, Rewritten, Source, rewrite};
 
-/// Every pass, in execution order. On images what nobody sees goes first, so that what is merged is small.
+/// Every pass, in execution order. On images what nobody sees goes first, so that what is merged is small. On
+/// Dockerfiles settings and files are put in place before RUNs meet, and leftovers are looked for in what they became.
 #[rustfmt::skip]
 pub const PASSES: &[Pass] = &[
     image::shadowed_files::PASS,
     image::split_layers::PASS,
     source::latest_tag::PASS,
+    source::unpinned_base::PASS,
+    source::large_base::PASS,
+    source::unreachable_stage::PASS,
     source::split_metadata::PASS,
+    source::copied_then_owned::PASS,
     source::late_context::PASS,
     source::adjacent_runs::PASS,
+    source::apt_lists::PASS,
+    source::apk_cache::PASS,
+    source::pip_cache::PASS,
+    source::wide_context::PASS,
+    source::joined_steps::PASS,
 ];

@@ -12,8 +12,10 @@ use jettison_syntax::dockerfile::Dockerfile;
 use jettison_syntax::editor::Editor;
 
 use crate::PASSES;
+use crate::allow::{Allowance, Allowances};
 use crate::driver::Selection;
 use crate::lines::LineMap;
+use crate::settings;
 
 /// Rounds after which the driver stops. A round that changes nothing ends it before; what one pass moves together
 /// another one joins, so that some follow each other, but never so many.
@@ -53,6 +55,15 @@ pub struct LeftAlone {
     pub lines: (usize, usize),
 }
 
+/// A finding that a comment allows.
+#[derive(Clone, Debug)]
+pub struct Allowed {
+    /// The finding.
+    pub found: Found,
+    /// The comment, in the text that the pass saw.
+    pub by: Allowance,
+}
+
 /// What came of it.
 pub struct Rewritten {
     /// The Dockerfile.
@@ -61,6 +72,8 @@ pub struct Rewritten {
     pub ignore: Option<String>,
     /// The findings, in the order in which they were made.
     pub found: Vec<Found>,
+    /// What a comment allows, so that nothing is done about it.
+    pub allowed: Vec<Allowed>,
     /// What was left alone in the end, and why.
     pub declined: Vec<LeftAlone>,
     /// Where each line of the result comes from.
@@ -99,12 +112,14 @@ pub fn rewrite(
 ) -> Rewritten {
     let mut work = Work {
         lines: LineMap::identity(source.tree.text()),
+        allowances: Allowances::of(&source.tree),
         tree: source.tree,
         context: source.context,
         ignore: None,
         options,
         scripts: Scripts::default(),
         found: Vec::new(),
+        allowed: Vec::new(),
         declined: BTreeMap::new(),
         claims: Vec::new(),
         fixes,
@@ -131,8 +146,8 @@ pub fn rewrite(
         }
     }
     let declined = work.declined.into_values().flatten().collect();
-    let Work { tree, ignore, found, lines, claims, .. } = work;
-    Rewritten { tree, ignore, found, declined, lines, claims }
+    let Work { tree, ignore, found, allowed, lines, claims, .. } = work;
+    Rewritten { tree, ignore, found, allowed, declined, lines, claims }
 }
 
 struct Work<'a> {
@@ -142,6 +157,8 @@ struct Work<'a> {
     options: &'a SourceOptions,
     scripts: Scripts,
     found: Vec<Found>,
+    allowances: Allowances,
+    allowed: Vec<Allowed>,
     /// The declines of each pass's last run, by its place in the table.
     declined: BTreeMap<usize, Vec<LeftAlone>>,
     claims: Vec<SourceClaim>,
@@ -165,13 +182,18 @@ impl Work<'_> {
                     let lines = self.original_lines(decline.span);
                     declined.push(LeftAlone { pass, decline, lines });
                 }
+                SourceRemark::Found(finding) if let Some(by) = self.allowances.covering(&self.tree, pass, &finding) => {
+                    if is_first_round {
+                        let (by, found) = (by.clone(), self.found(pass, finding));
+                        self.allowed.push(Allowed { found, by });
+                    }
+                }
                 // What only people can decide is said once, about the file as it was.
                 SourceRemark::Found(finding) if finding.fix.is_some() || is_first_round => proposals.push(finding),
                 SourceRemark::Found(_) => {}
             }
         }
-        let place = PASSES.iter().position(|other| other.name == pass.name).unwrap_or_default();
-        self.declined.insert(place, declined);
+        self.declined.insert(place(pass), declined);
         let applies = match self.fixes {
             Fixes::Reported => false,
             Fixes::Applied => true,
@@ -187,9 +209,7 @@ impl Work<'_> {
         // Mostly all fixes of a pass go together; only where they don't, they are tried one by one.
         let together = applies && all.len() <= self.fixes_left && self.try_apply(&all).is_some();
         for finding in proposals {
-            let lines = self.original_lines(finding.span);
-            let span = self.lines.original_span(finding.span);
-            let mut found = Found { pass, finding, lines, span, applied: false };
+            let mut found = self.found(pass, finding);
             match found.finding.fix.clone() {
                 Some(fix) if applies && self.fixes_left > 0 => {
                     edits.push(fix);
@@ -199,6 +219,10 @@ impl Work<'_> {
                         accepted.push(found);
                     } else {
                         edits.pop();
+                        let reason = "the change would not keep a comment, or a setting of the image".to_owned();
+                        let decline = SourceDecline { span: found.finding.span, code: "unsafe-result", reason };
+                        let left = LeftAlone { pass, decline, lines: found.lines };
+                        self.declined.entry(place(pass)).or_default().push(left);
                     }
                 }
                 // A fix that is not applied is reported once, about the file as it was.
@@ -210,9 +234,16 @@ impl Work<'_> {
             self.claims.extend(edits.iter().map(|fix| fix.claim.clone()));
             self.lines = applied.lines;
             self.tree = applied.tree;
+            self.allowances = Allowances::of(&self.tree);
             self.ignore = applied.ignore;
         }
         self.found.append(&mut accepted);
+    }
+
+    fn found(&self, pass: &'static Pass, finding: SourceFinding) -> Found {
+        let lines = self.original_lines(finding.span);
+        let span = self.lines.original_span(finding.span);
+        Found { pass, finding, lines, span, applied: false }
     }
 
     fn original_lines(&self, span: Span) -> (usize, usize) {
@@ -223,7 +254,8 @@ impl Work<'_> {
     }
 
     /// The result of some fixes; none where they overlap, or where the result would not be the same kind of file: it
-    /// must be one that builders take, and hold every comment that the file holds now.
+    /// must be one that builders take, hold every comment that the file holds now, and make images with the same
+    /// settings.
     fn try_apply(&self, fixes: &[SourceFix]) -> Option<Applied> {
         if fixes.is_empty() {
             return None;
@@ -248,8 +280,14 @@ impl Work<'_> {
         let edited = editor.finish();
         let lines = self.lines.after(self.tree.text(), &edited);
         let tree = Dockerfile::parse(edited.text);
-        (tree.is_valid() && keeps_comments(&self.tree, &tree)).then_some(Applied { tree, ignore, lines })
+        let holds = tree.is_valid() && keeps_comments(&self.tree, &tree) && settings::agree(&self.tree, &tree);
+        holds.then_some(Applied { tree, ignore, lines })
     }
+}
+
+/// A pass's place in the table.
+fn place(pass: &Pass) -> usize {
+    PASSES.iter().position(|other| other.name == pass.name).unwrap_or_default()
 }
 
 struct Applied {

@@ -3,12 +3,25 @@
 //! Text may hold ANSI styles; whoever prints it strips them where the output is no terminal.
 
 mod diff;
+mod layers;
+mod lint;
 mod optimize;
+mod place;
+mod rewrite;
+mod sarif;
+mod snippet;
 mod style;
 mod text;
+mod unified;
 mod weigh;
 
 pub use diff::{diff_human, diff_json};
+pub use layers::Layers;
+pub use lint::{LintFinding, LintedFile, Rule, lint_github, lint_human, lint_json, refusal};
 pub use optimize::{optimize_human, optimize_json};
+pub use rewrite::{Change, Declined, IgnoreChange, Outcome, RewriteReport, rewrite_human, rewrite_json, source_map};
+pub use sarif::lint_sarif;
+pub use snippet::Severity;
 pub use text::{bytes, one_line, percent};
+pub use unified::Diff;
 pub use weigh::{By, Saving, WeighReport, weigh_human, weigh_json};

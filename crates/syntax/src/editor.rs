@@ -41,7 +41,9 @@ impl<'a> Editor<'a> {
         Ok(())
     }
 
-    fn in_own_style(&self, text: &str) -> String {
+    /// A text with the line ends and the escape character of the file.
+    #[must_use]
+    pub fn in_own_style(&self, text: &str) -> String {
         let text = match self.tree.escape {
             '\\' => text.to_owned(),
             escape => continuations(text, escape),

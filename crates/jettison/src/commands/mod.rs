@@ -3,8 +3,10 @@
 mod demo;
 mod diff;
 mod dump;
+mod lint;
 mod optimize;
 mod passes;
+mod rewrite;
 mod weigh;
 
 use std::process::ExitCode;
@@ -22,6 +24,8 @@ pub(crate) fn run(cli: &Cli, printer: &Printer) -> Result<ExitCode> {
     match &cli.command {
         Command::Weigh(args) => weigh::run(args, printer),
         Command::Optimize(args) => optimize::run(args, printer),
+        Command::Rewrite(args) => rewrite::run(args, printer),
+        Command::Lint(args) => lint::run(args, printer),
         Command::Diff(args) => diff::run(args, printer),
         Command::Dump(args) => dump::run(args, printer),
         Command::Demo(args) => demo::run(args, printer),

@@ -12,6 +12,7 @@ mod config;
 mod damaged;
 mod diff;
 mod dump;
+mod examples;
 mod forms;
 mod growth;
 mod hostile;

@@ -48,7 +48,8 @@ impl Docker {
         panic!("dockerd does not answer:\n{log}");
     }
 
-    fn host(&self) -> String {
+    /// Where the engine listens.
+    pub(crate) fn host(&self) -> String {
         format!("unix://{}", self.folder.path().join("socket").display())
     }
 

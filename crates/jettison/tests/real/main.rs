@@ -4,8 +4,11 @@
 //! Needs root, Debian's docker.io, buildah, skopeo, umoci and busybox-static, and the images in
 //! `$JETTISON_SHARED`. What is missing fails the suite.
 
+mod bases;
+mod cases;
 mod engines;
 mod images;
 mod reference;
+mod rewrites;
 mod tools;
 mod trees;

@@ -195,8 +195,10 @@ fn package_effects(unit: &SourceUnit<'_>, simple: &Simple, effects: &mut Effects
     let global = read.is_system()
         || (read.manager == Manager::Gem)
         || (read.manager == Manager::Pip && simple.name().is_some_and(|name| name.starts_with("pip")));
-    let plain =
-        !read.unknown && read.relative_paths().is_empty() && !read.packages.iter().any(|package| package.is_file);
+    // Lists of requirements may name folders that are relative to the working directory.
+    let lists = read.has_option(&["-r", "--requirement", "-c", "--constraint", "-e", "--editable", "-g", "--file"]);
+    let has_files = read.packages.iter().any(|package| package.is_file);
+    let plain = !lists && !read.unknown && !has_files && read.relative_paths().is_empty();
     if !(known_verb && global && plain) {
         return false;
     }

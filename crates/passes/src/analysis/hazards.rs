@@ -29,6 +29,9 @@ pub(crate) fn alone<'u>(unit: &'u SourceUnit<'_>, at: usize) -> Result<&'u Scrip
     let Some(script) = unit.script(at) else {
         return refuse("unread-shell", "its shell is none whose language is read here");
     };
+    if script.text.trim_start().starts_with("[\"") {
+        return refuse("exec-form", "older builders take it for the exec form and ignore what follows the array");
+    }
     if let Some(error) = &script.error {
         return refuse("unparsed", format!("its shell text does not parse: {}", error.message));
     }
@@ -83,6 +86,7 @@ pub(crate) fn between(unit: &SourceUnit<'_>, first: usize, second: usize) -> Res
         return refuse("unread-shell", "its shell is none whose language is read here");
     };
     leaves_nothing_running(a)?;
+    makes_no_hard_links(a)?;
     leaves_the_system(a)?;
     leaves_the_directory(unit, first, second, a)?;
     asks_nothing_of_the_shell(b)
@@ -120,6 +124,27 @@ fn leaves_nothing_running(script: &Script) -> Result<(), Refusal> {
         };
         if starts {
             return refuse("daemon", format!("{name} may leave a process running, which ends with its RUN"));
+        }
+    }
+    Ok(())
+}
+
+/// A name of a file that has several is changed alone by a later layer, and with the others in the same one.
+fn makes_no_hard_links(script: &Script) -> Result<(), Refusal> {
+    for (_, simple) in script.simple_commands() {
+        let has = |letter: char, long: &str| {
+            simple.arguments().iter().filter_map(Word::literal).any(|word| {
+                word.starts_with(long) || (word.starts_with('-') && !word.starts_with("--") && word.contains(letter))
+            })
+        };
+        let links = match simple.name() {
+            Some("ln") => !has('s', "--symbolic"),
+            Some("cp") => has('l', "--link"),
+            Some("link") => true,
+            _ => false,
+        };
+        if links {
+            return refuse("hard-link", "it makes hard links, of which a later layer would change one name only");
         }
     }
     Ok(())
@@ -398,8 +423,9 @@ fn is_made_here(unit: &SourceUnit<'_>, last: usize, path: &str) -> bool {
 /// What a script asks of its shell that tells whether other commands ran in it before.
 fn asks_nothing_of_the_shell(script: &Script) -> Result<(), Refusal> {
     let read = script.variables_read();
-    if let Some(name) =
-        ["_", "!", "LINENO", "OLDPWD", "SECONDS", "BASH_COMMAND"].iter().find(|name| read.contains(**name))
+    if let Some(name) = ["_", "!", "LINENO", "OLDPWD", "SECONDS", "BASH_COMMAND", "PIPESTATUS"]
+        .iter()
+        .find(|name| read.contains(**name))
     {
         return refuse("shell-asked", format!("${name} tells what ran in the shell before"));
     }

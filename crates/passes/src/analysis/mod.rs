@@ -2,8 +2,23 @@
 //! which paths they touch.
 
 pub(crate) mod bases;
+pub(crate) mod calls;
+pub(crate) mod context_use;
+pub(crate) mod copies;
 pub(crate) mod effects;
+pub(crate) mod families;
+pub(crate) mod folders;
 pub(crate) mod hazards;
+pub(crate) mod insertion;
 pub(crate) mod join;
+pub(crate) mod later;
+pub(crate) mod leftovers;
 pub(crate) mod moves;
+pub(crate) mod owners;
+pub(crate) mod ownership;
+pub(crate) mod place;
+pub(crate) mod places;
+pub(crate) mod separable;
 pub(crate) mod state;
+pub(crate) mod steps;
+pub(crate) mod switches;

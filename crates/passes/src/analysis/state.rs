@@ -185,7 +185,7 @@ pub(crate) fn changes_lookup(name: &str, scripts: &[&Script]) -> bool {
 }
 
 /// Whether the script can put programs into the folders that are searched for them.
-fn changes_lookups(script: &Script) -> bool {
+pub(crate) fn changes_lookups(script: &Script) -> bool {
     let names_programs =
         |simple: &Simple| simple.arguments().iter().any(|word| word.literal().is_none_or(|word| word.contains("bin")));
     let writes_programs = |command: &Command| {
@@ -196,6 +196,6 @@ fn changes_lookups(script: &Script) -> bool {
         Some("rm" | "mv" | "cp" | "ln" | "tar" | "tee" | "echo" | "printf" | "curl" | "wget" | "git" | "unzip") => {
             names_programs(simple) || writes_programs(command)
         }
-        Some(name) => !BASE_PROGRAMS.contains(&name) && !STATELESS.contains(&name) && !STATEFUL.contains(&name),
+        Some(name) => ![BASE_PROGRAMS, SYSTEM_MANAGERS, STATELESS, STATEFUL].iter().any(|known| known.contains(&name)),
     })
 }

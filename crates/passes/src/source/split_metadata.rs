@@ -52,7 +52,9 @@ fn replaced(unit: &SourceUnit<'_>, at: usize) -> Option<SourceFinding> {
         Kind::User => {
             let next = later()
                 .find(|other| matches!(unit.kind(*other), Kind::User | Kind::Run | Kind::Workdir | Kind::Onbuild));
-            let is_replaced = next.is_some_and(|other| unit.kind(other) == Kind::User);
+            // Of two that say the same the second one goes, not both.
+            let is_same = |other: usize| user_after(unit, other).is_some_and(|user| user_after(unit, at) == Some(user));
+            let is_replaced = next.is_some_and(|other| unit.kind(other) == Kind::User && !is_same(other));
             let is_repeated = match (&unit.settings(at).user, user_after(unit, at)) {
                 (Setting::Known(before), Some(after)) => **before == *after,
                 _ => false,
@@ -103,8 +105,9 @@ fn useless_workdir(unit: &SourceUnit<'_>, at: usize, stage: std::ops::Range<usiz
         return None;
     }
     let following = moves::workdir(unit, next)?;
-    let makes_it = following == path || following.starts_with(&format!("{}/", path.trim_end_matches('/')));
-    (makes_it || moves::is_made(unit, at, next, &path)).then_some("replaces it")
+    // Of two that say the same the second one goes, not both.
+    let makes_it = following.starts_with(&format!("{}/", path.trim_end_matches('/')));
+    (following != path && (makes_it || moves::is_made(unit, at, next, &path))).then_some("replaces it")
 }
 
 fn is_absolute(unit: &SourceUnit<'_>, at: usize) -> bool {

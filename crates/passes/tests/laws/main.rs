@@ -1,5 +1,6 @@
 //! Every case of every pass's page, under the laws that hold for all passes.
 
+mod development;
 mod image;
 mod pages;
 mod source;

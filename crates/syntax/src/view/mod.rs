@@ -18,6 +18,8 @@ pub struct Outline {
     pub stages: Vec<Stage>,
     /// What is in force before each instruction.
     pub settings: Vec<Settings>,
+    /// What is in force at the end of each stage.
+    pub ends: Vec<Settings>,
 }
 
 impl Outline {
@@ -25,14 +27,14 @@ impl Outline {
     #[must_use]
     pub fn of(tree: &Dockerfile) -> Self {
         let stages = stages::read(tree);
-        let settings = settings::read(tree, &stages);
-        Self { stages, settings }
+        let (settings, ends) = settings::read(tree, &stages);
+        Self { stages, settings, ends }
     }
 
     /// The stage that an instruction belongs to, its FROM included; none before the first FROM.
     #[must_use]
     pub fn stage_of(&self, instruction: usize) -> Option<&Stage> {
-        self.stages.iter().rev().find(|stage| stage.from <= instruction)
+        self.stages[..self.stages.partition_point(|stage| stage.from <= instruction)].last()
     }
 
     /// The variables in force before an instruction.

@@ -83,38 +83,45 @@ impl ShellForm {
     }
 }
 
-/// The settings before each instruction.
-pub(super) fn read(tree: &Dockerfile, stages: &[Stage]) -> Vec<Settings> {
+/// The settings before each instruction, and at the end of each stage.
+pub(super) fn read(tree: &Dockerfile, stages: &[Stage]) -> (Vec<Settings>, Vec<Settings>) {
     let mut all: Vec<Settings> = Vec::with_capacity(tree.instructions.len());
     let mut current = Settings::default();
     let mut ends: Vec<Settings> = Vec::with_capacity(stages.len());
     let mut next_stage = 0;
-    for (at, instruction) in tree.instructions.iter().enumerate() {
+    for at in 0..tree.instructions.len() {
         all.push(current.clone());
         if stages.get(next_stage).is_some_and(|stage| stage.from == at) {
             if next_stage > 0 {
-                ends.push(current.clone());
+                ends.push(current);
             }
             current = first(&stages[next_stage], &ends);
             next_stage += 1;
-            continue;
-        }
-        let line = tree.line(instruction);
-        match (&instruction.body.arguments, instruction.body.kind) {
-            (Arguments::Text(span), Kind::User) => {
-                current.user = setting(expanded(tree, stages, at, span.of(line)));
-            }
-            (Arguments::Text(span), Kind::Workdir) => {
-                let value = expanded(tree, stages, at, span.of(line));
-                current.workdir = value.map_or(Setting::Unknown, |value| moved(&current.workdir, &value));
-            }
-            (Arguments::Json(strings), Kind::Shell) => {
-                current.shell = ShellForm::of(strings.iter().map(|string| string.value.clone()).collect());
-            }
-            _ => {}
+        } else {
+            apply(tree, stages, at, &mut current);
         }
     }
-    all
+    ends.push(current);
+    (all, ends)
+}
+
+/// Brings the settings from before an instruction to those after it.
+fn apply(tree: &Dockerfile, stages: &[Stage], at: usize, current: &mut Settings) {
+    let instruction = &tree.instructions[at];
+    let line = tree.line(instruction);
+    match (&instruction.body.arguments, instruction.body.kind) {
+        (Arguments::Text(span), Kind::User) => {
+            current.user = setting(expanded(tree, stages, at, span.of(line)));
+        }
+        (Arguments::Text(span), Kind::Workdir) => {
+            let value = expanded(tree, stages, at, span.of(line));
+            current.workdir = value.map_or(Setting::Unknown, |value| moved(&current.workdir, &value));
+        }
+        (Arguments::Json(strings), Kind::Shell) => {
+            current.shell = ShellForm::of(strings.iter().map(|string| string.value.clone()).collect());
+        }
+        _ => {}
+    }
 }
 
 fn first(stage: &Stage, ends: &[Settings]) -> Settings {

@@ -9,9 +9,9 @@ use jettison_syntax::packages::{Manager, PackageCommand, Verb};
 use jettison_syntax::shell::Script;
 use jettison_syntax::view::{Origin, Setting, Stage};
 
-use crate::analysis::families::Reference;
 use crate::analysis::cache_use::{About, about, is_within, last_that_needs_the_index, reaches, updates_first};
 use crate::analysis::caches::{CACHES, Caches, filled_by};
+use crate::analysis::families::Reference;
 use crate::analysis::hazards::Refusal;
 use crate::analysis::separable::package_command;
 

@@ -5,6 +5,7 @@
 
 mod analysis {
     pub(crate) mod calls;
+    pub(crate) mod downloads;
     pub(crate) mod folders;
     pub(crate) mod insertion;
     pub(crate) mod later;
@@ -26,6 +27,7 @@ mod source {
     pub(super) mod gem_cache;
     pub(super) mod language_caches;
     pub(super) mod latest_tag;
+    pub(super) mod leftover_downloads;
     pub(super) mod npm_cache;
     pub(super) mod pacman_cache;
     pub(super) mod pip_cache;
@@ -53,5 +55,6 @@ pub const PASSES: &[Pass] = &[
     source::npm_cache::PASS,
     source::gem_cache::PASS,
     source::language_caches::PASS,
+    source::leftover_downloads::PASS,
     source::latest_tag::PASS,
 ];

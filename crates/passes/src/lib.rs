@@ -28,6 +28,7 @@ mod source {
     pub(super) mod late_context;
     pub(super) mod late_manifests;
     pub(super) mod latest_tag;
+    pub(super) mod leftover_downloads;
     pub(super) mod npm_cache;
     pub(super) mod pacman_cache;
     pub(super) mod pip_cache;
@@ -71,6 +72,7 @@ pub const PASSES: &[Pass] = &[
     source::npm_cache::PASS,
     source::gem_cache::PASS,
     source::language_caches::PASS,
+    source::leftover_downloads::PASS,
     source::wide_context::PASS,
     source::joined_steps::PASS,
     source::late_manifests::PASS,

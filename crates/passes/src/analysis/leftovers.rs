@@ -75,8 +75,6 @@ pub(crate) struct Leftover {
 pub(crate) struct Made<'a> {
     /// The program, as it is called.
     pub(crate) program: &'a str,
-    /// The text of the Dockerfile.
-    pub(crate) file: &'a str,
     /// The variables in force.
     pub(crate) scope: &'a Scope,
     /// Whether that program has certainly run before the removal does.
@@ -270,7 +268,6 @@ pub(crate) fn examine(
     let is_one = calls.iter().zip(&roles).all(|(call, role)| !role.makes || program_of(call) == program);
     let made = Made {
         program: &program,
-        file: unit.tree.text(),
         scope: &scope,
         has_run: is_one && !place.is_behind_compound,
         with_sudo: !prefix.is_empty(),

@@ -2,7 +2,7 @@
 
 use jettison_ir::source::{SourceRemark, SourceUnit};
 use jettison_ir::{Level, Pass, Run, Safety};
-use jettison_syntax::dockerfile::Kind;
+use jettison_syntax::dockerfile::{Arguments, Kind};
 use jettison_syntax::packages::{Manager, PackageCommand, Verb};
 
 use crate::analysis::folders::Folder;
@@ -125,7 +125,15 @@ fn all(unit: &SourceUnit<'_>) -> Vec<SourceRemark> {
 fn runs_java(unit: &SourceUnit<'_>) -> bool {
     let is_command = |at: &usize| matches!(unit.kind(*at), Kind::Cmd | Kind::Entrypoint);
     let last = unit.stages().last().map_or(0..0, |stage| stage.instructions.clone());
-    last.rev().find(is_command).is_some_and(|at| unit.tree.line(unit.instruction(at)).contains("java"))
+    let Some(at) = last.rev().find(is_command) else { return false };
+    let program = match (&unit.instruction(at).body.arguments, unit.script(at)) {
+        (Arguments::Json(strings), _) => strings.first().map_or("", |string| &string.value),
+        (_, Some(script)) => script.simple_commands().first().and_then(|(_, simple)| simple.name()).unwrap_or_default(),
+        _ => "",
+    };
+    // A class path may name what was fetched.
+    let reads = ["build-classpath", "/.m2", "~/.m2"].iter().any(|sign| unit.tree.text().contains(sign));
+    program.rsplit('/').next() == Some("java") && !reads
 }
 
 /// A command of a build, whose leftovers a later one of the kind needs.

@@ -17,6 +17,7 @@ mod source {
     pub(super) mod adjacent_runs;
     pub(super) mod apk_cache;
     pub(super) mod apt_lists;
+    pub(super) mod apt_recommends;
     pub(super) mod copied_then_owned;
     pub(super) mod copied_then_removed;
     pub(super) mod joined_steps;
@@ -55,6 +56,7 @@ pub const PASSES: &[Pass] = &[
     source::apt_lists::PASS,
     source::apk_cache::PASS,
     source::pip_cache::PASS,
+    source::apt_recommends::PASS,
     source::wide_context::PASS,
     source::joined_steps::PASS,
 ];

@@ -17,6 +17,7 @@ mod source {
     pub(super) mod adjacent_runs;
     pub(super) mod apk_cache;
     pub(super) mod apt_lists;
+    pub(super) mod apt_recommends;
     pub(super) mod cold_caches;
     pub(super) mod copied_then_owned;
     pub(super) mod copied_then_removed;
@@ -62,6 +63,7 @@ pub const PASSES: &[Pass] = &[
     source::copied_then_owned::PASS,
     source::late_context::PASS,
     source::adjacent_runs::PASS,
+    source::apt_recommends::PASS,
     source::apt_lists::PASS,
     source::apk_cache::PASS,
     source::dnf_cache::PASS,

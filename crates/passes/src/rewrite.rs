@@ -247,10 +247,8 @@ impl Work<'_> {
     }
 
     fn original_lines(&self, span: Span) -> (usize, usize) {
-        let text = self.tree.text();
-        let line_of = |offset: u32| text[..offset as usize].matches('\n').count();
         let last = span.end.max(span.start + 1) - 1;
-        self.lines.original(line_of(span.start), line_of(last.min(Span::new(0, text.len()).end)))
+        self.lines.original(self.lines.line_of(span.start), self.lines.line_of(last))
     }
 
     /// The result of some fixes; none where they overlap, or where the result would not be the same kind of file: it

@@ -5,6 +5,15 @@ use jettison_syntax::dockerfile::{Arguments, Body, Instruction, Kind};
 use jettison_syntax::expand;
 use jettison_syntax::ignore::matches_pattern;
 
+/// Entries that images hardly ever need: what version control, editors, tests and package managers leave in a folder.
+#[rustfmt::skip]
+pub(crate) const SELDOM_WANTED: [&str; 24] = [
+    ".bzr", ".cache", ".git", ".gradle", ".hg", ".idea",
+    ".mypy_cache", ".nox", ".nyc_output", ".parcel-cache", ".pytest_cache", ".ruff_cache",
+    ".sass-cache", ".svn", ".terraform", ".tox", ".venv", ".vs",
+    ".vscode", "__pycache__", "bower_components", "coverage", "node_modules", "venv",
+];
+
 /// A part of the build context that an instruction reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ContextSource {
@@ -114,4 +123,12 @@ impl ContextSource {
                 .all(|name| parts.next().is_some_and(|part| matches_pattern(part, name).unwrap_or(true)))
         })
     }
+}
+
+/// Whether a file of that name is a Dockerfile.
+pub(crate) fn is_dockerfile(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let is_named =
+        |word: &str| name == word || name.starts_with(&format!("{word}.")) || name.ends_with(&format!(".{word}"));
+    is_named("dockerfile") || is_named("containerfile")
 }

@@ -2,6 +2,8 @@
 //! which paths they touch.
 
 pub(crate) mod bases;
+pub(crate) mod cache_use;
+pub(crate) mod caches;
 pub(crate) mod calls;
 pub(crate) mod context_use;
 pub(crate) mod copies;
@@ -13,11 +15,16 @@ pub(crate) mod insertion;
 pub(crate) mod join;
 pub(crate) mod later;
 pub(crate) mod leftovers;
+pub(crate) mod manifests;
+pub(crate) mod mounts;
 pub(crate) mod moves;
+pub(crate) mod owned_steps;
 pub(crate) mod owners;
 pub(crate) mod ownership;
 pub(crate) mod place;
 pub(crate) mod places;
+pub(crate) mod readers;
+pub(crate) mod removals;
 pub(crate) mod separable;
 pub(crate) mod state;
 pub(crate) mod steps;

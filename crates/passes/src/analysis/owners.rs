@@ -296,6 +296,10 @@ impl<'u, 'a> Place<'u, 'a> {
                 }
             }
         }
+        if matches!(change.setting, Setting::Mode { bits, .. } if bits > 0o777) {
+            let reason = "some builders leave the set-id bits and the sticky bit out of what --chmod says";
+            return Err(refusal("set-id", reason));
+        }
         // An octal mode decides about the bits of files, and leaves them to folders.
         if is_owner || copied.files(self.unit).is_none() {
             self.check_set_id(copied)?;

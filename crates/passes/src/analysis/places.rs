@@ -133,10 +133,18 @@ pub(crate) fn may_hold_something(path: &str) -> bool {
         || FOLDERS_WITH_CONTENT.iter().any(|folder| overlap(folder, path) && path != "/")
 }
 
+/// Whether a package or a base image may have a file at a place: anything but what is left to people.
+pub(crate) fn may_be_of_packages(path: &str) -> bool {
+    let left_to_people = ["/root", "/usr/local", "/usr/src", "/var/tmp"];
+    FOLDERS_OF_PACKAGES.iter().any(|folder| is_within(path, folder))
+        && !left_to_people.iter().any(|folder| is_within(path, folder))
+}
+
 /// The instructions that make what a stage is at `at`: those of the stages below it, then its own.
 pub(crate) fn lineage(unit: &SourceUnit<'_>, at: usize) -> Vec<usize> {
     let Some(mut stage) = unit.outline.stage_of(at) else { return Vec::new() };
-    let mut ranges = Vec::from([stage.instructions.start..at.max(stage.instructions.start)]);
+    let own = stage.instructions.start..at.max(stage.instructions.start);
+    let mut ranges: Vec<_> = std::iter::once(own).collect();
     while let Origin::Stage(below) = stage.base {
         stage = &unit.stages()[below];
         ranges.push(stage.instructions.clone());

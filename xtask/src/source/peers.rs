@@ -19,7 +19,7 @@ pub(crate) fn measured(
 ) -> Result<Sample> {
     let report = output.with_extension("report");
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("measured").arg("--report").arg(&report).args(["--limit", "900", "--"]);
+    command.arg("measured").arg("--report").arg(&report).args(["--limit", "3600", "--"]);
     command.arg(program).args(arguments).args(files).current_dir(folder).stdin(Stdio::null());
     let log = output.with_extension("log");
     command.stdout(File::create(output)?).stderr(File::create(&log)?);

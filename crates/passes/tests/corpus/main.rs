@@ -43,9 +43,9 @@ fn look(path: &str, bytes: &[u8], table: &mut Table, broken: &mut Vec<String>) {
     for (form, (name, ..)) in FORMS.iter().enumerate() {
         let options = options(form);
         match std::panic::catch_unwind(|| laws::rewritten(tree.clone(), &options)) {
-            Ok(result) => {
-                broken.extend(laws::broken(&tree, &result, &options).map(|law| format!("{path} {name}: {law}")));
-                table.add(form, &tree, &result);
+            Ok(outcome) => {
+                broken.extend(laws::broken(&tree, &outcome, &options).map(|law| format!("{path} {name}: {law}")));
+                table.add(form, &tree, &outcome.result);
             }
             Err(_) => broken.push(format!("{path} {name}: a pass panics")),
         }

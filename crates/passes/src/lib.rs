@@ -18,6 +18,7 @@ mod source {
     pub(super) mod apk_cache;
     pub(super) mod apt_lists;
     pub(super) mod apt_recommends;
+    pub(super) mod build_packages;
     pub(super) mod copied_then_owned;
     pub(super) mod copied_then_removed;
     pub(super) mod joined_steps;
@@ -57,6 +58,7 @@ pub const PASSES: &[Pass] = &[
     source::apk_cache::PASS,
     source::pip_cache::PASS,
     source::apt_recommends::PASS,
+    source::build_packages::PASS,
     source::wide_context::PASS,
     source::joined_steps::PASS,
 ];

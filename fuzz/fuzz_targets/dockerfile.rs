@@ -2,6 +2,8 @@
 //! -O2, at -Os and for development is valid, keeps every comment, and is left alone by a second run.
 #![no_main]
 
+use std::collections::BTreeSet;
+
 use jettison_ir::Level;
 use jettison_ir::source::{Goal, RunStyle, SourceOptions};
 use jettison_passes::{Fixes, Rewritten, Selection, Source, rewrite};
@@ -45,6 +47,13 @@ fn check_spans(tree: &Dockerfile) {
     }
 }
 
+/// The comments, and the lines of heredocs, in which the shell's comments are.
+fn comments(tree: &Dockerfile) -> BTreeSet<&str> {
+    let heredocs = tree.instructions.iter().flat_map(|instruction| &instruction.heredocs);
+    let lines = heredocs.flat_map(|heredoc| heredoc.body.of(tree.text()).lines());
+    tree.comments.iter().map(|comment| comment.span.of(tree.text())).chain(lines).map(str::trim).collect()
+}
+
 fn check_rewrite(tree: &Dockerfile, options: &SourceOptions) {
     let selection = Selection::of(options.level);
     let run = |tree: Dockerfile| -> Rewritten {
@@ -52,10 +61,8 @@ fn check_rewrite(tree: &Dockerfile, options: &SourceOptions) {
     };
     let result = run(tree.clone());
     assert!(result.tree.is_valid(), "{:?} in:\n{}", result.tree.errors, result.tree.text());
-    let missing = tree.comments.iter().find(|comment| {
-        let comment = comment.span.of(tree.text()).trim_end();
-        !result.tree.comments.iter().any(|other| other.span.of(result.tree.text()).trim_end() == comment)
-    });
+    let kept = comments(&result.tree);
+    let missing = tree.comments.iter().map(|one| one.span.of(tree.text()).trim()).find(|one| !kept.contains(one));
     assert!(missing.is_none(), "{missing:?} is lost in:\n{}", result.tree.text());
     assert!(result.lines.iter().count() == result.tree.text().matches('\n').count() + 1, "each line is mapped");
     let again = run(result.tree.clone());

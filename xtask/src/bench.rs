@@ -12,9 +12,9 @@ mod goals;
 mod host;
 mod images;
 mod jobs;
-mod measure;
+pub(crate) mod measure;
 mod peers;
-mod table;
+pub(crate) mod table;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -98,7 +98,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.install_peers {
         peers::install(&work)?;
     }
-    let jettison = jettison_binary(options, &root)?;
+    let jettison = jettison_binary(options.jettison.as_deref(), &root)?;
     let tools = Tools::find(jettison, options.peers.as_deref(), &work)?;
     let specs = chosen(options)?;
     let load = table::load();
@@ -172,14 +172,14 @@ fn write_results(options: &Options, root: &Path, work: &Path, results: &Results)
     Ok(())
 }
 
-fn workspace_root() -> Result<PathBuf> {
+pub(crate) fn workspace_root() -> Result<PathBuf> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     Ok(manifest.parent().context("xtask lies in no workspace")?.to_owned())
 }
 
-/// The binary beside this one in the target folder, built first.
-fn jettison_binary(options: &Options, root: &Path) -> Result<PathBuf> {
-    if let Some(path) = &options.jettison {
+/// The binary beside this one in the target folder, built first; or the one that is named.
+pub(crate) fn jettison_binary(named: Option<&Path>, root: &Path) -> Result<PathBuf> {
+    if let Some(path) = named {
         return path.canonicalize().with_context(|| format!("--jettison {}", path.display()));
     }
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // A program for developers talks to its terminal directly.
 
 mod bench;
+mod source;
 
 use anyhow::Result;
 use clap::Parser;
@@ -12,6 +13,12 @@ use clap::Parser;
 enum Command {
     /// Measure jettison against the floor (reading, hashing, writing) and against its peers.
     Bench(bench::Options),
+    /// Measure jettison on the Dockerfiles of the corpus, against hadolint and tally; writes bench/source.md.
+    BenchSource(source::bench::Options),
+    /// Compare findings with hadolint's, rule by rule, over the corpus; writes bench/agreement.md.
+    Agreement(source::agreement::Options),
+    /// Run the laws over the corpus and write what the passes make of it to bench/corpus.md.
+    Corpus,
     /// Run one program and write what it cost (started by `bench`, once for every timed step).
     #[command(hide = true)]
     Measured(bench::MeasuredOptions),
@@ -20,6 +27,9 @@ enum Command {
 fn main() -> Result<()> {
     match Command::parse() {
         Command::Bench(options) => bench::run(&options),
+        Command::BenchSource(options) => source::bench::run(&options),
+        Command::Agreement(options) => source::agreement::run(&options),
+        Command::Corpus => source::bless(),
         Command::Measured(options) => bench::run_measured(&options),
     }
 }

@@ -25,22 +25,22 @@ impl Replacement {
     /// Writes the new contents beside the file, with its permissions and owner. A symbolic link stays, and what it
     /// points to is replaced.
     pub(crate) fn prepare(path: &Path, bytes: &[u8]) -> Result<Self> {
-        let target = match fs::canonicalize(path) {
-            Ok(target) => target,
+        let existing = match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => bail!("cannot write {}: it is a folder", path.display()),
+            Ok(metadata) if !metadata.is_file() => {
+                return Ok(Self { target: path.to_owned(), made: Made::Direct(bytes.to_vec()) });
+            }
+            Ok(metadata) => Some(metadata),
             Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => {
                 bail!("cannot write {}: it is a symbolic link to nothing", path.display())
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error).with_context(|| format!("cannot write {}", path.display())),
         };
-        let existing = fs::metadata(&target).ok();
-        match &existing {
-            Some(metadata) if metadata.is_dir() => bail!("cannot write {}: it is a folder", path.display()),
-            Some(metadata) if !metadata.is_file() => {
-                return Ok(Self { target, made: Made::Direct(bytes.to_vec()) });
-            }
-            _ => {}
-        }
+        let target = match existing {
+            Some(_) => fs::canonicalize(path).with_context(|| format!("cannot write {}", path.display()))?,
+            None => path.to_owned(),
+        };
         let made = beside(&target, bytes, existing.as_ref());
         let made = made.with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Self { target, made: Made::Beside(made) })

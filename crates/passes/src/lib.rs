@@ -19,17 +19,27 @@ mod source {
     pub(super) mod apt_lists;
     pub(super) mod apt_recommends;
     pub(super) mod build_packages;
+    pub(super) mod cold_caches;
     pub(super) mod copied_then_owned;
     pub(super) mod copied_then_removed;
+    pub(super) mod dnf_cache;
+    pub(super) mod gem_cache;
     pub(super) mod joined_steps;
+    pub(super) mod language_caches;
     pub(super) mod large_base;
     pub(super) mod late_context;
+    pub(super) mod late_manifests;
     pub(super) mod latest_tag;
+    pub(super) mod leftover_downloads;
+    pub(super) mod npm_cache;
+    pub(super) mod pacman_cache;
     pub(super) mod pip_cache;
+    pub(super) mod python_caches;
     pub(super) mod split_metadata;
     pub(super) mod unpinned_base;
     pub(super) mod unreachable_stage;
     pub(super) mod wide_context;
+    pub(super) mod zypper_cache;
 }
 
 use jettison_ir::Pass;
@@ -50,15 +60,25 @@ pub const PASSES: &[Pass] = &[
     source::large_base::PASS,
     source::unreachable_stage::PASS,
     source::split_metadata::PASS,
-    source::copied_then_owned::PASS,
     source::copied_then_removed::PASS,
+    source::copied_then_owned::PASS,
     source::late_context::PASS,
     source::adjacent_runs::PASS,
-    source::apt_lists::PASS,
-    source::apk_cache::PASS,
-    source::pip_cache::PASS,
     source::apt_recommends::PASS,
     source::build_packages::PASS,
+    source::apt_lists::PASS,
+    source::apk_cache::PASS,
+    source::dnf_cache::PASS,
+    source::zypper_cache::PASS,
+    source::pacman_cache::PASS,
+    source::pip_cache::PASS,
+    source::python_caches::PASS,
+    source::npm_cache::PASS,
+    source::gem_cache::PASS,
+    source::language_caches::PASS,
+    source::leftover_downloads::PASS,
     source::wide_context::PASS,
     source::joined_steps::PASS,
+    source::late_manifests::PASS,
+    source::cold_caches::PASS,
 ];

@@ -193,8 +193,7 @@ impl Work<'_> {
                 SourceRemark::Found(_) => {}
             }
         }
-        let place = PASSES.iter().position(|other| other.name == pass.name).unwrap_or_default();
-        self.declined.insert(place, declined);
+        self.declined.insert(place(pass), declined);
         let applies = match self.fixes {
             Fixes::Reported => false,
             Fixes::Applied => true,
@@ -220,6 +219,10 @@ impl Work<'_> {
                         accepted.push(found);
                     } else {
                         edits.pop();
+                        let reason = "the change would not keep a comment, or a setting of the image".to_owned();
+                        let decline = SourceDecline { span: found.finding.span, code: "unsafe-result", reason };
+                        let left = LeftAlone { pass, decline, lines: found.lines };
+                        self.declined.entry(place(pass)).or_default().push(left);
                     }
                 }
                 // A fix that is not applied is reported once, about the file as it was.
@@ -244,10 +247,8 @@ impl Work<'_> {
     }
 
     fn original_lines(&self, span: Span) -> (usize, usize) {
-        let text = self.tree.text();
-        let line_of = |offset: u32| text[..offset as usize].matches('\n').count();
         let last = span.end.max(span.start + 1) - 1;
-        self.lines.original(line_of(span.start), line_of(last.min(Span::new(0, text.len()).end)))
+        self.lines.original(self.lines.line_of(span.start), self.lines.line_of(last))
     }
 
     /// The result of some fixes; none where they overlap, or where the result would not be the same kind of file: it
@@ -280,6 +281,11 @@ impl Work<'_> {
         let holds = tree.is_valid() && keeps_comments(&self.tree, &tree) && settings::agree(&self.tree, &tree);
         holds.then_some(Applied { tree, ignore, lines })
     }
+}
+
+/// A pass's place in the table.
+fn place(pass: &Pass) -> usize {
+    PASSES.iter().position(|other| other.name == pass.name).unwrap_or_default()
 }
 
 struct Applied {

@@ -106,34 +106,37 @@ impl RewriteReport<'_> {
 #[must_use]
 pub fn rewrite_human(report: &RewriteReport<'_>, remarks: bool) -> String {
     let mut out = String::new();
+    let labels = report.changes.iter().map(|change| change.lines);
+    let labels = labels.chain(report.declined.iter().filter(|_| remarks).map(|declined| declined.lines));
+    let width = labels.map(|label| lines(label).len()).max().unwrap_or_default() + 2;
     let of = |outcome: Outcome| report.changes.iter().filter(move |change| change.outcome == outcome);
     if !report.is_change() {
         let _ = writeln!(out, "{}: nothing to change", styled(HEADING, &readable(report.name)));
     }
     for change in of(Outcome::Applied) {
-        let _ = writeln!(out, "{}", line(change, ""));
+        let _ = writeln!(out, "{}", line(change, "", width));
     }
     for change in of(Outcome::NotApplied) {
-        let _ = writeln!(out, "{}", line(change, "not applied: "));
+        let _ = writeln!(out, "{}", line(change, "not applied: ", width));
     }
     for change in of(Outcome::Advice) {
-        let _ = writeln!(out, "{}", line(change, "advice: "));
+        let _ = writeln!(out, "{}", line(change, "advice: ", width));
         if let Some(help) = &change.help {
-            let _ = writeln!(out, "{:12}{}", "", styled(FAINT, &format!("help: {}", one_line(help, usize::MAX))));
+            let _ = writeln!(out, "{:width$}{}", "", styled(FAINT, &format!("help: {}", one_line(help, usize::MAX))));
         }
     }
     if remarks {
         for declined in &report.declined {
             let Declined { pass, reason, code, .. } = declined;
             let what = format!("{pass}: declined: {} ({code})", one_line(reason, usize::MAX));
-            let _ = writeln!(out, "{:<12}{}", lines(declined.lines), styled(FAINT, &what));
+            let _ = writeln!(out, "{:<width$}{}", lines(declined.lines), styled(FAINT, &what));
         }
     }
     for note in &report.notes {
         let _ = writeln!(out, "note: {}", one_line(note, usize::MAX));
     }
-    if report.is_change() {
-        let (before, after) = report.layers;
+    let (before, after) = report.layers;
+    if before != after {
         let buildkit = (layers(before, before.buildkit), layers(after, after.buildkit));
         let classic = (layers(before, before.classic), layers(after, after.classic));
         let change = |(from, to): (String, String)| format!("{from} → {to}");
@@ -145,9 +148,9 @@ pub fn rewrite_human(report: &RewriteReport<'_>, remarks: bool) -> String {
     out
 }
 
-fn line(change: &Change, kind: &str) -> String {
+fn line(change: &Change, kind: &str, width: usize) -> String {
     let message = one_line(&change.message, usize::MAX);
-    format!("{:<12}{}: {kind}{message}", lines(change.lines), styled(HEADING, change.pass.name))
+    format!("{:<width$}{}: {kind}{message}", lines(change.lines), styled(HEADING, change.pass.name))
 }
 
 /// `line 3`, `lines 3-4`.

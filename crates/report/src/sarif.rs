@@ -190,7 +190,11 @@ fn rule_text(rule: Rule) -> RuleText {
     let (summary, help) = match rule {
         Rule::Syntax => ("what a builder refuses", None),
         Rule::Comment => ("comments for jettison that say nothing that it knows", None),
-        Rule::Pass(pass) => (pass.summary, Some(Help { text: pass.page, markdown: pass.page })),
+        Rule::Pass(pass) => {
+            // The cases are for those who work on passes.
+            let page = pass.page.split("\n## Cases").next().unwrap_or_default();
+            (pass.summary, Some(Help { text: page, markdown: page }))
+        }
     };
     RuleText {
         id: rule.name(),

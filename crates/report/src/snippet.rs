@@ -29,8 +29,8 @@ impl Severity {
 /// The longest line that is shown whole, in characters, and how much is shown of others around the place.
 const LONGEST: usize = 240;
 
-/// Lines shown of a place that covers more.
-const MOST_LINES: usize = 8;
+/// Lines of a place that are looked at. Those in the middle are not shown, but for longer places the end is none either.
+const MOST_LINES: usize = 1000;
 
 /// A message about a place in a text.
 pub(crate) struct Message<'m> {

@@ -4,12 +4,18 @@
 //! number of steps, and a line that only looks like another one is not taken for it.
 
 use std::fmt::Write as _;
+use std::ops::Range;
+
+use similar::{Algorithm, DiffTag};
 
 use crate::place::readable;
 use crate::style::{BAD, FAINT, GOOD, HEADING, styled};
 
 /// Lines shown around each change.
 const CONTEXT: usize = 3;
+
+/// Gaps with more pairs of lines than this are not looked into.
+const QUICK: usize = 1 << 20;
 
 /// A unified diff of two texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,8 +71,7 @@ impl Diff {
         let mut steps = Vec::with_capacity(new.len());
         let (mut from, mut to) = (0, 0);
         for (was, is) in longest_rise(&candidates).into_iter().chain([(old.len(), new.len())]) {
-            steps.extend((from..was).map(Step::Gone));
-            steps.extend((to..is).map(Step::New));
+            gap(&mut steps, old, from..was, new, to..is);
             if was < old.len() {
                 steps.push(Step::Same(was));
             }
@@ -80,7 +85,8 @@ impl Diff {
         };
         for hunk in hunks(&steps) {
             if diff.lines.is_empty() {
-                diff.lines.push((Mark::File, format!("--- {}", names.0)));
+                let before = if old.is_empty() { "/dev/null" } else { &*names.0 };
+                diff.lines.push((Mark::File, format!("--- {before}")));
                 diff.lines.push((Mark::File, format!("+++ {}", names.1)));
             }
             diff.hunk(&steps[hunk.clone()], starts(&steps[..hunk.start]), old, new);
@@ -151,6 +157,25 @@ impl Diff {
     }
 }
 
+/// The steps between lines that stayed. What was written anew may hold lines as they were before; they are looked for
+/// where that is quick.
+fn gap(steps: &mut Vec<Step>, old: &[&str], was: Range<usize>, new: &[&str], is: Range<usize>) {
+    if was.len().saturating_mul(is.len()) > QUICK {
+        steps.extend(was.map(Step::Gone));
+        steps.extend(is.map(Step::New));
+        return;
+    }
+    for operation in similar::capture_diff_slices(Algorithm::Myers, &old[was.clone()], &new[is.clone()]) {
+        let (tag, gone, added) = operation.as_tag_tuple();
+        if tag == DiffTag::Equal {
+            steps.extend(gone.map(|at| Step::Same(was.start + at)));
+        } else {
+            steps.extend(gone.map(|at| Step::Gone(was.start + at)));
+            steps.extend(added.map(|at| Step::New(is.start + at)));
+        }
+    }
+}
+
 /// How many lines of each text some steps cover.
 fn starts(steps: &[Step]) -> (usize, usize) {
     steps.iter().fold((0, 0), |(old, new), step| match step {
@@ -161,8 +186,8 @@ fn starts(steps: &[Step]) -> (usize, usize) {
 }
 
 /// The ranges of steps that make a hunk each.
-fn hunks(steps: &[Step]) -> Vec<std::ops::Range<usize>> {
-    let mut hunks: Vec<std::ops::Range<usize>> = Vec::new();
+fn hunks(steps: &[Step]) -> Vec<Range<usize>> {
+    let mut hunks: Vec<Range<usize>> = Vec::new();
     for (at, step) in steps.iter().enumerate() {
         if matches!(step, Step::Same(..)) {
             continue;
@@ -248,7 +273,7 @@ mod tests {
     fn texts_alone_are_compared_from_both_ends() {
         let diff = Diff::of_texts("/x", "a\nb\nc\n", "a\nB\nB\nc\n");
         assert_eq!(diff.plain(), "--- /x\n+++ /x\n@@ -1,3 +1,4 @@\n a\n-b\n+B\n+B\n c\n");
-        assert_eq!(Diff::of_texts("/x", "", "a\n").plain(), "--- /x\n+++ /x\n@@ -0,0 +1 @@\n+a\n");
+        assert_eq!(Diff::of_texts("/x", "", "a\n").plain(), "--- /dev/null\n+++ /x\n@@ -0,0 +1 @@\n+a\n");
         assert!(Diff::of_texts("/x", "a\na\n", "a\na\n").is_empty());
     }
 

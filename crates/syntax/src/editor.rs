@@ -1,12 +1,15 @@
 //! Changes ranges of a Dockerfile and keeps its own line ends and escape character.
 
+use std::collections::BTreeMap;
+
 use crate::Span;
 use crate::dockerfile::Dockerfile;
 
 /// Changes to a Dockerfile, made together.
 pub struct Editor<'a> {
     tree: &'a Dockerfile,
-    edits: Vec<(Span, String)>,
+    /// By place. No two of them overlap, so that a new one can overlap its neighbours only.
+    edits: BTreeMap<Span, String>,
 }
 
 /// Two changes touch the same place.
@@ -18,7 +21,7 @@ impl<'a> Editor<'a> {
     /// An editor without changes.
     #[must_use]
     pub fn new(tree: &'a Dockerfile) -> Self {
-        Self { tree, edits: Vec::new() }
+        Self { tree, edits: BTreeMap::new() }
     }
 
     /// Replaces a range. The text has `\n` for line ends and `\` before one for a continuation; the file's own are
@@ -34,10 +37,12 @@ impl<'a> Editor<'a> {
                 || (span.is_empty() && inside(span.start))
                 || (other.is_empty() && span.start < other.start && other.start < span.end)
         };
-        if let Some((other, _)) = self.edits.iter().find(|(other, _)| overlaps(*other)) {
+        let neighbours = [self.edits.range(..span).next_back(), self.edits.range(span..).next()];
+        if let Some((other, _)) = neighbours.into_iter().flatten().find(|(other, _)| overlaps(**other)) {
             return Err(Overlap(*other));
         }
-        self.edits.push((span, self.in_own_style(text)));
+        let text = self.in_own_style(text);
+        self.edits.insert(span, text);
         Ok(())
     }
 
@@ -56,8 +61,7 @@ impl<'a> Editor<'a> {
 
     /// The changed text, and where each byte range of the result comes from: unchanged parts, in order.
     #[must_use]
-    pub fn finish(mut self) -> Edited {
-        self.edits.sort_by_key(|(span, _)| (span.start, span.end));
+    pub fn finish(self) -> Edited {
         let source = self.tree.text();
         let mut text = String::with_capacity(source.len() + 64);
         let mut kept = Vec::with_capacity(self.edits.len() + 1);

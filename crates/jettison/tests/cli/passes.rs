@@ -39,7 +39,8 @@ fn level_0_copies() {
         let (_, image) = optimized(options);
         assert_eq!(image.digest, input_digest());
     }
-    run("optimize a -o b -O2").fails(2, &["this version has the levels 0 and 1"]);
+    run("optimize a -o b -O2").fails(2, &["this version optimizes images up to -O1"]);
+    run("optimize a -o b -O7").fails(2, &["this version has the levels 0, 1, 2 and s"]);
 }
 
 #[test]
@@ -159,5 +160,17 @@ fn every_pass_is_listed_and_explained() {
             page.contains("## Why it is safe")
                 && page.ends_with("Level -O1, exact: a container cannot tell the difference.\n")
         );
+    }
+}
+
+#[test]
+fn lists_say_what_a_pass_looks_at_and_what_others_call_it() {
+    let listed = run("passes").ok().out;
+    let line = |name: &str| listed.lines().find(|line| line.contains(&format!(" {name} "))).expect("a line");
+    assert!(line("shadowed-files").contains("  image  "), "{listed}");
+    assert!(line("latest-tag").contains("  Dockerfile  ") && line("latest-tag").ends_with("(DL3006, DL3007)"));
+    for name in ["latest-tag", "DL3006", "dl3007"] {
+        let page = run(&format!("explain {name}")).ok().out;
+        assert!(page.starts_with("# latest-tag\n") && page.contains("Other linters' codes: DL3006, DL3007."), "{page}");
     }
 }

@@ -95,7 +95,8 @@ fn usage_errors_exit_with_2_and_help_with_0() {
         assert!(!ran.out.is_empty() && ran.err.is_empty(), "{line}");
     }
     let help = run("--help").ok().out;
-    for command in ["weigh", "optimize", "diff", "dump", "demo", "passes", "explain", "completions"] {
+    for command in ["weigh", "optimize", "rewrite", "lint", "diff", "dump", "demo", "passes", "explain", "completions"]
+    {
         assert!(help.contains(&format!("\n  {command}")), "{help}");
     }
 }
@@ -104,7 +105,7 @@ fn usage_errors_exit_with_2_and_help_with_0() {
 fn completions_know_the_commands() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = run(&format!("completions {shell}")).ok().out;
-        assert!(script.contains("squash-all") && script.contains("weigh"), "{shell}");
+        assert!(script.contains("squash-all") && script.contains("weigh") && script.contains("source-map"), "{shell}");
     }
     run("completions cmd").fails(2, &["cmd"]);
 }

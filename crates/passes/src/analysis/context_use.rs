@@ -1,9 +1,20 @@
 //! What of the build context the instructions of a Dockerfile read.
 
+use std::collections::BTreeSet;
+
 use jettison_ir::source::{Entry, SourceUnit};
 use jettison_syntax::dockerfile::{Arguments, Body, Instruction, Kind};
 use jettison_syntax::expand;
 use jettison_syntax::ignore::matches_pattern;
+
+/// Entries that images hardly ever need: what version control, editors, tests and package managers leave in a folder.
+#[rustfmt::skip]
+pub(crate) const SELDOM_WANTED: [&str; 24] = [
+    ".bzr", ".cache", ".git", ".gradle", ".hg", ".idea",
+    ".mypy_cache", ".nox", ".nyc_output", ".parcel-cache", ".pytest_cache", ".ruff_cache",
+    ".sass-cache", ".svn", ".terraform", ".tox", ".venv", ".vs",
+    ".vscode", "__pycache__", "bower_components", "coverage", "node_modules", "venv",
+];
 
 /// A part of the build context that an instruction reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,16 +113,35 @@ impl ContextSource {
             }
         }
     }
+}
 
-    /// Whether a path that it names leads to or over one of the context's symbolic links.
-    pub(crate) fn follows_link(&self, unit: &SourceUnit<'_>) -> bool {
-        let Self::Pattern(pattern) = self else { return false };
-        let mut links = unit.context.iter().flat_map(|context| &context.files).filter(|file| file.entry == Entry::Link);
-        links.any(|link| {
-            let mut parts = pattern.split('/');
-            link.path
-                .split('/')
-                .all(|name| parts.next().is_some_and(|part| matches_pattern(part, name).unwrap_or(true)))
+/// Whether a path that a source names leads to or over one of the context's symbolic links.
+pub(crate) fn follows_link(unit: &SourceUnit<'_>, sources: &[(usize, ContextSource)]) -> bool {
+    let files = unit.context.iter().flat_map(|context| &context.files);
+    let links: BTreeSet<&str> = files.filter(|file| file.entry == Entry::Link).map(|file| file.path.as_str()).collect();
+    let patterns: BTreeSet<&str> = sources
+        .iter()
+        .filter_map(|(_, source)| match source {
+            ContextSource::Pattern(pattern) => Some(pattern.as_str()),
+            _ => None,
         })
-    }
+        .collect();
+    patterns.into_iter().any(|pattern| {
+        if !pattern.contains(['*', '?', '[', '\\']) {
+            let folders = pattern.match_indices('/').map(|(at, _)| &pattern[..at]);
+            return folders.chain([pattern]).any(|path| links.contains(path));
+        }
+        links.iter().any(|link| {
+            let mut parts = pattern.split('/');
+            link.split('/').all(|name| parts.next().is_some_and(|part| matches_pattern(part, name).unwrap_or(true)))
+        })
+    })
+}
+
+/// Whether a file of that name is a Dockerfile.
+pub(crate) fn is_dockerfile(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let is_named =
+        |word: &str| name == word || name.starts_with(&format!("{word}.")) || name.ends_with(&format!(".{word}"));
+    is_named("dockerfile") || is_named("containerfile")
 }

@@ -4,7 +4,7 @@
 use jettison_ir::Assumption;
 use jettison_ir::source::SourceUnit;
 use jettison_syntax::packages::{self, Argument, Manager, Verb};
-use jettison_syntax::shell::{Command, CommandKind, Script, Simple};
+use jettison_syntax::shell::{Command, CommandKind, Script, Simple, Word};
 
 use super::bases;
 
@@ -134,6 +134,17 @@ fn touch(path: &str, directory: Option<&str>, effects: &mut Effects) -> Result<(
     Ok(())
 }
 
+/// A pattern reaches what is in its folder.
+fn pattern(script: &Script, word: &Word, directory: Option<&str>, effects: &mut Effects) -> Result<(), String> {
+    let text = word.text(&script.text);
+    let start = text.find(['*', '?', '[']).unwrap_or(text.len());
+    let folder = text[..start].rfind('/').map_or("", |at| &text[..=at]);
+    if word.has_expansion() || folder.contains(['"', '\'', '\\']) {
+        return Err(format!("which files {text} stands for is not known"));
+    }
+    touch(folder, directory, effects)
+}
+
 fn simple_effects(
     unit: &SourceUnit<'_>,
     script: &Script,
@@ -152,7 +163,11 @@ fn simple_effects(
     }
     let arguments = simple.arguments();
     match name {
-        "echo" | "printf" | "true" | ":" => Ok(()),
+        // Patterns look into folders also where the words are only shown.
+        "echo" | "printf" | "true" | ":" => {
+            let patterns = arguments.iter().filter(|word| word.is_glob());
+            patterns.into_iter().try_for_each(|word| pattern(script, word, directory, effects))
+        }
         "mkdir" | "touch" | "rm" | "rmdir" | "ln" | "cp" | "mv" | "cat" | "chmod" | "chown" | "chgrp" | "truncate" => {
             // The mode and the owner come first.
             let first = usize::from(matches!(name, "chmod" | "chown" | "chgrp"));
@@ -160,16 +175,7 @@ fn simple_effects(
             for word in operands {
                 match word.literal() {
                     Some(path) => touch(&path, directory, effects)?,
-                    None if word.is_glob() && !word.has_expansion() => {
-                        // A pattern reaches what is in its folder.
-                        let text = word.text(&script.text);
-                        let start = text.find(['*', '?', '[']).unwrap_or(text.len());
-                        let folder = text[..start].rfind('/').map_or("", |at| &text[..=at]);
-                        if folder.contains(['"', '\'', '\\']) {
-                            return Err(format!("{text} is not read here"));
-                        }
-                        touch(folder, directory, effects)?;
-                    }
+                    None if word.is_glob() => pattern(script, word, directory, effects)?,
                     None => return Err(format!("{} names a variable", word.text(&script.text))),
                 }
             }

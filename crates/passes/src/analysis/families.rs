@@ -20,6 +20,7 @@ struct Image {
     numbers: usize,
     suites_are_releases: bool,
     is_toolchain: bool,
+    has_user: bool,
     smaller: Vec<Smaller>,
 }
 
@@ -51,6 +52,7 @@ impl Table {
             match (key, &words().collect::<Vec<_>>()[..]) {
                 ("numbers", [number]) => image.numbers = number.parse().unwrap_or_default(),
                 ("suites", _) => image.suites_are_releases = true,
+                ("user", _) => image.has_user = true,
                 ("toolchain", _) => image.is_toolchain = true,
                 ("smaller", [when, tag, note]) => {
                     image.smaller.push(Smaller { when: when.split(',').collect(), tag, note });
@@ -111,6 +113,16 @@ impl<'a> Reference<'a> {
     /// in tags that say so.
     pub(crate) fn has_no_triggers(&self) -> bool {
         self.image.is_some() && !self.tag.is_some_and(|tag| tag.contains("onbuild"))
+    }
+
+    /// Whether the image's commands are known to run as root.
+    pub(crate) fn is_root(&self) -> bool {
+        self.image.is_some_and(|image| !image.has_user)
+    }
+
+    /// Whether it is the image of that short name.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        short(self.name) == name
     }
 
     /// Whether the tag goes over to new versions by itself, though it is not `latest`.

@@ -137,30 +137,34 @@ pub(crate) fn is_within(path: &str, folder: &str) -> bool {
 /// Whether a command removes a folder, a part of it, or something that holds it.
 pub(crate) fn removes(call: &Call<'_>, script: &Script, scope: &Scope, home: Option<&str>, folder: &str) -> bool {
     let Some((program, words)) = call.program() else { return false };
-    let removes = match program.rsplit('/').next().unwrap_or_default() {
-        "rm" | "cd" | "unlink" => true,
-        "find" => words.iter().any(|word| {
-            matches!(word.text(&script.text), "-delete" | "-exec" | "-execdir" | "rm" | "-print0" | "-print")
-        }),
-        _ => false,
+    // Who goes to a folder means to do something there; who searches below a larger one looks for something else.
+    let (removes, with_larger) = match program.rsplit('/').next().unwrap_or_default() {
+        "rm" | "unlink" => (true, true),
+        "cd" => (true, false),
+        "find" => {
+            let acts = ["-delete", "-exec", "-execdir", "-print0", "-print"];
+            (words.iter().any(|word| acts.contains(&word.text(&script.text))), false)
+        }
+        _ => (false, false),
     };
-    removes && words.iter().any(|word| covers(word, script, scope, home, folder))
+    let covers = |word: &Word| {
+        let text: String = word.text(&script.text).chars().filter(|c| !['"', '\'', '\\'].contains(c)).collect();
+        alternatives(&text).iter().any(|path| covers(&with_values(path, scope, home), folder, with_larger))
+    };
+    removes && words.iter().any(covers)
 }
 
-fn covers(word: &Word, script: &Script, scope: &Scope, home: Option<&str>, folder: &str) -> bool {
-    let text: String = word.text(&script.text).chars().filter(|c| !['"', '\'', '\\'].contains(c)).collect();
-    alternatives(&text).iter().any(|path| {
-        let path = with_values(path, scope, home);
-        let (path, is_cut) = match path.find(['*', '?', '[', '$']) {
-            Some(at) => (&path[..at], true),
-            None => (&path[..], false),
-        };
-        if !path.starts_with('/') {
-            return false;
-        }
-        let trimmed = path.trim_end_matches('/');
-        is_within(folder, trimmed) || is_within(trimmed, folder) || (is_cut && folder.starts_with(path))
-    })
+/// Whether a path, which may end in a pattern, is a folder, something in it, or, if asked for, something around it.
+fn covers(path: &str, folder: &str, with_larger: bool) -> bool {
+    let (path, is_cut) = match path.find(['*', '?', '[', '$']) {
+        Some(at) => (&path[..at], true),
+        None => (path, false),
+    };
+    if !path.starts_with('/') {
+        return false;
+    }
+    let trimmed = path.trim_end_matches('/');
+    is_within(trimmed, folder) || (with_larger && (is_within(folder, trimmed) || (is_cut && folder.starts_with(path))))
 }
 
 /// A word's text with `~` and variables replaced, where those are known.

@@ -48,11 +48,16 @@ impl<'u> Part<'u> {
             let between = &tree.comments[from..instruction.within.0 as usize];
             comments.extend(between.iter().map(|comment| comment.span.of(tree.text()).trim_end().to_owned()));
         }
-        let text = if run.is_heredoc {
-            code.of(&run.text).to_owned()
-        } else {
-            unit.source_span(at, code).of(tree.text()).to_owned()
-        };
+        let source = unit.source_span(at, code);
+        let text = if run.is_heredoc { code.of(&run.text) } else { source.of(tree.text()) }.to_owned();
+        if !run.is_heredoc {
+            // Comments among its lines stay there; those above and below the commands go above them. Those above the
+            // first part stand between its keyword and its commands, which stay as they are.
+            let within = &tree.comments[instruction.within.0 as usize..instruction.within.1 as usize];
+            let is_outside = |at: u32| at >= source.end || (at < source.start && previous.is_some());
+            let outside = within.iter().filter(|comment| is_outside(comment.span.start));
+            comments.extend(outside.map(|comment| comment.span.of(tree.text()).trim_end().to_owned()));
+        }
         // A comment of the shell goes to the end of its line: that of a one-line script, to the end of all of it.
         if !run.is_heredoc {
             for comment in &script.comments {

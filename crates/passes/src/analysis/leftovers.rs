@@ -51,7 +51,7 @@ pub(crate) struct Leftover {
     pub(crate) hints: &'static [&'static str],
     /// What is left, for messages.
     pub(crate) what: &'static str,
-    /// Where it is; the first is what cleaning is recognized by.
+    /// Where it is, as far as that is known; `*` stands for any name.
     pub(crate) folders: &'static [Folder],
     /// Whether only root may remove it.
     pub(crate) is_roots: bool,
@@ -65,8 +65,10 @@ pub(crate) struct Leftover {
     pub(crate) scripts_may_need: bool,
     /// Texts in the file that say that it is kept on purpose.
     pub(crate) keeps: &'static [&'static str],
-    /// The commands that remove it; they always succeed.
-    pub(crate) removal: fn(&Made<'_>) -> Vec<String>,
+    /// Texts by which a removal is known besides the folders.
+    pub(crate) removed_as: &'static [&'static str],
+    /// The commands that remove it; they always succeed. None where there is none that would.
+    pub(crate) removal: fn(&Made<'_>) -> Option<Vec<String>>,
 }
 
 /// A leftover that a command makes.
@@ -75,20 +77,45 @@ pub(crate) struct Made<'a> {
     pub(crate) program: &'a str,
     /// The variables in force.
     pub(crate) scope: &'a Scope,
+    /// Whether that program has certainly run before the removal does.
+    pub(crate) has_run: bool,
+    /// Whether the removal runs with `sudo`, so that `~` may be another user's home than the program's.
+    pub(crate) with_sudo: bool,
+}
+
+impl Made<'_> {
+    /// The removal of folders with `rm`.
+    pub(crate) fn without(&self, folders: &[Folder]) -> Option<Vec<String>> {
+        let names: Vec<String> = folders.iter().map(|folder| folder.shell_text(self.scope)).collect();
+        let in_home = names.iter().any(|name| name.starts_with('~'));
+        (!in_home || !self.with_sudo).then(|| vec![format!("rm -rf {}", names.join(" "))])
+    }
 }
 
 /// Why something is left alone: a code and a sentence.
 pub(crate) type Refusal = (&'static str, String);
 
+/// The refusal where the file says that a leftover stays.
+pub(crate) const KEPT: (&str, &str) = ("kept-on-purpose", "the Dockerfile says that this is kept");
+
 /// Everything about one kind of leftover in a Dockerfile.
 pub(crate) fn run(unit: &SourceUnit<'_>, leftover: &Leftover) -> Vec<SourceRemark> {
+    let is_kept = leftover.keeps.iter().any(|text| unit.tree.text().contains(text));
+    run_unless(unit, leftover, is_kept.then_some(KEPT))
+}
+
+/// The same, where everything is left alone for a reason, if there is one.
+pub(crate) fn run_unless(
+    unit: &SourceUnit<'_>,
+    leftover: &Leftover,
+    kept: Option<(&'static str, &'static str)>,
+) -> Vec<SourceRemark> {
     let uses_it: Vec<bool> = (0..unit.instructions().len()).map(|at| mentions(unit, at, leftover)).collect();
     if !uses_it.contains(&true) {
         return Vec::new();
     }
     let needed = later::needed_by(unit, &|at| first_use(unit, at, leftover, uses_it[at]));
     let shipped = later::shipped(unit);
-    let kept = leftover.keeps.iter().any(|text| unit.tree.text().contains(text));
     let mut remarks = Vec::new();
     for stage in unit.stages().iter().filter(|stage| shipped[stage.index]) {
         for at in stage.instructions.clone().filter(|at| uses_it[*at] && unit.kind(*at) == Kind::Run) {
@@ -178,7 +205,7 @@ pub(crate) fn examine(
     at: usize,
     leftover: &Leftover,
     needed: Option<usize>,
-    kept: bool,
+    kept: Option<(&'static str, &'static str)>,
 ) -> Result<Option<SourceFinding>, Refusal> {
     let refuse = |code: &'static str, reason: &str| Err((code, reason.to_owned()));
     if let Some(command) = executed(unit, at) {
@@ -196,24 +223,30 @@ pub(crate) fn examine(
     let Some(last) = roles.iter().rposition(|role| role.makes) else { return Ok(None) };
     let scope = unit.scope(at);
     let home = folders::home(unit, at, &scope);
-    let main = leftover.folders[0].path(&scope, home.as_deref());
+    let paths: Vec<String> =
+        leftover.folders.iter().filter_map(|folder| folder.path(&scope, home.as_deref())).collect();
     let removes = |call: &Call<'_>| {
-        main.as_deref().is_some_and(|folder| folders::removes(call, script, &scope, home.as_deref(), folder))
+        let is_removal = matches!(call.program(), Some(("rm" | "/bin/rm" | "find", _)));
+        let is_named = is_removal && leftover.removed_as.iter().any(|text| call.mentions(script, text));
+        is_named || paths.iter().any(|path| folders::removes(call, script, &scope, home.as_deref(), path))
     };
     let cleans = |call: &Call<'_>| call.program().is_some_and(|(program, _)| program.contains("clean"));
     if (last..calls.len()).any(|at| roles[at].clears || removes(&calls[at]) || cleans(&calls[at])) {
         return Ok(None);
     }
-    match folders::mounted(unit, at, unit.instruction(at), main.as_deref()) {
-        Mounted::Hidden => return Ok(None),
-        Mounted::Unclear => return refuse("mounts", "something is mounted there, or it is not known where"),
-        Mounted::Free => {}
+    let known = if paths.is_empty() { vec![None] } else { paths.iter().map(|path| Some(path.as_str())).collect() };
+    for path in known {
+        match folders::mounted(unit, at, unit.instruction(at), path) {
+            Mounted::Hidden => return Ok(None),
+            Mounted::Unclear => return refuse("mounts", "something is mounted there, or it is not known where"),
+            Mounted::Free => {}
+        }
     }
     if roles.iter().any(|role| role.elsewhere) {
         return refuse("elsewhere", "the command works in a place of its own");
     }
-    if kept {
-        return refuse("kept-on-purpose", "the Dockerfile says that this is kept");
+    if let Some((code, reason)) = kept {
+        return refuse(code, reason);
     }
     if let Some(later) = needed {
         let (line, _) = unit.tree.position(unit.instruction(later).span.start);
@@ -229,12 +262,24 @@ pub(crate) fn examine(
             if known.len() == after.len() { Err(refusal) } else { place::behind(script, &known, &makers, errexit) }
         })
         .map_err(|(code, reason)| (code, reason.to_owned()))?;
-    let program = maker.package.as_ref().map_or(maker.span(), |command| command.name_span);
-    let made = Made { program: program.of(&script.text), scope: &scope };
-    let commands: Vec<String> =
-        (leftover.removal)(&made).into_iter().map(|command| format!("{prefix}{command}")).collect();
+    let program_of =
+        |call: &Call<'_>| call.package.as_ref().map_or("", |command| command.name_span.of(&script.text)).to_owned();
+    let program = program_of(maker);
+    let is_one = calls.iter().zip(&roles).all(|(call, role)| !role.makes || program_of(call) == program);
+    let made = Made {
+        program: &program,
+        scope: &scope,
+        has_run: is_one && !place.is_behind_compound,
+        with_sudo: !prefix.is_empty(),
+    };
+    let Some(commands) = (leftover.removal)(&made) else {
+        return refuse("unsure-command", "no command is known that removes this here and never fails");
+    };
+    let commands: Vec<String> = commands.into_iter().map(|command| format!("{prefix}{command}")).collect();
     let message = format!("{} leaves {} in the image", made.program, leftover.what);
-    let claims = leftover.folders.iter().flat_map(|folder| folder.claims(&scope, home.as_deref())).collect();
+    // With sudo, the home may be either user's.
+    let home = home.as_deref().filter(|_| prefix.is_empty());
+    let claims = leftover.folders.iter().flat_map(|folder| folder.claims(&scope, home)).collect();
     let edits = insertion::insert(unit, at, &place, &commands);
     Ok(Some(SourceFinding::fixed(unit.source_span(at, maker.span()), message, edits, SourceClaim::Gone(claims))))
 }

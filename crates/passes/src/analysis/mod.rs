@@ -2,9 +2,12 @@
 //! which paths they touch.
 
 pub(crate) mod bases;
+pub(crate) mod cache_use;
+pub(crate) mod caches;
 pub(crate) mod calls;
 pub(crate) mod context_use;
 pub(crate) mod copies;
+pub(crate) mod downloads;
 pub(crate) mod effects;
 pub(crate) mod families;
 pub(crate) mod folders;
@@ -13,6 +16,7 @@ pub(crate) mod insertion;
 pub(crate) mod join;
 pub(crate) mod later;
 pub(crate) mod leftovers;
+pub(crate) mod manifests;
 pub(crate) mod mounts;
 pub(crate) mod moves;
 pub(crate) mod owned_steps;

@@ -101,7 +101,11 @@ pub(crate) fn down(
     effects: &Result<Effects, String>,
 ) -> Result<Down, String> {
     let nothing = Down { prefix: String::new() };
-    match unit.kind(at) {
+    let kind = unit.kind(at);
+    if matches!(kind, Kind::Workdir | Kind::Env) && !unit.instruction(run).body.flags.is_empty() {
+        return Err("the flags of the RUN may depend on it".to_owned());
+    }
+    match kind {
         kind if is_setting(kind) => Ok(nothing),
         Kind::Workdir => {
             let Some(path) = workdir(unit, at) else { return Err("its directory is not known".to_owned()) };

@@ -38,6 +38,8 @@ pub(crate) struct Place {
     pub(crate) models: Vec<(Span, Span)>,
     /// Whether both must be grouped, since what they are an alternative to may have succeeded.
     pub(crate) grouped: bool,
+    /// Whether it stands behind a branch, a loop or a group as a whole, of which not everything may have run.
+    pub(crate) is_behind_compound: bool,
 }
 
 /// Why there is no place: a code and a sentence.
@@ -200,7 +202,7 @@ fn anchored(
         Joint::Statement => statement_models(list, at),
     };
     let anchor = if joint == Joint::Statement { item.span } else { pipeline.span };
-    Ok(Place { anchor, joint, models, grouped: is_alternative })
+    Ok(Place { anchor, joint, models, grouped: is_alternative, is_behind_compound: is_compound })
 }
 
 /// Pairs of neighbours joined by `&&`: the one before `step` first, then those behind it, then those further before.

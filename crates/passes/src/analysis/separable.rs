@@ -225,7 +225,7 @@ fn removed_from(steps: &[Step<'_>], at: usize) -> usize {
     let mut words = steps[at].text.split_whitespace().skip(1).filter(|word| !word.starts_with('-')).peekable();
     // What other commands remove is not in their words in an order that is read here.
     let is_rm = steps[at].text.starts_with("rm ");
-    if !is_rm || words.peek().is_none() { 0 } else { words.map(|word| maker(word)).min().unwrap_or(0) }
+    if !is_rm || words.peek().is_none() { 0 } else { words.map(maker).min().unwrap_or(0) }
 }
 
 /// Whether cutting before a step changes no lookup: a shell remembers where it found a command, and a new one does not.

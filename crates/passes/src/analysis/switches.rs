@@ -78,8 +78,8 @@ fn examine(
     let calls = calls(script);
     let Some(last) = calls.iter().rposition(|call| filling(switch, call).is_some()) else { return Ok(Vec::new()) };
     let scope = unit.scope(at);
-    let is_decided = |name: &&str| scope.get(name).is_some() || script.text.contains(*name);
-    if switch.decided_by.iter().any(|name| is_decided(&name)) {
+    let is_decided = |name: &str| scope.get(name).is_some() || script.text.contains(name);
+    if switch.decided_by.iter().any(|name| is_decided(name)) {
         return Ok(Vec::new());
     }
     let home = folders::home(unit, at, &scope);

@@ -32,7 +32,8 @@ const INDEX: Leftover = Leftover {
     fetchers: &[],
     scripts_may_need: false,
     keeps: &["/etc/apk/cache", "setup-apkcache"],
-    removal: |_: &Made<'_>| vec!["rm -rf /var/cache/apk/*".to_owned()],
+    removed_as: &[],
+    removal: |_: &Made<'_>| Some(vec!["rm -rf /var/cache/apk/*".to_owned()]),
 };
 
 /// Options that fetch the index again, which `--no-cache` does as well.
@@ -59,7 +60,8 @@ fn run(unit: &SourceUnit<'_>) -> Vec<SourceRemark> {
     }
     let needed = later::needed_by(unit, &|at| needs_offline(unit, at));
     let shipped = later::shipped(unit);
-    let kept = INDEX.keeps.iter().any(|text| unit.tree.text().contains(text));
+    let is_kept = INDEX.keeps.iter().any(|text| unit.tree.text().contains(text));
+    let kept = is_kept.then_some(leftovers::KEPT);
     let mut remarks = Vec::new();
     for stage in unit.stages().iter().filter(|stage| shipped[stage.index]) {
         for at in stage.instructions.clone() {

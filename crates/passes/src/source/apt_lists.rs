@@ -41,6 +41,7 @@ const LISTS: Leftover = Leftover {
     fetchers: &["add-apt-repository", "apt-add-repository"],
     scripts_may_need: true,
     keeps: &[],
+    removed_as: &[],
     removal,
 };
 
@@ -67,6 +68,6 @@ fn role(command: &PackageCommand, text: &str) -> Role {
     }
 }
 
-fn removal(_: &Made<'_>) -> Vec<String> {
-    vec!["rm -rf /var/lib/apt/lists/*".to_owned()]
+fn removal(_: &Made<'_>) -> Option<Vec<String>> {
+    Some(vec!["rm -rf /var/lib/apt/lists/*".to_owned()])
 }

@@ -135,7 +135,9 @@ fn removed_later(steps: &[Step]) -> Vec<SourceRemark> {
             let help = "install, use and remove it in one RUN, or build in a stage of its own".to_owned();
             remarks.push(SourceRemark::Found(SourceFinding::advice(span, message, help)));
         }
-        step.removed.iter().for_each(|name| drop(installed.remove(name.as_str())));
+        for name in &step.removed {
+            installed.remove(name.as_str());
+        }
         installed.extend(step.installed.iter().map(|(name, ..)| (name.as_str(), step.at)));
     }
     remarks

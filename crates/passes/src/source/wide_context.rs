@@ -10,8 +10,8 @@ use jettison_syntax::Span;
 use jettison_syntax::ignore::{Ignore, matches_pattern};
 use jettison_syntax::view::Origin;
 
-use crate::analysis::context_use::{ContextSource, sources};
 use crate::analysis::families::Reference;
+use crate::analysis::context_use::{ContextSource, SELDOM_WANTED, follows_link, is_dockerfile, sources};
 
 const BASES_COPY_NOTHING: Assumption = Assumption {
     name: "bases-copy-nothing",
@@ -34,34 +34,6 @@ const HEADING: &str = "# not used by the Dockerfile";
 /// What is sent in one message in any case: less than that is not worth a line. BuildKit's `fsutil` cuts files into
 /// pieces of this size.
 const WORTH_A_LINE: u64 = 32 << 10;
-
-/// Entries that images hardly ever need: what version control, editors, tests and package managers leave in a folder.
-const SELDOM_WANTED: [&str; 24] = [
-    ".bzr",
-    ".cache",
-    ".git",
-    ".gradle",
-    ".hg",
-    ".idea",
-    ".mypy_cache",
-    ".nox",
-    ".nyc_output",
-    ".parcel-cache",
-    ".pytest_cache",
-    ".ruff_cache",
-    ".sass-cache",
-    ".svn",
-    ".terraform",
-    ".tox",
-    ".venv",
-    ".vs",
-    ".vscode",
-    "__pycache__",
-    "bower_components",
-    "coverage",
-    "node_modules",
-    "venv",
-];
 
 fn run(unit: &SourceUnit<'_>) -> Vec<SourceRemark> {
     let (Some(context), Some(first)) = (unit.context, unit.stages().first()) else { return Vec::new() };
@@ -130,13 +102,6 @@ fn can_be_listed(name: &str, ignore: Option<&Ignore>) -> bool {
     !is_own && is_plain && !ignore.is_some_and(included)
 }
 
-fn is_dockerfile(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let is_named =
-        |word: &str| name == word || name.starts_with(&format!("{word}.")) || name.ends_with(&format!(".{word}"));
-    is_named("dockerfile") || is_named("containerfile")
-}
-
 /// Why what no instruction of this file reads may be needed all the same.
 fn doubt(
     unit: &SourceUnit<'_>,
@@ -146,7 +111,7 @@ fn doubt(
     if sources.iter().any(|(_, source)| *source == ContextSource::Unknown) {
         return Some(("variable-source", "what a variable names is read from the context, and it may name anything"));
     }
-    if sources.iter().any(|(_, source)| source.follows_link(unit)) {
+    if follows_link(unit, sources) {
         return Some(("linked-source", "a source is a symbolic link, and what it leads to is read as well"));
     }
     let is_kept = |path: &str| !unit.ignore.as_ref().is_some_and(|ignore| ignore.matches(path));

@@ -18,11 +18,16 @@ pub fn stood_for(character: char) -> Option<u8> {
     u8::try_from(offset).ok().filter(|offset| *offset < 0x80).map(|offset| offset + 0x80)
 }
 
+/// Whether a text may hold characters that stand for bytes: they all begin with a byte that is rare in others.
+fn may_stand_in(text: &str) -> bool {
+    text.as_bytes().contains(&0xF4)
+}
+
 /// The bytes as text.
 #[must_use]
 pub fn decode(bytes: Vec<u8>) -> String {
     match String::from_utf8(bytes) {
-        Ok(text) if !text.contains(|c| stood_for(c).is_some()) => text,
+        Ok(text) if !may_stand_in(&text) => text,
         Ok(text) => decode_lossless(text.as_bytes()),
         Err(error) => decode_lossless(error.as_bytes()),
     }
@@ -47,7 +52,7 @@ fn decode_lossless(bytes: &[u8]) -> String {
 /// The text's bytes as they were in the file.
 #[must_use]
 pub fn encode(text: &str) -> Vec<u8> {
-    if !text.contains(|c| stood_for(c).is_some()) {
+    if !may_stand_in(text) {
         return text.as_bytes().to_vec();
     }
     let mut out = Vec::with_capacity(text.len());

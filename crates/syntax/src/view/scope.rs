@@ -143,7 +143,7 @@ pub(super) fn globals(tree: &Dockerfile) -> Scope {
 /// The variables before an instruction.
 pub(super) fn before(tree: &Dockerfile, stages: &[Stage], instruction: usize) -> Scope {
     let globals = globals(tree);
-    let Some(stage) = stages.iter().rev().find(|stage| stage.from < instruction) else {
+    let Some(stage) = stages[..stages.partition_point(|stage| stage.from < instruction)].last() else {
         return globals;
     };
     let mut chain = vec![stage];
@@ -154,8 +154,8 @@ pub(super) fn before(tree: &Dockerfile, stages: &[Stage], instruction: usize) ->
     for stage in chain.iter().rev() {
         // ARGs end with their stage.
         scope.variables.retain(|_, variable| variable.is_env);
-        for at in stage.instructions.clone().take_while(|at| *at < instruction) {
-            scope.read(tree, at, &globals);
+        for at in stage.variables.iter().take_while(|at| **at < instruction) {
+            scope.read(tree, *at, &globals);
         }
     }
     scope

@@ -24,6 +24,8 @@ pub struct Stage {
     pub base: Origin,
     /// The stages that it needs.
     pub uses: Vec<Use>,
+    /// Its ENV and ARG, as indices of instructions.
+    pub variables: Vec<usize>,
 }
 
 /// What a stage starts from.
@@ -70,6 +72,9 @@ pub(super) fn read(tree: &Dockerfile) -> Vec<Stage> {
             stages.push(stage);
         } else if let Some(index) = stages.len().checked_sub(1) {
             stages[index].instructions.end = at + 1;
+            if matches!(instruction.body.kind, Kind::Env | Kind::Arg) {
+                stages[index].variables.push(at);
+            }
             let found = uses(instruction, at, &stages);
             stages[index].uses.extend(found);
         }
@@ -103,7 +108,16 @@ fn start(tree: &Dockerfile, instruction: &Instruction, at: usize, before: &[Stag
         Origin::Stage(stage) => vec![Use { stage, by: at, kind: UseKind::Base }],
         _ => Vec::new(),
     };
-    Stage { index: before.len(), from: at, instructions: at + 1..at + 1, name, reference, base, uses }
+    Stage {
+        index: before.len(),
+        from: at,
+        instructions: at + 1..at + 1,
+        name,
+        reference,
+        base,
+        uses,
+        variables: Vec::new(),
+    }
 }
 
 /// The stage of that name; later ones hide earlier ones.

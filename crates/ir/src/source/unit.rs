@@ -1,9 +1,10 @@
 //! A Dockerfile as a unit of rewriting: its tree, its meaning, its shell texts, and the build context's names.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use jettison_syntax::Span;
-use jettison_syntax::dockerfile::{Dockerfile, Instruction, Kind};
+use jettison_syntax::dockerfile::{Arguments, Dockerfile, Instruction, Kind};
 use jettison_syntax::ignore::Ignore;
 use jettison_syntax::shell::Script;
 use jettison_syntax::view::{Outline, Scope, Settings, Stage};
@@ -91,6 +92,8 @@ pub struct SourceUnit<'a> {
     /// The context's `.dockerignore`.
     pub ignore: Option<Ignore>,
     texts: Vec<Option<(RunText, Option<Rc<Script>>)>>,
+    /// The names that ENV and ARG set anywhere.
+    variables: HashSet<&'a str>,
 }
 
 impl<'a> SourceUnit<'a> {
@@ -114,7 +117,8 @@ impl<'a> SourceUnit<'a> {
                 Some((text, script))
             })
             .collect();
-        Self { tree, outline, options, context, ignore: ignore.map(Ignore::parse), texts }
+        let variables = tree.instructions.iter().flat_map(|instruction| set_by(tree, instruction)).collect();
+        Self { tree, outline, options, context, ignore: ignore.map(Ignore::parse), texts, variables }
     }
 
     /// The instructions.
@@ -166,6 +170,12 @@ impl<'a> SourceUnit<'a> {
         self.outline.scope(self.tree, at)
     }
 
+    /// Whether an ENV or an ARG sets a variable anywhere in the file.
+    #[must_use]
+    pub fn names_variable(&self, name: &str) -> bool {
+        self.variables.contains(name)
+    }
+
     /// The stages.
     #[must_use]
     pub fn stages(&self) -> &[Stage] {
@@ -186,5 +196,17 @@ impl<'a> SourceUnit<'a> {
         let start = text[..span.start as usize].rfind('\n').map_or(0, |at| at + 1);
         let end = text[span.end as usize..].find('\n').map_or(text.len(), |at| span.end as usize + at + 1);
         Span::new(start, end)
+    }
+}
+
+/// The names that an ENV or an ARG sets.
+fn set_by<'a>(tree: &'a Dockerfile, instruction: &'a Instruction) -> Vec<&'a str> {
+    let part = |span: Span| tree.part(instruction, span);
+    match (&instruction.body.arguments, instruction.body.kind) {
+        (Arguments::Pairs { pairs, .. }, Kind::Env) => pairs.iter().map(|pair| part(pair.name)).collect(),
+        (Arguments::Words(words), Kind::Arg) => {
+            words.iter().map(|word| part(*word)).map(|word| word.split_once('=').map_or(word, |pair| pair.0)).collect()
+        }
+        _ => Vec::new(),
     }
 }

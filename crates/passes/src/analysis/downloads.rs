@@ -1,5 +1,7 @@
 //! Files that `curl` and `wget` write, and the commands that unpack them.
 
+use std::collections::HashMap;
+
 use jettison_syntax::Span;
 use jettison_syntax::packages::{PackageCommand, Verb};
 use jettison_syntax::shell::{RedirectOperator, Script, Word};
@@ -124,4 +126,44 @@ fn installed_files<'c>(call: &'c Call<'_>, command: &PackageCommand) -> Vec<&'c 
         .filter(|word| takes_files && word.span.start >= command.name_span.end)
         .filter(|word| files.is_empty() || files.contains(&word.span) || word.has_expansion())
         .collect()
+}
+
+/// Where the text names each file last.
+pub(crate) fn last_uses(text: &str) -> HashMap<&str, usize> {
+    let is_end = |c: char| c.is_whitespace() || "/\"'=;&|()<>,".contains(c);
+    let mut uses = HashMap::new();
+    let mut start = 0;
+    for (at, c) in text.char_indices().chain(std::iter::once((text.len(), ' '))) {
+        if is_end(c) {
+            if start < at {
+                uses.insert(&text[start..at], start);
+            }
+            start = at + c.len_utf8();
+        }
+    }
+    uses
+}
+
+/// Patterns for the file: variables stand for any part of a name, and an unknown folder for a few.
+pub(crate) fn patterns(path: Option<String>, file: &str) -> Vec<String> {
+    let patterns = match path {
+        Some(path) => vec![path],
+        None => (0..4).map(|depth| format!("{}/{}", "/*".repeat(depth), file.trim_start_matches("./"))).collect(),
+    };
+    patterns.iter().map(|pattern| without_variables(pattern)).collect()
+}
+
+fn without_variables(pattern: &str) -> String {
+    let mut out = String::new();
+    let mut rest = pattern;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        out.push('*');
+        let behind = &rest[at + 1..];
+        rest = match behind.strip_prefix('{') {
+            Some(braced) => braced.split_once('}').map_or("", |(_, rest)| rest),
+            None => behind.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_'),
+        };
+    }
+    out + rest
 }

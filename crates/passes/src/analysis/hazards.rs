@@ -51,7 +51,7 @@ pub(crate) fn alone<'u>(unit: &'u SourceUnit<'_>, at: usize) -> Result<&'u Scrip
             "its shell reads profile files at its start, which the RUN before may have written",
         );
     }
-    if unit.scope(at).get("BASH_ENV").is_some() {
+    if unit.names_variable("BASH_ENV") && unit.scope(at).get("BASH_ENV").is_some() {
         return refuse("login-shell", "BASH_ENV names a file that each shell reads at its start");
     }
     for flag in &body.flags {

@@ -204,6 +204,12 @@ fn as_list(unit: &SourceUnit<'_>, parts: &[Part<'_>], errexit: bool) -> String {
     }
     for part in parts {
         let comments: String = part.comments.iter().map(|comment| format!("{indent}{comment}\n")).collect();
+        if let Some(inner) = state::behind_set_e(part.script).filter(|_| !errexit && !part.is_heredoc) {
+            let start = unit.source_span(part.at, part.script.body.span).start;
+            let from = unit.source_span(part.at, inner).start - start;
+            items.push((comments, part.text[from as usize..].trim_end().to_owned()));
+            continue;
+        }
         let is_same = part.tier == Tier::Plain && state::is_same_with_errexit(part.script);
         if is_same && !part.is_long {
             for (at, line) in lines(part).into_iter().enumerate() {

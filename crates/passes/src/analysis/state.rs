@@ -1,6 +1,7 @@
 //! Which state of the shell a script leaves behind for a script that would follow it in the same shell.
 
-use jettison_syntax::shell::{Command, CommandKind, Node, Operator, Pipeline, Script, Simple, WordPartKind};
+use jettison_syntax::Span;
+use jettison_syntax::shell::{Command, CommandKind, Item, Node, Operator, Pipeline, Script, Simple, WordPartKind};
 
 /// How a script can be joined with a following one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,6 +78,29 @@ pub(crate) fn tier(script: &Script) -> Tier {
     let only_and = and_or.rest.iter().all(|(operator, _, _)| *operator == Operator::And);
     let pipelines = || std::iter::once(&and_or.first).chain(and_or.rest.iter().map(|(_, _, pipeline)| pipeline));
     if only_and && pipelines().all(is_plain) { Tier::Plain } else { Tier::Subshell }
+}
+
+/// What stands behind `set -e` in a script that is joined already: commands that stop it at errors, and leave no other
+/// state. Their text can be part of another such script.
+pub(crate) fn behind_set_e(script: &Script) -> Option<Span> {
+    let [first, rest @ ..] = &script.body.items[..] else { return None };
+    let is_alone = |item: &Item| item.and_or.rest.is_empty() && item.and_or.first.commands.len() == 1;
+    let is_set_e = matches!(
+        &item_command(first).kind,
+        CommandKind::Simple(simple) if simple.name() == Some("set") && simple.words.len() == 2
+            && simple.words[1].literal().as_deref() == Some("-e") && simple.assignments.is_empty()
+    );
+    let is_closed = |item: &Item| {
+        let is_subshell = matches!(item_command(item).kind, CommandKind::Subshell(_));
+        is_alone(item) && !item.and_or.first.negated && (is_subshell || is_plain(&item.and_or.first))
+    };
+    let last = rest.last()?;
+    let all = is_alone(first) && is_set_e && rest.iter().all(is_closed);
+    all.then(|| rest[0].span.to(last.span))
+}
+
+fn item_command(item: &Item) -> &Command {
+    &item.and_or.first.commands[0]
 }
 
 /// The commands of a plain script, each with its pipes.

@@ -152,11 +152,8 @@ fn composer(command: &PackageCommand, _: &str) -> Role {
     if command.manager != Manager::Composer {
         return Role::default();
     }
-    Role {
-        makes: matches!(command.verb, Verb::Install | Verb::Upgrade) && !command.has_option(&["--no-cache"]),
-        clears: command.verb == Verb::Clean,
-        ..Role::default()
-    }
+    let makes = matches!(command.verb, Verb::Install | Verb::Upgrade) && !command.has_option(&["--no-cache"]);
+    Role { makes, clears: command.verb == Verb::Clean, ..Role::default() }
 }
 
 fn dotnet(command: &PackageCommand, text: &str) -> Role {
@@ -172,14 +169,11 @@ fn dotnet(command: &PackageCommand, text: &str) -> Role {
     }
 }
 
-fn go(command: &PackageCommand, text: &str) -> Role {
+fn go(command: &PackageCommand, _: &str) -> Role {
     if command.manager != Manager::Go {
         return Role::default();
     }
-    // Whether something is cleaned is not all of it: `go clean -cache` leaves modules, and means so.
-    let role = builds(command);
-    let verb = command.verb_span.filter(|_| !text.is_empty()).map_or("", |span| span.of(text));
-    Role { makes: role.makes && verb != "generate", ..role }
+    builds(command)
 }
 
 fn cargo(command: &PackageCommand, _: &str) -> Role {

@@ -8,7 +8,7 @@ use jettison_syntax::dockerfile::Kind;
 use jettison_syntax::shell::{Script, Word, WordPartKind};
 
 use crate::analysis::calls::{Call, calls};
-use crate::analysis::downloads::{downloaded, unpacks, unquoted};
+use crate::analysis::downloads::{downloaded, last_uses, patterns, unpacks, unquoted};
 use crate::analysis::folders::{self, Mounted};
 use crate::analysis::{insertion, later, leftovers, place};
 
@@ -57,22 +57,6 @@ fn run(unit: &SourceUnit<'_>) -> Vec<SourceRemark> {
         }
     }
     remarks
-}
-
-/// Where the text names each file last.
-fn last_uses(text: &str) -> HashMap<&str, usize> {
-    let is_end = |c: char| c.is_whitespace() || "/\"'=;&|()<>,".contains(c);
-    let mut uses = HashMap::new();
-    let mut start = 0;
-    for (at, c) in text.char_indices().chain(std::iter::once((text.len(), ' '))) {
-        if is_end(c) {
-            if start < at {
-                uses.insert(&text[start..at], start);
-            }
-            start = at + c.len_utf8();
-        }
-    }
-    uses
 }
 
 /// The first command behind a download that unpacks the file, and its word for it.
@@ -140,7 +124,7 @@ impl Download<'_, '_> {
         let edits = insertion::insert(unit, at, &place, &[format!("{prefix}rm -f {}", self.word.text(&script.text))]);
         let message = format!("{name} stays in the image after it was unpacked");
         let span = unit.source_span(at, calls[self.first].span());
-        Ok(Some(SourceFinding::fixed(span, message, edits, SourceClaim::Gone(claims(path, &unpacked_as)))))
+        Ok(Some(SourceFinding::fixed(span, message, edits, SourceClaim::Gone(patterns(path, &unpacked_as)))))
     }
 
     /// Whether the working directory changes between the two commands.
@@ -203,28 +187,4 @@ impl Download<'_, '_> {
         let mut set = set;
         set.any(|assignment| read.contains(&assignment.name.as_str()))
     }
-}
-
-/// Patterns for the file: variables stand for any part of a name, and an unknown folder for a few.
-fn claims(path: Option<String>, file: &str) -> Vec<String> {
-    let patterns = match path {
-        Some(path) => vec![path],
-        None => (0..4).map(|depth| format!("{}/{}", "/*".repeat(depth), file.trim_start_matches("./"))).collect(),
-    };
-    patterns.iter().map(|pattern| without_variables(pattern)).collect()
-}
-
-fn without_variables(pattern: &str) -> String {
-    let mut out = String::new();
-    let mut rest = pattern;
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        out.push('*');
-        let behind = &rest[at + 1..];
-        rest = match behind.strip_prefix('{') {
-            Some(braced) => braced.split_once('}').map_or("", |(_, rest)| rest),
-            None => behind.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_'),
-        };
-    }
-    out + rest
 }

@@ -10,8 +10,8 @@ use jettison_syntax::Span;
 use jettison_syntax::ignore::{Ignore, matches_pattern};
 use jettison_syntax::view::Origin;
 
-use crate::analysis::families::Reference;
 use crate::analysis::context_use::{ContextSource, SELDOM_WANTED, follows_link, is_dockerfile, sources};
+use crate::analysis::families::Reference;
 
 const BASES_COPY_NOTHING: Assumption = Assumption {
     name: "bases-copy-nothing",

@@ -18,6 +18,7 @@ mod source {
     pub(super) mod apk_cache;
     pub(super) mod apt_lists;
     pub(super) mod apt_recommends;
+    pub(super) mod build_packages;
     pub(super) mod cold_caches;
     pub(super) mod copied_then_owned;
     pub(super) mod copied_then_removed;
@@ -64,6 +65,7 @@ pub const PASSES: &[Pass] = &[
     source::late_context::PASS,
     source::adjacent_runs::PASS,
     source::apt_recommends::PASS,
+    source::build_packages::PASS,
     source::apt_lists::PASS,
     source::apk_cache::PASS,
     source::dnf_cache::PASS,

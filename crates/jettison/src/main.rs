@@ -13,6 +13,7 @@ mod pipeline;
 mod printer;
 mod progress;
 mod replace;
+mod rewriting;
 mod search;
 
 use std::process::ExitCode;

@@ -195,8 +195,10 @@ fn pure_crates_have_no_effects() {
             let code = code(&fs::read_to_string(&path).expect("UTF-8"));
             for (number, line) in code.lines().enumerate() {
                 for effect in EFFECTS {
+                    // The name of another module may end like that of one with effects.
+                    let is_word = |(at, _): (usize, &str)| !line[..at].ends_with(|c: char| c.is_alphanumeric());
                     assert!(
-                        !line.contains(effect),
+                        !line.match_indices(effect).any(is_word),
                         "{}:{}: {effect} in a crate without effects",
                         shown(&path),
                         number + 1

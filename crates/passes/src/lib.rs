@@ -17,6 +17,7 @@ mod source {
     pub(super) mod adjacent_runs;
     pub(super) mod apk_cache;
     pub(super) mod apt_lists;
+    pub(super) mod apt_recommends;
     pub(super) mod cold_caches;
     pub(super) mod copied_then_owned;
     pub(super) mod copied_then_removed;
@@ -28,6 +29,7 @@ mod source {
     pub(super) mod late_context;
     pub(super) mod late_manifests;
     pub(super) mod latest_tag;
+    pub(super) mod leftover_downloads;
     pub(super) mod npm_cache;
     pub(super) mod pacman_cache;
     pub(super) mod pip_cache;
@@ -61,6 +63,7 @@ pub const PASSES: &[Pass] = &[
     source::copied_then_owned::PASS,
     source::late_context::PASS,
     source::adjacent_runs::PASS,
+    source::apt_recommends::PASS,
     source::apt_lists::PASS,
     source::apk_cache::PASS,
     source::dnf_cache::PASS,
@@ -71,6 +74,7 @@ pub const PASSES: &[Pass] = &[
     source::npm_cache::PASS,
     source::gem_cache::PASS,
     source::language_caches::PASS,
+    source::leftover_downloads::PASS,
     source::wide_context::PASS,
     source::joined_steps::PASS,
     source::late_manifests::PASS,

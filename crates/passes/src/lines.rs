@@ -1,5 +1,7 @@
 //! Where the lines of a rewritten file come from.
 
+use std::collections::{HashMap, VecDeque};
+
 use jettison_syntax::Span;
 use jettison_syntax::editor::Edited;
 
@@ -77,7 +79,16 @@ impl LineMap {
         let end = Span::new(0, edited.text.len()).end;
         let stops = starts.iter().skip(1).copied().chain([end + 1]);
         let mut behind = 0;
+        let mut moved = self.removed(before, edited);
         let lines = starts.iter().zip(stops).map(|(start, stop)| {
+            let text = edited.text.get(*start as usize..(stop - 1) as usize).unwrap_or_default().trim();
+            let near = edited.kept.partition_point(|(now, _)| now.end <= *start);
+            let is_new = edited.kept.get(near).is_none_or(|(now, _)| now.start >= stop - 1);
+            // A line that was taken out elsewhere was moved here.
+            if let Some(at) = moved.get_mut(text).filter(|_| is_new).and_then(VecDeque::pop_front) {
+                let (first, last) = self.original(at, at);
+                return (first - 1, last - 1);
+            }
             let (mut first, mut last) = self.before(edited, *start, stop);
             if first < last {
                 // What was written anew holds most commands as they were.
@@ -94,6 +105,21 @@ impl LineMap {
             (first - 1, last - 1)
         });
         Self { lines: lines.collect(), kept, starts }
+    }
+
+    /// The lines that are not there any more, by their text, each with the lines that hold it.
+    fn removed<'t>(&self, text: &'t str, edited: &Edited) -> HashMap<&'t str, VecDeque<usize>> {
+        let mut removed: HashMap<&str, VecDeque<usize>> = HashMap::new();
+        let mut kept = edited.kept.iter().map(|(_, was)| *was).peekable();
+        for (at, start) in self.starts.iter().enumerate() {
+            let line = self.line(text, at);
+            let end = *start + Span::new(0, line.len()).end;
+            while kept.next_if(|was| was.end <= *start).is_some() {}
+            if kept.peek().is_none_or(|was| was.start >= end) && !line.trim().is_empty() {
+                removed.entry(line.trim()).or_default().push_back(at);
+            }
+        }
+        removed
     }
 
     /// A line of the text that this is the map of, counted from 0, without its end.
@@ -177,6 +203,17 @@ mod tests {
         check(before, part, merged, &[(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 6), (7, 7)]);
         check(before, part, "RUN x", &[(1, 1), (2, 5), (6, 6), (7, 7)]);
         check(before, "b\n", "b \\\n && more\n", &[(1, 1), (2, 2), (2, 2), (3, 3), (4, 4), (5, 5), (6, 6), (7, 7)]);
+    }
+
+    #[test]
+    fn moved_lines_come_from_where_they_stood() {
+        let tree = Dockerfile::parse("FROM a\nRUN b\nADD c d\nRUN e\n");
+        let mut editor = Editor::new(&tree);
+        editor.replace(Span::new(7, 7), "ADD c d\n").expect("above");
+        editor.replace(Span::new(13, 21), "").expect("away");
+        let edited = editor.finish();
+        let map = LineMap::identity(tree.text()).after(tree.text(), &edited);
+        assert_eq!(map.iter().collect::<Vec<_>>(), [(1, 1), (3, 3), (2, 2), (4, 4), (5, 5)], "{}", edited.text);
     }
 
     #[test]

@@ -135,8 +135,8 @@ pub fn rewrite_human(report: &RewriteReport<'_>, remarks: bool) -> String {
     for note in &report.notes {
         let _ = writeln!(out, "note: {}", one_line(note, usize::MAX));
     }
-    if report.is_change() {
-        let (before, after) = report.layers;
+    let (before, after) = report.layers;
+    if before != after {
         let buildkit = (layers(before, before.buildkit), layers(after, after.buildkit));
         let classic = (layers(before, before.classic), layers(after, after.classic));
         let change = |(from, to): (String, String)| format!("{from} → {to}");

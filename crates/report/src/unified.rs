@@ -85,7 +85,8 @@ impl Diff {
         };
         for hunk in hunks(&steps) {
             if diff.lines.is_empty() {
-                diff.lines.push((Mark::File, format!("--- {}", names.0)));
+                let before = if old.is_empty() { "/dev/null" } else { &*names.0 };
+                diff.lines.push((Mark::File, format!("--- {before}")));
                 diff.lines.push((Mark::File, format!("+++ {}", names.1)));
             }
             diff.hunk(&steps[hunk.clone()], starts(&steps[..hunk.start]), old, new);
@@ -272,7 +273,7 @@ mod tests {
     fn texts_alone_are_compared_from_both_ends() {
         let diff = Diff::of_texts("/x", "a\nb\nc\n", "a\nB\nB\nc\n");
         assert_eq!(diff.plain(), "--- /x\n+++ /x\n@@ -1,3 +1,4 @@\n a\n-b\n+B\n+B\n c\n");
-        assert_eq!(Diff::of_texts("/x", "", "a\n").plain(), "--- /x\n+++ /x\n@@ -0,0 +1 @@\n+a\n");
+        assert_eq!(Diff::of_texts("/x", "", "a\n").plain(), "--- /dev/null\n+++ /x\n@@ -0,0 +1 @@\n+a\n");
         assert!(Diff::of_texts("/x", "a\na\n", "a\na\n").is_empty());
     }
 

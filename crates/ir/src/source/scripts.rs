@@ -36,12 +36,16 @@ impl RunText {
             && heredoc.word == *span
         {
             let body = heredoc.body.of(tree.text());
-            let text = if heredoc.strips_tabs {
-                body.split_inclusive('\n').map(|line| line.trim_start_matches('\t')).collect()
-            } else {
-                body.to_owned()
-            };
-            let pieces = vec![(0, heredoc.body)];
+            let mut text = String::with_capacity(body.len());
+            let mut pieces = Vec::new();
+            let mut at = heredoc.body.start;
+            for line in body.split_inclusive('\n') {
+                let kept = if heredoc.strips_tabs { line.trim_start_matches('\t') } else { line };
+                let end = at + Span::new(0, line.len()).end;
+                pieces.push((Span::new(0, text.len()).end, Span { start: end - Span::new(0, kept.len()).end, end }));
+                text.push_str(kept);
+                at = end;
+            }
             return (!body.starts_with("#!")).then_some(Self { text, pieces, is_heredoc: true });
         }
         let mut text = span.of(line).to_owned();

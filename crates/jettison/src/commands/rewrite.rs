@@ -5,11 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use jettison_ir::source::{RunStyle, SourceOptions};
-use jettison_passes::{Fixes, Rewritten, Source};
-use jettison_report::{
-    Change, Declined, IgnoreChange, Layers, Outcome, RewriteReport, rewrite_human, rewrite_json, source_map,
-};
-use jettison_syntax::dockerfile::{Dockerfile, encode};
+use jettison_passes::{Fixes, Source};
+use jettison_report::{IgnoreChange, RewriteReport, rewrite_human, rewrite_json, source_map};
+use jettison_syntax::dockerfile::encode;
 
 use super::FAILED;
 use crate::cli::{Format, Rewrite};
@@ -19,6 +17,7 @@ use crate::error::Usage;
 use crate::pipeline::{self, Subject};
 use crate::printer::Printer;
 use crate::replace::Replacement;
+use crate::rewriting::report;
 
 pub(crate) fn run(args: &Rewrite, printer: &Printer) -> Result<ExitCode> {
     let selection = pipeline::selection(args.level, &args.passes, Subject::Dockerfiles)?;
@@ -66,52 +65,22 @@ pub(crate) fn run(args: &Rewrite, printer: &Printer) -> Result<ExitCode> {
     Ok(if args.check && report.is_change() { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
 
-fn report<'r>(name: &'r str, before: &'r Dockerfile, after: &'r Rewritten, notes: Vec<String>) -> RewriteReport<'r> {
-    let changes = after.found.iter().map(|found| Change {
-        pass: found.pass,
-        lines: found.lines,
-        message: found.finding.message.clone(),
-        help: found.finding.help.clone(),
-        outcome: match (&found.finding.fix, found.applied) {
-            (_, true) => Outcome::Applied,
-            (Some(_), false) => Outcome::NotApplied,
-            (None, false) => Outcome::Advice,
-        },
-    });
-    let declined = after.declined.iter().map(|left| Declined {
-        pass: left.pass.name,
-        lines: left.lines,
-        code: left.decline.code.to_owned(),
-        reason: left.decline.reason.clone(),
-    });
-    let allowed = after.allowed.iter().map(|allowed| Declined {
-        pass: allowed.found.pass.name,
-        lines: allowed.found.lines,
-        code: "allowed".to_owned(),
-        reason: allowed.by.reason.clone().unwrap_or_else(|| "a comment allows it".to_owned()),
-    });
-    RewriteReport {
-        name,
-        before: before.text(),
-        after: after.tree.text(),
-        origin: after.lines.iter().collect(),
-        ignore: None,
-        changes: changes.collect(),
-        declined: declined.chain(allowed).collect(),
-        layers: (Layers::of(before), Layers::of(&after.tree)),
-        notes,
-        written: Vec::new(),
-    }
-}
-
 /// Writes what is asked for: all files beside their targets first, so that a full disk leaves them as they were.
 fn write(args: &Rewrite, located: &Located, report: &mut RewriteReport<'_>) -> Result<()> {
     let mut files: Vec<(PathBuf, Vec<u8>)> = Vec::new();
     let ignore = report.ignore.as_ref().map(|ignore| encode(&ignore.after));
     match (&args.output, &located.path) {
-        (Some(output), _) if output != Path::new("-") => {
-            files.extend(ignore.map(|bytes| (own_ignore_file(output), bytes)));
-            files.push((output.clone(), encode(report.after)));
+        (Some(output), _) => {
+            // A pipe or a device has no place beside it.
+            let is_file = output != Path::new("-") && output.metadata().map_or(true, |metadata| metadata.is_file());
+            match ignore {
+                Some(bytes) if is_file => files.push((own_ignore_file(output), bytes)),
+                Some(_) => report.notes.push(".dockerignore is not written: --write changes it in place".to_owned()),
+                None => {}
+            }
+            if output != Path::new("-") {
+                files.push((output.clone(), encode(report.after)));
+            }
         }
         (None, Some(path)) if args.write => {
             let ignore_path = located.context.as_deref().map(|folder| ignore_file(Some(path), folder));

@@ -173,4 +173,6 @@ fn lists_say_what_a_pass_looks_at_and_what_others_call_it() {
         let page = run(&format!("explain {name}")).ok().out;
         assert!(page.starts_with("# latest-tag\n") && page.contains("Other linters' codes: DL3006, DL3007."), "{page}");
     }
+    let text = run("explain bases-copy-nothing").ok().out;
+    assert!(text.contains("wide-context") && text.contains("`--skip bases-copy-nothing`"), "{text}");
 }

@@ -242,6 +242,61 @@ fn comments_keep_passes_away() {
     assert_eq!(run(&format!("rewrite {} {ONLY}", folder.at(""))).ok().out, "");
 }
 
+/// A build context of which half is never read.
+fn context() -> Folder {
+    let folder = folder_with("FROM debian:12\nCOPY src /src\n");
+    fs::create_dir(folder.at("src")).expect("makes a folder");
+    fs::write(folder.at("src/a"), "a").expect("writes");
+    fs::write(folder.at("film"), vec![0; 1 << 20]).expect("writes");
+    folder
+}
+
+#[test]
+fn the_ignore_file_is_written_with_the_dockerfile() {
+    let folder = context();
+    let line = format!("rewrite {} --only wide-context", folder.at(""));
+    let ran = run(&line).ok();
+    let ignore = folder.at(".dockerignore");
+    assert!(ran.out.starts_with(&format!("--- /dev/null\n+++ {ignore}\n@@ ")), "{}", ran.out);
+    assert!(ran.out.ends_with("+film\n") && !ran.err.contains("layers:"), "{}{}", ran.out, ran.err);
+    assert_eq!(run(&format!("{line} --check")).code, Some(1));
+    let report = run(&format!("{line} --format json")).ok().json();
+    assert_eq!(report["dockerignore"]["name"], ignore);
+    assert_eq!(folder.names(), ["Dockerfile", "film", "src"]);
+    let dockerfile = state(folder.at("Dockerfile"));
+    run(&format!("{line} --write")).ok();
+    assert!(fs::read_to_string(&ignore).expect("reads").ends_with("film\n"));
+    assert!(state(folder.at("Dockerfile")) == dockerfile, "what does not change is not written");
+    assert!(run(&format!("{line} --write")).ok().err.contains("nothing to change"));
+    // The names of the context count for a Dockerfile from stdin where it is named.
+    fs::remove_file(&ignore).expect("removes");
+    let ran = with_stdin(&format!("{line} -f -"), "FROM debian:12\nCOPY src /src\n").ok();
+    assert!(ran.out.contains("+film\n"), "{}", ran.out);
+    assert_eq!(with_stdin("rewrite --only wide-context -f -", "FROM debian:12\nCOPY src /src\n").ok().out, "");
+}
+
+#[test]
+fn a_result_elsewhere_gets_an_ignore_file_of_its_own() {
+    let folder = context();
+    run(&format!("rewrite {} --only wide-context -o {}", folder.at(""), folder.at("release"))).ok();
+    assert_eq!(folder.names(), ["Dockerfile", "film", "release", "release.dockerignore", "src"]);
+    let folder = context();
+    let ran = run(&format!("rewrite {} --only wide-context -o -", folder.at(""))).ok();
+    assert_eq!(ran.out, "FROM debian:12\nCOPY src /src\n");
+    assert!(ran.err.contains("note: .dockerignore is not written"), "{}", ran.err);
+}
+
+#[test]
+fn a_context_that_cannot_be_read_whole_is_noted() {
+    let folder = context();
+    fs::write(folder.at(".dockerignore"), "[\n").expect("writes");
+    let ran = run(&format!("rewrite {}", folder.at(""))).ok();
+    assert!(ran.err.contains("note: ") && ran.err.contains("builders refuse it"), "{}", ran.err);
+    fs::remove_file(folder.at(".dockerignore")).expect("removes");
+    fs::create_dir(folder.at(".dockerignore")).expect("makes a folder");
+    run(&format!("rewrite {}", folder.at(""))).fails(3, &["cannot read", ".dockerignore"]);
+}
+
 #[test]
 fn contradictions_are_refused() {
     for line in ["rewrite --write --check", "rewrite --write -o x", "rewrite -o x --check", "rewrite --for ever"] {

@@ -74,7 +74,8 @@ impl Call<'_> {
             let [part] = &first.parts[..] else { return None };
             let WordPartKind::Literal(name) = &part.kind else { return None };
             let is_prefix = PREFIXES.contains(&name.as_str());
-            if !is_prefix && !(name.starts_with('-') && words.len() < self.simple.words.len()) {
+            let is_option = name.starts_with('-') && words.len() < self.simple.words.len();
+            if !is_prefix && !is_option {
                 return Some((name, rest));
             }
             words = rest;

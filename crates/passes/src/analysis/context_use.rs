@@ -1,5 +1,7 @@
 //! What of the build context the instructions of a Dockerfile read.
 
+use std::collections::BTreeSet;
+
 use jettison_ir::source::{Entry, SourceUnit};
 use jettison_syntax::dockerfile::{Arguments, Body, Instruction, Kind};
 use jettison_syntax::expand;
@@ -111,18 +113,29 @@ impl ContextSource {
             }
         }
     }
+}
 
-    /// Whether a path that it names leads to or over one of the context's symbolic links.
-    pub(crate) fn follows_link(&self, unit: &SourceUnit<'_>) -> bool {
-        let Self::Pattern(pattern) = self else { return false };
-        let mut links = unit.context.iter().flat_map(|context| &context.files).filter(|file| file.entry == Entry::Link);
-        links.any(|link| {
-            let mut parts = pattern.split('/');
-            link.path
-                .split('/')
-                .all(|name| parts.next().is_some_and(|part| matches_pattern(part, name).unwrap_or(true)))
+/// Whether a path that a source names leads to or over one of the context's symbolic links.
+pub(crate) fn follows_link(unit: &SourceUnit<'_>, sources: &[(usize, ContextSource)]) -> bool {
+    let files = unit.context.iter().flat_map(|context| &context.files);
+    let links: BTreeSet<&str> = files.filter(|file| file.entry == Entry::Link).map(|file| file.path.as_str()).collect();
+    let patterns: BTreeSet<&str> = sources
+        .iter()
+        .filter_map(|(_, source)| match source {
+            ContextSource::Pattern(pattern) => Some(pattern.as_str()),
+            _ => None,
         })
-    }
+        .collect();
+    patterns.into_iter().any(|pattern| {
+        if !pattern.contains(['*', '?', '[', '\\']) {
+            let folders = pattern.match_indices('/').map(|(at, _)| &pattern[..at]);
+            return folders.chain([pattern]).any(|path| links.contains(path));
+        }
+        links.iter().any(|link| {
+            let mut parts = pattern.split('/');
+            link.split('/').all(|name| parts.next().is_some_and(|part| matches_pattern(part, name).unwrap_or(true)))
+        })
+    })
 }
 
 /// Whether a file of that name is a Dockerfile.

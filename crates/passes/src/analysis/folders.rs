@@ -61,6 +61,14 @@ impl Folder {
         }
     }
 
+    /// What a text that names the folder holds, however it gets to the home.
+    pub(crate) fn token(self) -> &'static str {
+        match self {
+            Self::At(path) => path,
+            Self::Home { below, .. } => below,
+        }
+    }
+
     /// How a shell of the RUN's user names it.
     pub(crate) fn shell_text(self, scope: &Scope) -> String {
         match self {

@@ -1,7 +1,7 @@
 //! What stands against running two scripts in one RUN, whatever form they are joined in.
 
 use jettison_ir::source::SourceUnit;
-use jettison_syntax::dockerfile::{Arguments, Kind};
+use jettison_syntax::dockerfile::{Arguments, Kind, starts_with_array};
 use jettison_syntax::shell::{Command, Node, RedirectOperator, Script, Simple, Terminator, Word};
 
 use super::bases;
@@ -29,7 +29,7 @@ pub(crate) fn alone<'u>(unit: &'u SourceUnit<'_>, at: usize) -> Result<&'u Scrip
     let Some(script) = unit.script(at) else {
         return refuse("unread-shell", "its shell is none whose language is read here");
     };
-    if script.text.trim_start().starts_with("[\"") {
+    if starts_with_array(&script.text) {
         return refuse("exec-form", "older builders take it for the exec form and ignore what follows the array");
     }
     if let Some(error) = &script.error {
@@ -40,6 +40,9 @@ pub(crate) fn alone<'u>(unit: &'u SourceUnit<'_>, at: usize) -> Result<&'u Scrip
     }
     if script.body.items.is_empty() {
         return refuse("empty", "it holds no command");
+    }
+    if ["/proc/self", "/proc/$"].iter().any(|path| script.text.contains(path)) {
+        return refuse("shell-asked", "it reads what its shell was started with");
     }
     let shell = &unit.settings(at).shell;
     if shell.has_option('l') || shell.argv.iter().any(|word| word == "--login") {
@@ -151,7 +154,7 @@ fn makes_no_hard_links(script: &Script) -> Result<(), Refusal> {
 }
 
 /// Paths that every RUN gets anew, and those that a running shell depends on.
-const ANEW: [&str; 6] = ["/dev/shm", "/etc/hosts", "/etc/resolv.conf", "/etc/hostname", "/proc/", "/sys/"];
+const ANEW: [&str; 6] = ["/dev/", "/etc/hosts", "/etc/resolv.conf", "/etc/hostname", "/proc/", "/sys/"];
 const SHELL_FILES: [&str; 14] = [
     "/bin/sh",
     "/bin/bash",
@@ -169,6 +172,16 @@ const SHELL_FILES: [&str; 14] = [
     "/etc/ld.so.preload",
 ];
 
+/// Devices that hold nothing.
+const EMPTY_DEVICES: [&str; 10] =
+    ["null", "stdout", "stderr", "stdin", "fd/", "tty", "zero", "random", "urandom", "full"];
+
+/// Whether what is written to a path is gone with its RUN.
+fn is_anew(path: &str) -> bool {
+    let is_empty = |device: &str| EMPTY_DEVICES.iter().any(|empty| device.starts_with(empty));
+    ANEW.iter().any(|anew| path.starts_with(anew)) && !path.strip_prefix("/dev/").is_some_and(is_empty)
+}
+
 fn leaves_the_system(script: &Script) -> Result<(), Refusal> {
     for (command, simple) in script.simple_commands() {
         let name = simple.name().unwrap_or_default();
@@ -181,7 +194,7 @@ fn leaves_the_system(script: &Script) -> Result<(), Refusal> {
                     | RedirectOperator::Heredoc
             );
             let target = redirect.target.literal().unwrap_or_default();
-            if writes && ANEW.iter().any(|path| target.starts_with(path)) {
+            if writes && is_anew(&target) {
                 return refuse("made-anew", format!("it writes to {target}, which every RUN gets anew"));
             }
             if writes && SHELL_FILES.contains(&&*target) {
@@ -227,7 +240,7 @@ fn leaves_the_system(script: &Script) -> Result<(), Refusal> {
             return refuse("made-anew", "it changes mounts, which every RUN gets anew");
         }
         if !reads_only {
-            if let Some(path) = words.iter().find(|word| ANEW.iter().any(|path| word.starts_with(path))) {
+            if let Some(path) = words.iter().find(|word| is_anew(word)) {
                 return refuse("made-anew", format!("it names {path}, which every RUN gets anew"));
             }
             // A shell that is copied or linked from elsewhere: its own file as the last operand.

@@ -75,8 +75,6 @@ pub(crate) struct Leftover {
 pub(crate) struct Made<'a> {
     /// The program, as it is called.
     pub(crate) program: &'a str,
-    /// The text of the Dockerfile.
-    pub(crate) file: &'a str,
     /// The variables in force.
     pub(crate) scope: &'a Scope,
     /// Whether that program has certainly run before the removal does.
@@ -172,8 +170,15 @@ fn first_use(unit: &SourceUnit<'_>, at: usize, leftover: &Leftover, uses_it: boo
     }
     calls(script).iter().find_map(|call| match &call.package {
         Some(command) => needs_or_makes((leftover.role)(command, &script.text), offline),
+        None if names_folder(call, script, leftover) => Some(First::Needs),
         None => needs_unseen(unit, call, script, leftover),
     })
+}
+
+/// Whether a command names one of the folders, other than to remove it.
+fn names_folder(call: &Call<'_>, script: &Script, leftover: &Leftover) -> bool {
+    let removes = matches!(call.program(), Some(("rm" | "/bin/rm" | "find" | "rmdir", _)));
+    !removes && leftover.folders.iter().any(|folder| call.mentions(script, folder.token()))
 }
 
 /// Whether a command that is not taken apart may need the leftover.
@@ -254,6 +259,10 @@ pub(crate) fn examine(
         let (line, _) = unit.tree.position(unit.instruction(later).span.start);
         return Err(("needed-later", format!("line {line} uses what is left here, or may do so")));
     }
+    let behind = &script.text[calls[last].span().end as usize..];
+    if leftover.folders.iter().any(|folder| behind.contains(folder.token())) {
+        return refuse("needed-later", "a later command of the RUN names the folder, and may read it");
+    }
     let prefix = privilege(unit, at, leftover, &calls[last], script)?;
     let maker = &calls[last];
     let (errexit, makers, after) = surroundings(unit, at, leftover, script, &calls, &roles);
@@ -270,7 +279,6 @@ pub(crate) fn examine(
     let is_one = calls.iter().zip(&roles).all(|(call, role)| !role.makes || program_of(call) == program);
     let made = Made {
         program: &program,
-        file: unit.tree.text(),
         scope: &scope,
         has_run: is_one && !place.is_behind_compound,
         with_sudo: !prefix.is_empty(),

@@ -7,6 +7,7 @@ pub(crate) mod caches;
 pub(crate) mod calls;
 pub(crate) mod context_use;
 pub(crate) mod copies;
+pub(crate) mod downloads;
 pub(crate) mod effects;
 pub(crate) mod families;
 pub(crate) mod folders;

@@ -190,7 +190,8 @@ fn anchored(
     } else {
         let keeps_status = context.is_tail && is_last_item && !is_compound;
         match (pipelines.len(), is_last_item) {
-            (1, true) if context.errexit == Errexit::On => Joint::Statement,
+            // A compound command may fail in a way that does not end the script: its status would be lost.
+            (1, true) if context.errexit == Errexit::On && !is_compound => Joint::Statement,
             (1, false) => Joint::Statement,
             (_, false) if made_before(pipeline.span) => Joint::Statement,
             _ if keeps_status => Joint::And,

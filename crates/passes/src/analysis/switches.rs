@@ -39,7 +39,11 @@ pub(crate) fn run(unit: &SourceUnit<'_>, switch: &Switch) -> Vec<SourceRemark> {
     }
     let needed = later::needed_by(unit, &|at| {
         let offline = unit.instruction(at).body.flag("network").is_some_and(|flag| flag.value() == Some("none"));
-        (hinted[at] && offline).then_some(First::Needs)
+        let reads = unit.text(at).is_some_and(|text| {
+            let names = text.text.contains(switch.folder.token());
+            names && !text.text.contains("rm ")
+        });
+        ((hinted[at] && offline) || reads).then_some(First::Needs)
     });
     let shipped = later::shipped(unit);
     let mut remarks = Vec::new();
@@ -78,8 +82,8 @@ fn examine(
     let calls = calls(script);
     let Some(last) = calls.iter().rposition(|call| filling(switch, call).is_some()) else { return Ok(Vec::new()) };
     let scope = unit.scope(at);
-    let is_decided = |name: &&str| scope.get(name).is_some() || script.text.contains(*name);
-    if switch.decided_by.iter().any(|name| is_decided(&name)) {
+    let is_decided = |name: &str| scope.get(name).is_some() || script.text.contains(name);
+    if switch.decided_by.iter().any(|name| is_decided(name)) {
         return Ok(Vec::new());
     }
     let home = folders::home(unit, at, &scope);
@@ -103,7 +107,11 @@ fn examine(
     }
     if let Some(later) = needed {
         let (line, _) = unit.tree.position(unit.instruction(later).span.start);
-        return Err(("needed-later", format!("line {line} installs without a network")));
+        return Err(("needed-later", format!("line {line} installs without a network, or reads the cache")));
+    }
+    let behind = calls.iter().find(|call| filling(switch, call).is_some()).map_or(0, |call| call.span().end);
+    if script.text[behind as usize..].contains(switch.folder.token()) {
+        return Err(("needed-later", "a later command of the RUN names the cache, and may read it".to_owned()));
     }
     let found = calls.iter().filter_map(|call| filling(switch, call).map(|(command, verb)| (call, command, verb)));
     let finding = |(call, command, verb): (&Call<'_>, &PackageCommand, _)| {

@@ -9,9 +9,9 @@ use jettison_syntax::packages::{Manager, PackageCommand, Verb};
 use jettison_syntax::shell::Script;
 use jettison_syntax::view::{Origin, Setting, Stage};
 
-use crate::analysis::families::Reference;
 use crate::analysis::cache_use::{About, about, is_within, last_that_needs_the_index, reaches, updates_first};
 use crate::analysis::caches::{CACHES, Caches, filled_by};
+use crate::analysis::families::Reference;
 use crate::analysis::hazards::Refusal;
 use crate::analysis::separable::package_command;
 
@@ -41,9 +41,10 @@ fn run(unit: &SourceUnit<'_>) -> Vec<SourceRemark> {
     }
     let about = about(unit);
     let index_until = last_that_needs_the_index(unit);
+    let images = images_below(unit.stages());
     let mut remarks = Vec::new();
     for stage in unit.stages() {
-        let base = image_below(unit.stages(), stage);
+        let base = images[stage.index];
         for at in stage.instructions.clone().filter(|at| unit.kind(*at) == Kind::Run) {
             let Some(script) = unit.script(at).filter(|script| script.error.is_none()) else { continue };
             let packages: Vec<PackageCommand> =
@@ -81,16 +82,17 @@ fn run(unit: &SourceUnit<'_>) -> Vec<SourceRemark> {
     remarks
 }
 
-/// The image below a stage.
-fn image_below<'u>(stages: &'u [Stage], stage: &'u Stage) -> Option<&'u str> {
-    let mut stage = stage;
-    loop {
-        match &stage.base {
-            Origin::Stage(below) => stage = &stages[*below],
-            Origin::Image(image) => return Some(image),
-            Origin::Scratch | Origin::Unknown => return None,
-        }
+/// The image below each stage.
+fn images_below(stages: &[Stage]) -> Vec<Option<&str>> {
+    let mut images: Vec<Option<&str>> = Vec::with_capacity(stages.len());
+    for stage in stages {
+        images.push(match &stage.base {
+            Origin::Stage(below) => images.get(*below).copied().flatten(),
+            Origin::Image(image) => Some(image),
+            Origin::Scratch | Origin::Unknown => None,
+        });
     }
+    images
 }
 
 /// Whether something is mounted at the folder, above it or below it.

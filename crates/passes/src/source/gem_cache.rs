@@ -23,13 +23,13 @@ const CACHE: Leftover = Leftover {
     what: "the archives of its gems",
     folders: FOLDERS,
     is_roots: false,
-    role: role,
+    role,
     readers: &[],
     fetchers: &[],
     scripts_may_need: false,
     keeps: &[],
     removed_as: &["gemdir", "/gems", "bundle/cache", ".gem", "GEM_HOME", ".bundle"],
-    removal: removal,
+    removal,
 };
 
 const FOLDERS: &[Folder] = &[

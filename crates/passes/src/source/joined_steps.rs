@@ -53,18 +53,18 @@ fn makes_layer(kind: Kind) -> bool {
 
 /// What stands against running the steps in shells of their own: the same as against joining them.
 fn may_cut(unit: &SourceUnit<'_>, at: usize, layers: usize) -> Result<(), Refusal> {
+    let refuse = |code, reason: &str| Err(Refusal { code, reason: reason.to_owned() });
+    if layers > MOST_LAYERS {
+        return refuse("many-layers", "the stage would have more layers than engines take");
+    }
     let script = hazards::alone(unit, at)?;
     hazards::between(unit, at, at)?;
-    let refuse = |code, reason: &str| Err(Refusal { code, reason: reason.to_owned() });
     if !unit.instruction(at).heredocs.is_empty() {
         return refuse("heredoc", "the lines of a heredoc would have to move with their command");
     }
     let end = script.body.items.last().map_or(0, |item| item.span.end);
     if script.comments.iter().any(|comment| comment.start < end) {
         return refuse("shell-comment", "a comment of the shell stands in the middle of it");
-    }
-    if layers > MOST_LAYERS {
-        return refuse("many-layers", "the stage would have more layers than engines take");
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use jettison_ir::source::{SourceRemark, SourceUnit};
 use jettison_ir::{Level, Pass, Run, Safety};
-use jettison_syntax::dockerfile::Kind;
+use jettison_syntax::dockerfile::{Arguments, Kind};
 use jettison_syntax::packages::{Manager, PackageCommand, Verb};
 
 use crate::analysis::folders::Folder;
@@ -125,7 +125,15 @@ fn all(unit: &SourceUnit<'_>) -> Vec<SourceRemark> {
 fn runs_java(unit: &SourceUnit<'_>) -> bool {
     let is_command = |at: &usize| matches!(unit.kind(*at), Kind::Cmd | Kind::Entrypoint);
     let last = unit.stages().last().map_or(0..0, |stage| stage.instructions.clone());
-    last.rev().find(is_command).is_some_and(|at| unit.tree.line(unit.instruction(at)).contains("java"))
+    let Some(at) = last.rev().find(is_command) else { return false };
+    let program = match (&unit.instruction(at).body.arguments, unit.script(at)) {
+        (Arguments::Json(strings), _) => strings.first().map_or("", |string| &string.value),
+        (_, Some(script)) => script.simple_commands().first().and_then(|(_, simple)| simple.name()).unwrap_or_default(),
+        _ => "",
+    };
+    // A class path may name what was fetched.
+    let reads = ["build-classpath", "/.m2", "~/.m2"].iter().any(|sign| unit.tree.text().contains(sign));
+    program.rsplit('/').next() == Some("java") && !reads
 }
 
 /// A command of a build, whose leftovers a later one of the kind needs.
@@ -144,11 +152,8 @@ fn composer(command: &PackageCommand, _: &str) -> Role {
     if command.manager != Manager::Composer {
         return Role::default();
     }
-    Role {
-        makes: matches!(command.verb, Verb::Install | Verb::Upgrade) && !command.has_option(&["--no-cache"]),
-        clears: command.verb == Verb::Clean,
-        ..Role::default()
-    }
+    let makes = matches!(command.verb, Verb::Install | Verb::Upgrade) && !command.has_option(&["--no-cache"]);
+    Role { makes, clears: command.verb == Verb::Clean, ..Role::default() }
 }
 
 fn dotnet(command: &PackageCommand, text: &str) -> Role {
@@ -164,14 +169,11 @@ fn dotnet(command: &PackageCommand, text: &str) -> Role {
     }
 }
 
-fn go(command: &PackageCommand, text: &str) -> Role {
+fn go(command: &PackageCommand, _: &str) -> Role {
     if command.manager != Manager::Go {
         return Role::default();
     }
-    // Whether something is cleaned is not all of it: `go clean -cache` leaves modules, and means so.
-    let role = builds(command);
-    let verb = command.verb_span.filter(|_| !text.is_empty()).map_or("", |span| span.of(text));
-    Role { makes: role.makes && verb != "generate", ..role }
+    builds(command)
 }
 
 fn cargo(command: &PackageCommand, _: &str) -> Role {

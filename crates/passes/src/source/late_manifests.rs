@@ -130,10 +130,12 @@ fn moved(
     let folder = if target.ends_with('/') { target.to_owned() } else { format!("{target}/") };
     let copied = format!("{head}{} {folder}\n", manifests.join(" "));
     let end = unit.lines_of(run).end;
+    let is_apart = text[block.end as usize..].lines().next().is_some_and(|line| line.trim().is_empty());
+    let gap = if is_apart { "\n" } else { "" };
     let all = if text[..end as usize].ends_with('\n') {
-        block.of(text).to_owned()
+        format!("{gap}{}", block.of(text))
     } else {
-        format!("\n{}", block.of(text).trim_end())
+        format!("\n{gap}{}", block.of(text).trim_end())
     };
     Ok(vec![TextEdit::replace(block, copied), TextEdit::insert(end, all)])
 }

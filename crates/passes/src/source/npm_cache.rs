@@ -36,7 +36,7 @@ const NPM: Leftover = Leftover {
     fetchers: &[],
     scripts_may_need: false,
     keeps: &[],
-    removed_as: &[],
+    removed_as: &["npm config get cache"],
     removal: npm_removal,
 };
 
@@ -54,7 +54,7 @@ const YARN_1: Leftover = Leftover {
     fetchers: &[],
     scripts_may_need: false,
     keeps: &[],
-    removed_as: &[],
+    removed_as: &["yarn cache dir"],
     removal: |made| made.has_run.then(|| vec![format!("{} cache clean", made.program)]),
 };
 
@@ -114,7 +114,9 @@ fn installs(command: &PackageCommand, manager: Manager) -> Role {
     if command.manager != manager {
         return Role::default();
     }
-    let installs = matches!(command.verb, Verb::Install | Verb::Upgrade);
+    // Without a verb yarn installs, unless it is asked something.
+    let asks = command.has_option(&["--version", "-v", "--help", "-h"]);
+    let installs = !asks && matches!(command.verb, Verb::Install | Verb::Upgrade);
     let offline = command.has_option(&["--offline"]);
     Role {
         makes: installs && !offline,

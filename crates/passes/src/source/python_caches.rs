@@ -147,20 +147,7 @@ fn conda(command: &PackageCommand, _: &str) -> Role {
     }
 }
 
-/// Releases of conda that know no `-f`.
-const OLD_CONDAS: [&str; 9] = [
-    "conda3:4.3",
-    "conda3:4.4",
-    "conda3:4.5",
-    "conda2:4.3",
-    "conda2:4.4",
-    "conda2:4.5",
-    "conda3-4.",
-    "conda2-4.",
-    "conda3-3.",
-];
-
 fn conda_removal(made: &Made<'_>) -> Option<Vec<String>> {
-    let options = if OLD_CONDAS.iter().any(|old| made.file.contains(old)) { "-tipsy" } else { "-afy" };
-    made.has_run.then(|| vec![format!("{} clean {options}", made.program)])
+    // Old releases know no `-f`; without it the unpacked packages stay that environments share, which cost nothing.
+    made.has_run.then(|| vec![format!("{} clean -ay", made.program)])
 }

@@ -87,6 +87,7 @@ fn useless_workdir(unit: &SourceUnit<'_>, at: usize, stage: std::ops::Range<usiz
     // Only a WORKDIR of the file itself: it made the directory, and nothing took it away.
     if let Setting::Known(current) = &unit.settings(at).workdir
         && **current == *path
+        && is_written(unit, at, &path)
     {
         let maker = (stage.start..at).rev().find(|other| unit.kind(*other) == Kind::Workdir)?;
         let still = (maker..at).filter(|other| unit.kind(*other) == Kind::Run).all(|other| {
@@ -108,6 +109,16 @@ fn useless_workdir(unit: &SourceUnit<'_>, at: usize, stage: std::ops::Range<usiz
     // Of two that say the same the second one goes, not both.
     let makes_it = following.starts_with(&format!("{}/", path.trim_end_matches('/')));
     (following != path && (makes_it || moves::is_made(unit, at, next, &path))).then_some("replaces it")
+}
+
+/// Whether a WORKDIR has the path in that very spelling: builders of 2020 put others into the image as they are.
+fn is_written(unit: &SourceUnit<'_>, at: usize, path: &str) -> bool {
+    let instruction = unit.instruction(at);
+    let text = match instruction.body.arguments {
+        Arguments::Text(span) => unit.scope(at).expand(unit.tree.part(instruction, span), unit.tree.escape),
+        _ => None,
+    };
+    text.is_some_and(|text| text == path)
 }
 
 fn is_absolute(unit: &SourceUnit<'_>, at: usize) -> bool {

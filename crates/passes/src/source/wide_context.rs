@@ -10,8 +10,8 @@ use jettison_syntax::Span;
 use jettison_syntax::ignore::{Ignore, matches_pattern};
 use jettison_syntax::view::Origin;
 
+use crate::analysis::context_use::{ContextSource, SELDOM_WANTED, follows_link, is_dockerfile, sources};
 use crate::analysis::families::Reference;
-use crate::analysis::context_use::{ContextSource, SELDOM_WANTED, is_dockerfile, sources};
 
 const BASES_COPY_NOTHING: Assumption = Assumption {
     name: "bases-copy-nothing",
@@ -111,7 +111,7 @@ fn doubt(
     if sources.iter().any(|(_, source)| *source == ContextSource::Unknown) {
         return Some(("variable-source", "what a variable names is read from the context, and it may name anything"));
     }
-    if sources.iter().any(|(_, source)| source.follows_link(unit)) {
+    if follows_link(unit, sources) {
         return Some(("linked-source", "a source is a symbolic link, and what it leads to is read as well"));
     }
     let is_kept = |path: &str| !unit.ignore.as_ref().is_some_and(|ignore| ignore.matches(path));

@@ -23,6 +23,15 @@ pub(super) enum NotStrings {
 /// How deep values may be nested, as in Go.
 const DEPTH: usize = 10_000;
 
+/// Whether a text starts with a whole array, whatever follows it. Builders of before 2024 read such a line as the array
+/// alone.
+#[must_use]
+pub fn starts_with_array(text: &str) -> bool {
+    let start = text.len() - text.trim_start().len();
+    let mut reader = Reader { text, at: start };
+    reader.peek() == Some(b'[') && reader.value(0).is_some()
+}
+
 /// Reads an array of strings; spans count from `offset`.
 pub(super) fn strings(text: &str, offset: usize) -> Result<Vec<JsonString>, NotStrings> {
     let start = text.len() - text.trim_start().len();
@@ -221,6 +230,14 @@ mod tests {
         for others in ["[1]", "[null, \"a\"]", r#"[{"a": [true, -1.5e3]}]"#] {
             assert_eq!(values(others), Err(NotStrings::OtherValues), "{others}");
         }
+    }
+
+    #[test]
+    fn arrays_with_more_behind_them() {
+        assert!(super::starts_with_array(r#" ["a"] && b"#));
+        assert!(super::starts_with_array(r#"[ "-d", "/tmp" ] ; b"#));
+        assert!(!super::starts_with_array(r#"[ "$a" = b ] && c"#));
+        assert!(!super::starts_with_array("[ -d /tmp ]"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::Span;
 pub use error::{ErrorKind, Stage as ErrorStage, SyntaxError, closest};
 pub use heredoc::Heredoc;
 pub use instruction::{Arguments, Body, Flag, Instruction, Kind, Pair};
-pub use json::JsonString;
+pub use json::{JsonString, starts_with_array};
 pub use logical::Logical;
 pub use source::{decode, encode, stood_for};
 

@@ -67,6 +67,7 @@ impl ShellForm {
             "bash" => Some(Dialect::Bash),
             _ => None,
         };
+        let dialect = dialect.filter(|_| takes_script(&argv[1..]));
         Self { argv: argv.into(), is_set: true, dialect }
     }
 
@@ -81,6 +82,15 @@ impl ShellForm {
         let long = letter == 'e' && self.argv.iter().any(|word| word == "errexit");
         long || options.into_iter().any(|word| word.contains(letter))
     }
+}
+
+/// Whether a shell's options make it run the word behind them as its script: there is `-c`, and nothing but options,
+/// and the names that `-o` takes.
+fn takes_script(options: &[String]) -> bool {
+    let is_option = |word: &str| word.starts_with(['-', '+']) && word.len() > 1;
+    let is_name = |at: usize| at > 0 && is_option(&options[at - 1]) && options[at - 1].ends_with(['o', 'O']);
+    let has_script = options.iter().any(|word| word.starts_with('-') && !word.starts_with("--") && word.contains('c'));
+    has_script && (0..options.len()).all(|at| is_option(&options[at]) || is_name(at))
 }
 
 /// The settings before each instruction, and at the end of each stage.

@@ -17,7 +17,7 @@ use jettison_syntax::view::Outline;
 
 use super::corpus::{self, SourceFile};
 use super::peers;
-use super::rules::{RULES, Rule};
+use super::rules::{Explanation, OURS, RULES, Rule, THEIRS};
 use crate::bench::workspace_root;
 
 /// Places that are shown of a class.
@@ -126,12 +126,12 @@ impl Group {
             (Some(_), Some(_)) => self.both += 1,
             (Some(line), None) => {
                 self.only_theirs += 1;
-                let why = why_not_ours(passes, seen, &theirs);
+                let why = why_not_ours(passes, seen, &self.rules, &theirs);
                 self.class("only hadolint", why, seen, *line);
             }
             (None, Some(line)) => {
                 self.only_ours += 1;
-                let why = why_not_theirs(seen, &self.rules);
+                let why = why_not_theirs(seen, &self.rules, &ours);
                 self.class("only jettison", why, seen, *line);
             }
             (None, None) => {}
@@ -148,12 +148,11 @@ impl Group {
 }
 
 /// Why jettison says nothing.
-fn why_not_ours(passes: &[&str], seen: &Seen<'_>, lines: &[usize]) -> String {
+fn why_not_ours(passes: &[&str], seen: &Seen<'_>, rules: &[&Rule], lines: &[usize]) -> String {
     if passes.is_empty() {
         return "no pass looks for it".to_owned();
     }
-    if let Some(error) = seen.tree.errors.first() {
-        let _ = error;
+    if !seen.tree.is_valid() {
         return "a builder refuses the file, so that nothing is known of it".to_owned();
     }
     let declined = seen.ours.declined.iter().filter(|left| passes.contains(&left.pass.name));
@@ -161,22 +160,19 @@ fn why_not_ours(passes: &[&str], seen: &Seen<'_>, lines: &[usize]) -> String {
     if !codes.is_empty() {
         return format!("left alone: {}", codes.into_iter().collect::<Vec<_>>().join(", "));
     }
-    let instruction_at = |line: usize| {
-        let line = u32::try_from(line).unwrap_or(u32::MAX);
-        seen.tree.instructions.iter().position(|one| one.lines.0 <= line && line <= one.lines.1)
-    };
     let ships = |line: &usize| {
-        let stage = instruction_at(*line).and_then(|at| seen.outline.stages.iter().rposition(|one| one.from <= at));
+        let at = instruction_at(seen, *line);
+        let stage = at.and_then(|at| seen.outline.stages.iter().rposition(|one| one.from <= at));
         stage.is_none_or(|stage| seen.outline.ships(stage))
     };
     if !lines.iter().any(ships) {
         return "only in stages whose layers do not ship".to_owned();
     }
-    "other".to_owned()
+    explained(THEIRS, seen, rules, lines)
 }
 
 /// Why hadolint says nothing.
-fn why_not_theirs(seen: &Seen<'_>, rules: &[&Rule]) -> String {
+fn why_not_theirs(seen: &Seen<'_>, rules: &[&Rule], lines: &[usize]) -> String {
     if seen.theirs.contains_key("DL1000") {
         return "hadolint cannot parse the file".to_owned();
     }
@@ -184,7 +180,27 @@ fn why_not_theirs(seen: &Seen<'_>, rules: &[&Rule]) -> String {
     if seen.tree.comments.iter().any(|comment| ignored(comment.span.of(seen.tree.text()))) {
         return "a comment tells hadolint to be quiet".to_owned();
     }
-    "other".to_owned()
+    explained(OURS, seen, rules, lines)
+}
+
+/// The instruction on a line.
+fn instruction_at(seen: &Seen<'_>, line: usize) -> Option<usize> {
+    let line = u32::try_from(line).ok()?;
+    seen.tree.instructions.iter().position(|one| one.lines.0 <= line && line <= one.lines.1)
+}
+
+/// The explanation that the instructions' texts show.
+fn explained(all: &[Explanation], seen: &Seen<'_>, rules: &[&Rule], lines: &[usize]) -> String {
+    let instructions: Vec<usize> = lines.iter().filter_map(|line| instruction_at(seen, *line)).collect();
+    // A finding about joined RUNs begins at the first of them and is about the next one too.
+    let texts = instructions.iter().flat_map(|at| [*at, *at + 1]);
+    let texts: Vec<&str> = texts
+        .filter_map(|at| seen.tree.instructions.get(at))
+        .map(|instruction| instruction.span.of(seen.tree.text()))
+        .collect();
+    let of_rules = all.iter().filter(|one| rules.iter().any(|rule| rule.code == one.code));
+    let found = of_rules.map(|one| (one, texts.iter().any(|text| (one.holds)(text)))).find(|(_, holds)| *holds);
+    found.map_or("other", |(one, _)| one.says).to_owned()
 }
 
 fn markdown(groups: &BTreeMap<Vec<&'static str>, Group>, files: usize, version: &str) -> String {

@@ -10,6 +10,8 @@ pub(crate) struct Pairs {
     pub(crate) adjacent_merged: usize,
     pub(crate) separated: usize,
     pub(crate) separated_merged: usize,
+    /// `RUN` directly behind `RUN` in the result.
+    pub(crate) left: usize,
 }
 
 impl Pairs {
@@ -18,6 +20,7 @@ impl Pairs {
         self.adjacent_merged += other.adjacent_merged;
         self.separated += other.separated;
         self.separated_merged += other.separated_merged;
+        self.left += other.left;
     }
 
     /// Those of a file.
@@ -27,7 +30,9 @@ impl Pairs {
             let mut all = (lines.0..=lines.1).filter_map(|line| after.get(line as usize).copied().flatten());
             all.next()
         };
-        let mut pairs = Self::default();
+        let is_run = |at: usize| result.tree.instructions[at].body.kind == Kind::Run;
+        let left = (1..result.tree.instructions.len()).filter(|at| is_run(at - 1) && is_run(*at)).count();
+        let mut pairs = Self { left, ..Self::default() };
         let mut last: Option<usize> = None;
         for (at, instruction) in before.instructions.iter().enumerate() {
             match instruction.body.kind {

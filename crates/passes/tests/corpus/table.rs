@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use jettison_ir::source::Goal;
 use jettison_passes::{PASSES, Rewritten};
 use jettison_syntax::dockerfile::Dockerfile;
 
@@ -66,8 +67,12 @@ impl Table {
         let numbers = |counts: &Counts| counts.map(|count| count.to_string());
         row(&mut out, "files changed", "", &numbers(&self.changed));
         let share = |of: fn(&Pairs) -> (usize, usize)| {
-            self.pairs.each_ref().map(|pairs| {
-                let (merged, all) = of(pairs);
+            std::array::from_fn::<_, { FORMS.len() }, _>(|form| {
+                let (merged, all) = of(&self.pairs[form]);
+                // The development form takes RUNs apart.
+                if FORMS[form].2 == Goal::Development {
+                    return "–".to_owned();
+                }
                 format!("{merged} of {all} ({:.1} %)", 100.0 * merged as f64 / all.max(1) as f64)
             })
         };
@@ -78,6 +83,8 @@ impl Table {
             "",
             &share(|pairs| (pairs.separated_merged, pairs.separated)),
         );
+        let left = self.pairs.each_ref().map(|pairs| pairs.left.to_string());
+        row(&mut out, "RUN directly behind RUN in the result", "", &left);
         for (place, found) in &self.found {
             let applied = &self.applied[place];
             let cells: Vec<String> = found.iter().zip(applied).map(|(all, done)| format!("{all} / {done}")).collect();

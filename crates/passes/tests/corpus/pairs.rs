@@ -25,10 +25,11 @@ impl Pairs {
 
     /// Those of a file.
     pub(crate) fn of(before: &Dockerfile, result: &Rewritten) -> Self {
-        let after = instructions_of_lines(result);
-        let holder = |lines: (u32, u32)| {
-            let mut all = (lines.0..=lines.1).filter_map(|line| after.get(line as usize).copied().flatten());
-            all.next()
+        // RUNs keep their order, so those between the first and the last one of a merged group are all in it.
+        let merges = result.found.iter().filter(|found| found.applied && found.pass.name == "adjacent-runs");
+        let groups: Vec<(usize, usize)> = merges.map(|found| found.lines).collect();
+        let is_merged = |one: (u32, u32), other: (u32, u32)| {
+            groups.iter().any(|(from, to)| *from <= one.1 as usize && other.0 as usize <= *to)
         };
         let is_run = |at: usize| result.tree.instructions[at].body.kind == Kind::Run;
         let left = (1..result.tree.instructions.len()).filter(|at| is_run(at - 1) && is_run(*at)).count();
@@ -39,8 +40,7 @@ impl Pairs {
                 Kind::From => last = None,
                 Kind::Run => {
                     if let Some(previous) = last {
-                        let (one, other) = (holder(before.instructions[previous].lines), holder(instruction.lines));
-                        let merged = usize::from(one.is_some() && one == other);
+                        let merged = usize::from(is_merged(before.instructions[previous].lines, instruction.lines));
                         if previous + 1 == at {
                             pairs.adjacent += 1;
                             pairs.adjacent_merged += merged;
@@ -56,24 +56,4 @@ impl Pairs {
         }
         pairs
     }
-}
-
-/// For each line of the original, counted from 1, the instruction of the result that holds it.
-fn instructions_of_lines(result: &Rewritten) -> Vec<Option<usize>> {
-    let lines: Vec<(usize, usize)> = result.lines.iter().collect();
-    let last = lines.iter().map(|(_, to)| *to).max().unwrap_or(0);
-    let mut holders = vec![None; last + 1];
-    for (at, instruction) in result.tree.instructions.iter().enumerate() {
-        if instruction.body.kind != Kind::Run {
-            continue;
-        }
-        for line in instruction.lines.0..=instruction.lines.1 {
-            if let Some((from, to)) = lines.get(line as usize - 1)
-                && from == to
-            {
-                holders[*from].get_or_insert(at);
-            }
-        }
-    }
-    holders
 }

@@ -25,7 +25,7 @@ pub(crate) fn measured(
     command.stdout(File::create(output)?).stderr(File::create(&log)?);
     let status = command.status().with_context(|| format!("cannot start {}", program.display()))?;
     let message = std::fs::read_to_string(&log).unwrap_or_default();
-    ensure!(status.success(), "{} failed: {}", program.display(), message.lines().last().unwrap_or("no message"));
+    ensure!(status.success(), "it fails: {}", message.lines().next().unwrap_or("no message"));
     serde_json::from_slice(&std::fs::read(&report)?).context("the report of a run is broken")
 }
 

@@ -87,6 +87,39 @@ pub(crate) fn up(
     }
 }
 
+/// Where an instruction goes.
+pub(crate) enum Way {
+    /// Above the first RUN.
+    Up,
+    /// Below the second one, which gets this in front of its commands.
+    Down(String),
+}
+
+/// Leaves out what a RUN would need for an ENV whose names a later one sets again, before any value refers to them.
+pub(crate) fn drop_replaced(unit: &SourceUnit<'_>, ways: &mut [(usize, Way)]) {
+    for at in 0..ways.len() {
+        if unit.kind(ways[at].0) != Kind::Env {
+            continue;
+        }
+        let mut open = names(unit, ways[at].0);
+        for (later, _) in ways[at + 1..].iter().filter(|(later, _)| unit.kind(*later) == Kind::Env) {
+            let line = unit.tree.line(unit.instruction(*later));
+            let refers =
+                expand::references(line, unit.tree.escape).iter().any(|reference| open.contains(&reference.name));
+            if refers {
+                break;
+            }
+            let set = names(unit, *later);
+            open.retain(|name| !set.contains(name));
+        }
+        if open.is_empty()
+            && let Way::Down(prefix) = &mut ways[at].1
+        {
+            prefix.clear();
+        }
+    }
+}
+
 /// What a RUN needs in front of its commands when an instruction before it goes below it.
 pub(crate) struct Down {
     /// And-list items, each with ` && ` behind it.

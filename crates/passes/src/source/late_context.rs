@@ -8,7 +8,8 @@ use jettison_syntax::dockerfile::Kind;
 
 use crate::analysis::effects;
 use crate::analysis::hazards;
-use crate::analysis::moves::{self, Down};
+use crate::analysis::join::Part;
+use crate::analysis::moves::{self, Down, Way};
 
 pub(crate) const PASS: Pass = Pass {
     name: "late-context",
@@ -43,19 +44,16 @@ fn run(unit: &SourceUnit<'_>) -> Vec<SourceRemark> {
     remarks
 }
 
-/// Where an instruction goes.
-enum Way {
-    /// Above the first RUN.
-    Up,
-    /// Below the second one, which gets this in front of its commands.
-    Down(String),
-}
+/// What may stand in front of a RUN's commands, in bytes: about two lines.
+const LONGEST_PREFIX: usize = 200;
 
 fn propose(unit: &SourceUnit<'_>, first: usize, second: usize) -> Result<SourceFinding, SourceDecline> {
     let decline = |at: usize, code, reason| SourceDecline { span: unit.instruction(at).span, code, reason };
     let refused = |refusal: hazards::Refusal| decline(second, refusal.code, refusal.reason);
     hazards::alone(unit, first).map_err(refused)?;
     hazards::alone(unit, second).map_err(refused)?;
+    // Nothing is moved for RUNs that cannot be joined then.
+    Part::of(unit, first, None).and_then(|_| Part::of(unit, second, Some(first))).map_err(refused)?;
     let members: Vec<usize> = (first + 1..second).collect();
     if let Some(at) = members.iter().copied().find(|at| !moves::is_movable(unit.kind(*at))) {
         let reason = format!("{} cannot be moved across a RUN", unit.kind(at).keyword());
@@ -86,6 +84,12 @@ fn propose(unit: &SourceUnit<'_>, first: usize, second: usize) -> Result<SourceF
             },
         };
         ways.push((at, way));
+    }
+    moves::drop_replaced(unit, &mut ways);
+    let length: usize = ways.iter().map(|(_, way)| if let Way::Down(prefix) = way { prefix.len() } else { 0 }).sum();
+    if length > LONGEST_PREFIX {
+        let reason = "what the second RUN would need in front of it is too long to be read".to_owned();
+        return Err(decline(second, "long-prefix", reason));
     }
     Ok(finding(unit, first, second, &ways))
 }

@@ -114,6 +114,14 @@ impl Allowances {
         self.misread.push(Misread { span, message: message.to_owned(), help: help.to_owned() });
     }
 
+    /// The instructions that comments keep a pass from, with the reasons that they give.
+    pub(crate) fn instructions<'s>(&'s self, pass: &'s Pass) -> impl Iterator<Item = (usize, String)> + 's {
+        self.instructions.iter().filter_map(|(at, all)| {
+            let allowance = all.iter().find(|allowance| allowance.covers(pass))?;
+            Some((*at, allowance.reason.clone().unwrap_or_default()))
+        })
+    }
+
     /// What allows a finding: a comment for the file, or for an instruction that the finding or its fix touches.
     #[must_use]
     pub fn covering(&self, tree: &Dockerfile, pass: &Pass, finding: &SourceFinding) -> Option<&Allowance> {

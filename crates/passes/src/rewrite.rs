@@ -171,7 +171,10 @@ impl Work<'_> {
     fn run(&mut self, pass: &'static Pass, is_first_round: bool) {
         let (Run::Source(run) | Run::Development(run)) = pass.run else { return };
         let ignore = self.ignore.as_deref().or_else(|| self.context.and_then(|context| context.ignore.as_deref()));
-        let unit = SourceUnit::new(&self.tree, self.options, self.context, ignore, &self.scripts);
+        let mut unit = SourceUnit::new(&self.tree, self.options, self.context, ignore, &self.scripts);
+        if self.fixes != Fixes::Reported {
+            unit.keep(self.allowances.instructions(pass));
+        }
         let remarks = run(&unit);
         drop(unit);
         let mut declined = Vec::new();

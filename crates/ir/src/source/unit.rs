@@ -1,6 +1,6 @@
 //! A Dockerfile as a unit of rewriting: its tree, its meaning, its shell texts, and the build context's names.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
 use jettison_syntax::Span;
@@ -94,6 +94,8 @@ pub struct SourceUnit<'a> {
     texts: Vec<Option<(RunText, Option<Rc<Script>>)>>,
     /// The names that ENV and ARG set anywhere.
     variables: HashSet<&'a str>,
+    /// Instructions that a comment of the file keeps the pass from, with its reason.
+    kept: BTreeMap<usize, String>,
 }
 
 impl<'a> SourceUnit<'a> {
@@ -118,7 +120,16 @@ impl<'a> SourceUnit<'a> {
             })
             .collect();
         let variables = tree.instructions.iter().flat_map(|instruction| set_by(tree, instruction)).collect();
-        Self { tree, outline, options, context, ignore: ignore.map(Ignore::parse), texts, variables }
+        Self {
+            tree,
+            outline,
+            options,
+            context,
+            ignore: ignore.map(Ignore::parse),
+            texts,
+            variables,
+            kept: BTreeMap::new(),
+        }
     }
 
     /// The instructions.
@@ -174,6 +185,17 @@ impl<'a> SourceUnit<'a> {
     #[must_use]
     pub fn names_variable(&self, name: &str) -> bool {
         self.variables.contains(name)
+    }
+
+    /// Says which instructions a comment of the file keeps the pass from, with its reason, so that it works around them.
+    pub fn keep(&mut self, instructions: impl IntoIterator<Item = (usize, String)>) {
+        self.kept.extend(instructions);
+    }
+
+    /// The reason of the comment that keeps the pass from an instruction, which may be empty; none where there is none.
+    #[must_use]
+    pub fn kept(&self, at: usize) -> Option<&str> {
+        self.kept.get(&at).map(String::as_str)
     }
 
     /// The stages.

@@ -23,6 +23,10 @@ fn refuse<T>(code: &'static str, reason: impl Into<String>) -> Result<T, Refusal
 pub(crate) fn alone<'u>(unit: &'u SourceUnit<'_>, at: usize) -> Result<&'u Script, Refusal> {
     let body = &unit.instruction(at).body;
     debug_assert_eq!(body.kind, Kind::Run);
+    if let Some(reason) = unit.kept(at) {
+        let separator = if reason.is_empty() { "" } else { ": " };
+        return refuse("allowed", format!("a comment keeps it as it is{separator}{reason}"));
+    }
     if matches!(body.arguments, Arguments::Json(_)) {
         return refuse("exec-form", "it is in exec form, which no shell reads");
     }

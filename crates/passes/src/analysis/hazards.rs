@@ -2,7 +2,7 @@
 
 use jettison_ir::source::SourceUnit;
 use jettison_syntax::dockerfile::{Arguments, Kind, starts_with_array};
-use jettison_syntax::shell::{Command, Node, RedirectOperator, Script, Simple, Terminator, Word};
+use jettison_syntax::shell::{Command, Node, RedirectOperator, Script, Simple, Terminator, Word, WordPartKind};
 
 use super::bases;
 
@@ -102,10 +102,15 @@ pub(crate) fn between(unit: &SourceUnit<'_>, first: usize, second: usize) -> Res
 /// Daemons and background jobs end with their RUN; in a merged one they would go on.
 fn leaves_nothing_running(script: &Script) -> Result<(), Refusal> {
     let mut background = false;
-    script.walk(&mut |node| {
-        if let Node::List(list) = node {
+    script.walk(&mut |node| match node {
+        Node::List(list) => {
             background |= list.items.iter().any(|item| matches!(item.terminator, Some((Terminator::Background, _))));
         }
+        // Nobody waits for what reads from `>(…)`.
+        Node::Part(part) if matches!(part.kind, WordPartKind::Process(_)) => {
+            background |= part.span.of(&script.text).starts_with('>');
+        }
+        _ => {}
     });
     if background {
         return refuse("background", "it leaves a process in the background, which ends with its RUN");

@@ -13,7 +13,7 @@ pub(crate) const PASS: Pass = Pass {
     level: Level::O2,
     safety: Safety::Assuming(&[CACHES]),
     page: include_str!("dnf_cache.md"),
-    aliases: &["DL3032", "DL3040", "DL3041", "DD031", "DD033"],
+    aliases: &["DL3032", "DL3040", "DD031", "DD033"],
     run: Run::Source(run),
 };
 

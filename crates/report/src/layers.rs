@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use jettison_syntax::dockerfile::{Arguments, Dockerfile, Kind};
-use jettison_syntax::view::{Origin, Outline, Scope, Setting};
+use jettison_syntax::path::absolute;
+use jettison_syntax::view::{Origin, Outline, Scope};
 
 /// Layers that hold files; settings such as ENV and CMD make none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +81,7 @@ fn remember(folders: &mut HashSet<String>, path: &str) {
 fn folder(tree: &Dockerfile, outline: &Outline, at: usize) -> Option<String> {
     let instruction = &tree.instructions[at];
     let Arguments::Text(span) = instruction.body.arguments else { return None };
-    absolute(&expanded(tree, outline, at, tree.part(instruction, span))?, &outline.settings[at].workdir)
+    absolute(&expanded(tree, outline, at, tree.part(instruction, span))?, outline.settings[at].workdir.known())
 }
 
 /// What COPY or ADD writes to, where it is known.
@@ -91,7 +92,7 @@ fn target(tree: &Dockerfile, outline: &Outline, at: usize) -> Option<String> {
         Arguments::Json(words) => words.last()?.value.clone(),
         _ => return None,
     };
-    absolute(&expanded(tree, outline, at, &word)?, &outline.settings[at].workdir)
+    absolute(&expanded(tree, outline, at, &word)?, outline.settings[at].workdir.known())
 }
 
 /// A word as it stands before an instruction. Variables are looked up only where there are any: that takes a walk over
@@ -99,20 +100,6 @@ fn target(tree: &Dockerfile, outline: &Outline, at: usize) -> Option<String> {
 fn expanded(tree: &Dockerfile, outline: &Outline, at: usize, word: &str) -> Option<String> {
     let scope = if word.contains('$') { outline.scope(tree, at) } else { Scope::default() };
     scope.expand(word, tree.escape)
-}
-
-/// A path below a folder, without `.`, `..` and doubled slashes.
-fn absolute(path: &str, below: &Setting) -> Option<String> {
-    let whole = if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", below.known()?) };
-    let mut parts: Vec<&str> = Vec::new();
-    for part in whole.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    Some(format!("/{}", parts.join("/")))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ pub mod editor;
 pub mod expand;
 pub mod ignore;
 pub mod packages;
+pub mod path;
 pub mod shell;
 mod span;
 pub mod view;

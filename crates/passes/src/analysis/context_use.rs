@@ -74,14 +74,7 @@ fn source(word: &str, escape: char) -> ContextSource {
 
 /// A path or pattern, relative to the context.
 fn pattern(path: &str) -> ContextSource {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
+    let parts = jettison_syntax::path::parts(path);
     match parts.first() {
         None | Some(&"*" | &"**") => ContextSource::Whole,
         Some(_) if parts.iter().any(|part| part.contains("**")) => ContextSource::Whole,

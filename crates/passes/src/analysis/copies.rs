@@ -3,8 +3,9 @@
 use jettison_ir::source::{ContextFile, Entry, SourceUnit};
 use jettison_syntax::Span;
 use jettison_syntax::dockerfile::{Arguments, Kind};
+use jettison_syntax::path::clean;
 
-use super::places::{absolute, name, normalized};
+use super::places::{absolute, name};
 
 /// A COPY or ADD.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +77,7 @@ impl Copied {
             return None;
         }
         let mode = |source: &String| {
-            let file = in_context(unit, &normalized(source))?;
+            let file = in_context(unit, &clean(source))?;
             (file.entry == Entry::File && !source.starts_with("<<")).then_some(file.mode & 0o7777)
         };
         let mut modes = self.sources.iter().map(mode);
@@ -92,7 +93,7 @@ impl Copied {
         if source.contains(['*', '?', '[']) {
             return Source::Pattern;
         }
-        let path = normalized(source);
+        let path = clean(source);
         if path == "/" || source.ends_with('/') || source.ends_with("/.") {
             return Source::Folder;
         }
@@ -129,7 +130,7 @@ impl Copied {
             } else if source.starts_with("<<") {
                 return None;
             } else {
-                normalized(&format!("{}/{}", self.target, name(source)))
+                clean(&format!("{}/{}", self.target, name(source)))
             };
             files.push((path, kind));
         }
@@ -145,7 +146,7 @@ impl Copied {
         let context = unit.context.filter(|context| self.from.is_none() && !context.files.is_empty())?;
         let mut all = true;
         for source in &self.sources {
-            let path = normalized(source);
+            let path = clean(source);
             if source.contains(['*', '?', '[', '$']) {
                 // Anything may be meant.
                 all &= context.files.iter().all(|file| file.mode & 0o6000 == 0);

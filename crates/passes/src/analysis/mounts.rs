@@ -1,8 +1,9 @@
 //! Mounts of RUN: whether the frontend of a Dockerfile knows them, and which a RUN has.
 
 use jettison_ir::source::SourceUnit;
+use jettison_syntax::path::clean;
 
-use super::places::{normalized, overlap};
+use super::places::overlap;
 
 /// Whether the frontend that a Dockerfile names knows `RUN --mount`. Without a name it is the builder's own, which does.
 pub(crate) fn are_known(unit: &SourceUnit<'_>) -> bool {
@@ -26,7 +27,7 @@ pub(crate) fn are_at(unit: &SourceUnit<'_>, at: usize, place: &str) -> bool {
     unit.instruction(at).body.flags.iter().filter(|flag| flag.name() == "mount").any(|flag| {
         let fields = flag.value().unwrap_or_default().split(',').filter_map(|field| field.split_once('='));
         let mut targets = fields.filter(|(key, _)| matches!(*key, "target" | "dst" | "destination"));
-        targets.next().is_none_or(|(_, target)| target.contains('$') || overlap(place, &normalized(target)))
+        targets.next().is_none_or(|(_, target)| target.contains('$') || overlap(place, &clean(target)))
     })
 }
 

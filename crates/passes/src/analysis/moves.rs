@@ -3,6 +3,7 @@
 use jettison_ir::source::{SourceUnit, TextEdit};
 use jettison_syntax::dockerfile::{Arguments, Instruction, Kind};
 use jettison_syntax::expand;
+use jettison_syntax::path::absolute;
 use jettison_syntax::shell::{Command, CommandKind, Operator, Script, Word, quote};
 
 use super::bases;
@@ -214,20 +215,6 @@ pub(crate) fn workdir(unit: &SourceUnit<'_>, at: usize) -> Option<String> {
         return None;
     }
     absolute(&word, bases::directory(unit, at))
-}
-
-/// The path as an absolute one without `.` and `..`.
-pub(crate) fn absolute(path: &str, directory: Option<&str>) -> Option<String> {
-    let whole = if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", directory?) };
-    let mut parts: Vec<&str> = Vec::new();
-    for part in whole.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    Some(format!("/{}", parts.join("/")))
 }
 
 /// Where COPY or ADD writes: the destination, below which its sources come.

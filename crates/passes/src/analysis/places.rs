@@ -2,6 +2,7 @@
 
 use jettison_ir::source::SourceUnit;
 use jettison_syntax::dockerfile::{Arguments, Kind};
+use jettison_syntax::path::{self, clean};
 use jettison_syntax::view::{Origin, Scope, Settings};
 
 use super::steps;
@@ -71,26 +72,9 @@ const FOLDERS_WITH_CONTENT: &[&str] = &[
     "/usr/src/wordpress",
 ];
 
-/// An absolute path without `.`, `..`, doubled slashes and a slash at its end.
-pub(crate) fn normalized(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
-}
-
 /// A path as it is meant where the settings hold; none where the working directory decides and is not known.
 pub(crate) fn absolute(path: &str, settings: &Settings) -> Option<String> {
-    if path.starts_with('/') {
-        return Some(normalized(path));
-    }
-    let workdir = settings.workdir.known().filter(|workdir| workdir.starts_with('/'))?;
-    Some(normalized(&format!("{workdir}/{path}")))
+    path::absolute(path, settings.workdir.known().filter(|workdir| workdir.starts_with('/')))
 }
 
 /// Whether `path` is `folder` or lies below it.
@@ -220,9 +204,10 @@ fn names_by_variable(text: &str, place: &str, scope: &Scope) -> bool {
     text.contains('$')
         && scope.iter().any(|(name, variable)| {
             text.contains(name)
-                && variable.value.as_deref().is_none_or(|value| {
-                    value.starts_with('/') && normalized(value) != "/" && overlap(&normalized(value), place)
-                })
+                && variable
+                    .value
+                    .as_deref()
+                    .is_none_or(|value| value.starts_with('/') && clean(value) != "/" && overlap(&clean(value), place))
         })
 }
 

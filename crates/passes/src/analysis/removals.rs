@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use jettison_ir::source::SourceUnit;
 use jettison_syntax::Span;
 use jettison_syntax::dockerfile::Kind;
+use jettison_syntax::path::clean;
 use jettison_syntax::shell::{Command, RedirectOperator, Simple, Word, WordPartKind};
 
 use super::ownership::Refusal;
-use super::places::{self, is_within, name, normalized, parent};
+use super::places::{self, is_within, name, parent};
 use super::readers::{Use, use_of};
 use super::steps::{self, Step};
 
@@ -215,9 +216,9 @@ fn is_harmless(step: &Step<'_>) -> bool {
 
 fn resolved(text: &str, cwd: Option<&str>) -> Option<String> {
     if text.starts_with('/') {
-        return Some(normalized(text));
+        return Some(clean(text));
     }
-    cwd.map(|cwd| normalized(&format!("{cwd}/{text}")))
+    cwd.map(|cwd| clean(&format!("{cwd}/{text}")))
 }
 
 /// Whether a word names the file, alone or as the value of an option.

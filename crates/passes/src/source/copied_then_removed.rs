@@ -6,12 +6,13 @@ use jettison_ir::source::{SourceClaim, SourceDecline, SourceFinding, SourceRemar
 use jettison_ir::{Assumption, Level, Pass, Run, Safety};
 use jettison_syntax::Span;
 use jettison_syntax::dockerfile::Kind;
+use jettison_syntax::path::clean;
 
 use crate::analysis::copies::{self, Copied, Source};
 use crate::analysis::mounts;
 use crate::analysis::owners::NEW;
 use crate::analysis::ownership::Refusal;
-use crate::analysis::places::{exists, lineage, may_be_of_packages, normalized, parent};
+use crate::analysis::places::{exists, lineage, may_be_of_packages, parent};
 use crate::analysis::removals::{InRun, trail};
 use crate::analysis::steps;
 
@@ -86,8 +87,8 @@ fn look_at(unit: &SourceUnit<'_>, at: usize) -> Result<Option<SourceFinding>, Re
 
 /// Where each source ends up, with what it is in the build context or the other stage.
 fn targets(unit: &SourceUnit<'_>, copied: &Copied) -> Option<Vec<(String, String)>> {
-    let relative = |source: &String| normalized(source).trim_start_matches('/').to_owned();
-    let source_of = |source: &String| if copied.from.is_some() { normalized(source) } else { relative(source) };
+    let relative = |source: &String| clean(source).trim_start_matches('/').to_owned();
+    let source_of = |source: &String| if copied.from.is_some() { clean(source) } else { relative(source) };
     if let Some(files) = copied.files(unit) {
         return Some(files.into_iter().map(|(file, _)| file).zip(copied.sources.iter().map(source_of)).collect());
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::dockerfile::{Arguments, Dockerfile, Kind};
+use crate::path;
 use crate::shell::Dialect;
 
 use super::scope;
@@ -168,27 +169,14 @@ fn setting(value: Option<String>) -> Setting {
 /// The working directory after a WORKDIR.
 fn moved(from: &Setting, to: &str) -> Setting {
     if to.starts_with('/') {
-        return Setting::Known(normalized(to).into());
+        return Setting::Known(path::clean(to).into());
     }
     // A drive letter: a Windows path, which is kept as written.
     if to.contains([':', '\\']) {
         return Setting::Known(to.into());
     }
     match from {
-        Setting::Known(from) => Setting::Known(normalized(&format!("{from}/{to}")).into()),
+        Setting::Known(from) => Setting::Known(path::clean(&format!("{from}/{to}")).into()),
         _ => Setting::Unknown,
     }
-}
-
-/// An absolute path without `.`, `..` and doubled slashes, as Go's `path.Clean` makes it.
-pub(crate) fn normalized(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }

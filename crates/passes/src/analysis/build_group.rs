@@ -139,14 +139,21 @@ impl Installing<'_, '_, '_> {
 
     /// The packages that something behind their installation uses.
     fn used(&self) -> Result<Vec<&Package>, Refusal> {
-        let behind = || self.calls.iter().filter(|call| call.span().start >= self.call.span().end);
-        let is_used = |package: BuildPackage| behind().any(|call| build_tools::uses(package, call));
+        let behind: Vec<&Call<'_>> =
+            self.calls.iter().filter(|call| call.span().start >= self.call.span().end).collect();
+        let is_used = |package: BuildPackage| behind.iter().any(|call| build_tools::uses(package, call));
+        let is_tool_used = |name: &str, tool| match build_tools::is_history(name) {
+            true => build_tools::fetches_to_build(&behind, tool),
+            false => is_used(tool),
+        };
         let compiles = is_used(BuildPackage::Compiler);
         let mut tools: HashMap<&str, bool> = HashMap::new();
         let named = self.command.packages.iter().filter(|package| !package.is_file);
         let used: Vec<&Package> = named
             .filter(|package| match build_package(&package.name) {
-                Some(tool @ BuildPackage::Tool(_)) => *tools.entry(&package.name).or_insert_with(|| is_used(tool)),
+                Some(tool @ BuildPackage::Tool(_)) => {
+                    *tools.entry(&package.name).or_insert_with(|| is_tool_used(&package.name, tool))
+                }
                 Some(_) => compiles,
                 None => false,
             })
@@ -164,6 +171,13 @@ impl Installing<'_, '_, '_> {
 
     /// What the rest of the file says against it.
     fn is_only_needed_here(&self, used: &[&Package]) -> Result<(), Refusal> {
+        let mut languages = self.calls.iter().filter_map(|call| call.package.as_ref()).filter(|own| !own.is_system());
+        let compiling = languages.find_map(|command| {
+            command.packages.iter().find(|package| build_tools::compiles_where_used(&package.name))
+        });
+        if let Some(package) = compiling {
+            return refuse("builds-at-run-time", format!("{} calls compilers where it is used", package.name));
+        }
         let stage = self.unit.outline.stage_of(self.at).map(|stage| stage.index);
         if let Some(later) = self.needs.needed_by[self.at] {
             return refuse("needed-later", format!("a later {} may need them", self.keyword(later)));

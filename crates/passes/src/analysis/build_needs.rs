@@ -8,7 +8,7 @@ use jettison_syntax::dockerfile::Kind;
 use jettison_syntax::packages::{PackageCommand, Verb};
 use jettison_syntax::view::{Origin, UseKind};
 
-use super::build_tools::{builds, is_language_manager, is_tool, serves};
+use super::build_tools::{is_language_manager, is_plain, is_tool, serves};
 use super::calls::calls;
 use super::later::{First, needed_by};
 
@@ -98,7 +98,7 @@ fn words<'u>(unit: &'u SourceUnit<'_>, at: usize) -> Vec<&'u str> {
     rest.split(|ch: char| !is_part(ch)).filter(|word| !word.is_empty()).collect()
 }
 
-/// Whether a command only keeps the container there for people.
+/// Whether a command only keeps the container there for people, or shows that it is one to call programs in.
 fn waits_for_people(words: &[&str]) -> bool {
     let mut words: Vec<&str> = words.iter().map(|word| word.rsplit('/').next().unwrap_or(word)).collect();
     if let ["sh" | "bash", "-c" | "-lc", ..] = words[..] {
@@ -107,7 +107,7 @@ fn waits_for_people(words: &[&str]) -> bool {
     words.retain(|word| *word != "exec");
     match words[..] {
         [] => true,
-        ["sleep", "infinity" | "inf"] | ["tail", "-f", "null"] => true,
+        [.., "--version" | "--help"] | ["sleep", "infinity" | "inf"] | ["tail", "-f", "null"] => true,
         [shell, ref options @ ..] => {
             let is_shell = matches!(shell, "sh" | "bash" | "zsh" | "ash" | "dash" | "fish");
             is_shell && options.iter().all(|option| option.starts_with('-'))
@@ -130,7 +130,7 @@ fn may_need(unit: &SourceUnit<'_>, at: usize) -> bool {
             let Some(script) = unit.script(at).filter(|script| script.error.is_none()) else { return true };
             calls(script).iter().any(|call| {
                 let names = |word: &jettison_syntax::shell::Word| word.literal().is_some_and(|word| is_tool(&word));
-                call.is_opaque() || builds(call) || call.simple.words.iter().any(names)
+                !is_plain(call) || call.simple.words.iter().any(names)
             })
         }
         _ => false,

@@ -119,6 +119,52 @@ pub(crate) fn uses(package: BuildPackage, call: &Call<'_>) -> bool {
     }
 }
 
+/// Whether a package keeps histories of sources.
+pub(crate) fn is_history(name: &str) -> bool {
+    TABLE.has("history", name)
+}
+
+/// Whether a package of a language calls compilers where it is used.
+pub(crate) fn compiles_where_used(name: &str) -> bool {
+    TABLE.has("compiling", name)
+}
+
+/// Whether a command is known to build nothing.
+pub(crate) fn is_plain(call: &Call<'_>) -> bool {
+    match &call.package {
+        Some(command) => command.is_system(),
+        None => {
+            call.simple.words.is_empty()
+                || call.program().is_some_and(|(program, _)| TABLE.has("plain", base_name(program)))
+        }
+    }
+}
+
+/// Whether sources that commands fetch are there to build from: something is built behind them, or they are removed.
+pub(crate) fn fetches_to_build(calls: &[&Call<'_>], package: BuildPackage) -> bool {
+    let words = |call: &Call<'_>| -> Vec<String> {
+        call.simple.arguments().iter().filter_map(|word| word.literal()).map(|word| word.into_owned()).collect()
+    };
+    let Some(first) = calls.iter().position(|call| uses(package, call)) else { return false };
+    let mut named: HashSet<String> = HashSet::new();
+    for call in calls.iter().filter(|call| uses(package, call)) {
+        for word in words(call) {
+            if word == "config" {
+                return false;
+            }
+            let plain = word.trim_end_matches('/');
+            named.insert(base_name(plain).trim_end_matches(".git").to_owned());
+        }
+    }
+    calls[first..].iter().any(|call| {
+        let removes = |word: &String| {
+            let plain = word.trim_end_matches('/');
+            plain.ends_with(".git") || (!plain.starts_with('-') && named.contains(base_name(plain)))
+        };
+        builds(call) || (call.simple.name() == Some("rm") && words(call).iter().any(removes))
+    })
+}
+
 /// Whether a word of a later command is the name of a tool that such packages hold.
 pub(crate) fn is_tool(word: &str) -> bool {
     let name = without_version(base_name(word));

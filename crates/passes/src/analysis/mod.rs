@@ -2,6 +2,9 @@
 //! which paths they touch.
 
 pub(crate) mod bases;
+pub(crate) mod build_group;
+pub(crate) mod build_needs;
+pub(crate) mod build_tools;
 pub(crate) mod cache_use;
 pub(crate) mod caches;
 pub(crate) mod calls;

@@ -1,40 +1,40 @@
 //! Finds packages that only a build needs and that the image keeps: those that nothing removes, and those that a later
 //! layer hides.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use jettison_ir::source::{SourceFinding, SourceRemark, SourceUnit};
-use jettison_ir::{Level, Pass, Run, Safety};
+use jettison_ir::source::{SourceClaim, SourceDecline, SourceFinding, SourceRemark, SourceUnit};
+use jettison_ir::{Assumption, Level, Pass, Run, Safety};
 use jettison_syntax::Span;
 use jettison_syntax::dockerfile::Kind;
 use jettison_syntax::packages::{Manager, PackageCommand, Verb};
 
-use crate::analysis::calls::{Call, calls};
+use crate::analysis::build_group;
+use crate::analysis::build_needs::{BuildNeeds, group_of};
+use crate::analysis::build_tools::{BuildPackage, build_package, builds};
+use crate::analysis::calls::calls;
 
 pub(crate) const PASS: Pass = Pass {
     name: "build-packages",
     summary: "packages that only a build needs and that the image keeps",
     level: Level::O1,
-    safety: Safety::Advice,
+    safety: Safety::Assuming(&[FOR_BUILDING, LIBRARIES]),
     page: include_str!("build_packages.md"),
     aliases: &["DD063"],
     run: Run::Source(run),
 };
 
-/// Packages of distributions that serve to build, besides those whose names end in `-dev` and `-devel`.
-#[rustfmt::skip]
-const BUILD_ONLY: &[&str] = &[
-    "autoconf", "automake", "bison", "build-base", "build-essential", "cargo", "clang", "cmake", "dpkg-dev", "file",
-    "flex", "g++", "gcc", "gcc-c++", "gfortran", "libtool", "linux-headers", "m4", "make", "meson", "nasm", "ninja",
-    "ninja-build", "pkg-config", "pkgconf", "re2c", "rust", "yasm",
-];
+/// That what a name says of a package holds for the image, too.
+const FOR_BUILDING: Assumption = Assumption {
+    name: "packages-named-for-building-are-not-needed-at-run-time",
+    holds: "what runs in the image calls no compiler and no build tool that the Dockerfile does not show it calling",
+};
 
-/// Commands that build something, so that what they are given is needed while they run.
-#[rustfmt::skip]
-const BUILDERS: &[&str] = &[
-    "autoreconf", "cargo", "cc", "clang", "cmake", "configure", "docker-php-ext-install", "g++", "gcc", "gem", "go",
-    "make", "meson", "ninja", "pecl", "phpize",
-];
+/// That the libraries which the Dockerfile names are those that are needed.
+const LIBRARIES: Assumption = Assumption {
+    name: "run-time-libraries-are-installed-by-name",
+    holds: "what a build leaves needs no other library of the packages that it was built with",
+};
 
 /// The installations and removals of one RUN.
 struct Step {
@@ -57,8 +57,45 @@ fn run(unit: &SourceUnit<'_>) -> Vec<SourceRemark> {
     let runs = shipping.flat_map(|stage| stage.instructions.clone()).filter(|at| unit.kind(*at) == Kind::Run);
     let steps: Vec<Step> = runs.map(|at| step(unit, at)).collect();
     let mut remarks = removed_later(&steps);
-    remarks.extend(kept(unit, &steps));
+    let (fixed, others) = removed(unit, &steps);
+    remarks.extend(kept(unit, &steps, &fixed));
+    remarks.extend(others);
     remarks
+}
+
+/// The removals that can be written, and the reasons where none can. The steps of the former are told.
+fn removed(unit: &SourceUnit<'_>, steps: &[Step]) -> (HashSet<usize>, Vec<SourceRemark>) {
+    let (mut fixed, mut remarks) = (HashSet::new(), Vec::new());
+    let may = unit.options.level >= Level::Os && unit.may_assume(&FOR_BUILDING) && unit.may_assume(&LIBRARIES);
+    let installs = |step: &&Step| step.installed.iter().any(|(name, ..)| build_package(name).is_some());
+    let mut candidates = steps.iter().filter(installs).filter(|_| may).peekable();
+    if candidates.peek().is_none() {
+        return (fixed, remarks);
+    }
+    let needs = BuildNeeds::of(unit);
+    for step in candidates {
+        let Some((span, removal)) = build_group::removal(unit, step.at, &needs) else { continue };
+        let span = unit.source_span(step.at, span);
+        remarks.push(match removal {
+            Ok(removal) => {
+                fixed.insert(step.at);
+                let names: Vec<&str> = removal.names.iter().map(String::as_str).collect();
+                let message = only_to_build(&names);
+                let claim = SourceClaim::PackagesGone(removal.names);
+                let help = staying(&removal.staying);
+                SourceRemark::Found(SourceFinding { help, ..SourceFinding::fixed(span, message, removal.edits, claim) })
+            }
+            Err((code, reason)) => SourceRemark::Declined(SourceDecline { span, code, reason }),
+        });
+    }
+    (fixed, remarks)
+}
+
+/// What to know of packages that stay.
+fn staying(names: &[String]) -> Option<String> {
+    let brings = if names.len() == 1 { "stays: it brings" } else { "stay: they bring" };
+    let text = || format!("{} {brings} libraries that are not installed by their own names", names.join(", "));
+    (!names.is_empty()).then(text)
 }
 
 fn step(unit: &SourceUnit<'_>, at: usize) -> Step {
@@ -79,29 +116,19 @@ fn step(unit: &SourceUnit<'_>, at: usize) -> Step {
             Some(command) if command.is_system() => step.read(command, span),
             _ => step.builds |= builds(&call),
         }
-        let is_build = call.program().is_some_and(|(program, _)| BUILDERS.contains(&base_name(program)));
-        step.is_opaque |= call.is_opaque() && !is_build;
+        step.is_opaque |= call.is_opaque() && !builds(&call);
     }
     step
-}
-
-fn base_name(program: &str) -> &str {
-    program.rsplit('/').next().unwrap_or(program)
-}
-
-fn builds(call: &Call<'_>) -> bool {
-    let language = call.package.as_ref().is_some_and(|command| matches!(command.verb, Verb::Install | Verb::Build));
-    language || call.program().is_some_and(|(program, _)| BUILDERS.contains(&base_name(program)))
 }
 
 impl Step {
     fn read(&mut self, command: &PackageCommand, span: Span) {
         match command.verb {
             Verb::Install => {
-                let group = command.option_value(&["--virtual", "-t"]).map(str::to_owned);
+                let group = group_of(command).map(str::to_owned);
                 let names = command.packages.iter().map(|package| package.name.clone());
                 // What is in a group goes with the group, and is not named when it goes.
-                match group.filter(|_| command.manager == Manager::Apk) {
+                match group {
                     Some(group) => self.installed.push((group, command.manager, span)),
                     None => self.installed.extend(names.map(|name| (name, command.manager, span))),
                 }
@@ -144,19 +171,21 @@ fn removed_later(steps: &[Step]) -> Vec<SourceRemark> {
 }
 
 /// Packages that serve to build, in a RUN that builds, which nothing removes and nothing later uses.
-fn kept(unit: &SourceUnit<'_>, steps: &[Step]) -> Vec<SourceRemark> {
+fn kept(unit: &SourceUnit<'_>, steps: &[Step], fixed: &HashSet<usize>) -> Vec<SourceRemark> {
     let mut remarks = Vec::new();
     let mut is_needed_later = unit.instructions().iter().any(|instruction| instruction.body.kind == Kind::Onbuild);
     for step in steps.iter().rev() {
         is_needed_later |= step.is_opaque || step.removes_unknown || !step.removed.is_empty();
-        let is_build = |name: &str| BUILD_ONLY.contains(&name) || name.ends_with("-dev") || name.ends_with("-devel");
+        let is_build =
+            |name: &str| build_package(name).is_some_and(|package| !matches!(package, BuildPackage::Tool(_)));
         let names: Vec<&(String, Manager, Span)> = step.installed.iter().filter(|(name, ..)| is_build(name)).collect();
         if let Some((_, manager, span)) = names.first().copied()
             && step.builds
             && !is_needed_later
+            && !fixed.contains(&step.at)
         {
             let list: Vec<&str> = names.iter().map(|(name, ..)| name.as_str()).collect();
-            let message = format!("{} only needed to build, and in the image for good", are(&list));
+            let message = only_to_build(&list);
             remarks.push(SourceRemark::Found(SourceFinding::advice(*span, message, help(*manager).to_owned())));
         }
         is_needed_later |= step.builds;
@@ -165,8 +194,9 @@ fn kept(unit: &SourceUnit<'_>, steps: &[Step]) -> Vec<SourceRemark> {
     remarks
 }
 
-fn are(names: &[&str]) -> String {
-    format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
+fn only_to_build(names: &[&str]) -> String {
+    let are = if names.len() == 1 { "is" } else { "are" };
+    format!("{} {are} only needed to build, and in the image for good", names.join(", "))
 }
 
 fn help(manager: Manager) -> &'static str {

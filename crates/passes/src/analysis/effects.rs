@@ -1,9 +1,12 @@
 //! Which paths and variables a RUN is known to touch, as far as its text tells, and whether an instruction can change
 //! places with it.
 
+use std::ops::Range;
+
 use jettison_ir::Assumption;
 use jettison_ir::source::SourceUnit;
 use jettison_syntax::packages::{self, Argument, Manager, Verb};
+use jettison_syntax::path;
 use jettison_syntax::shell::{Command, CommandKind, Script, Simple, Word};
 
 use super::bases;
@@ -26,6 +29,8 @@ pub(crate) struct Effects {
     pub(crate) uses_directory: bool,
     /// The variables in its text.
     pub(crate) variables: Vec<String>,
+    /// Links on which the paths may lead elsewhere.
+    pub(crate) links: Vec<String>,
 }
 
 /// Where programs, libraries and what every program reads live.
@@ -74,6 +79,26 @@ pub(crate) fn overlap(a: &str, b: &str) -> bool {
     };
     below(a.trim_end_matches('/'), b) || below(b.trim_end_matches('/'), a)
 }
+
+/// Symbolic links that a stage makes, each with its instruction, as far as its commands name them: what is below one is
+/// somewhere else.
+pub(crate) fn links(unit: &SourceUnit<'_>, instructions: Range<usize>) -> Vec<(usize, String)> {
+    let mut links = Vec::new();
+    for at in instructions {
+        let Some(script) = unit.script(at).filter(|script| script.text.contains("ln ")) else { continue };
+        for (_, simple) in script.simple_commands().into_iter().filter(|(_, simple)| simple.name() == Some("ln")) {
+            let operands: Vec<_> = simple.arguments().iter().filter_map(Word::literal).collect();
+            let place = operands.iter().rev().find(|word| !word.starts_with('-'));
+            links.extend(
+                place.and_then(|place| path::absolute(place, bases::directory(unit, at))).map(|path| (at, path)),
+            );
+        }
+    }
+    links
+}
+
+/// Links that distributions have.
+const SYSTEM_LINKS: [&str; 2] = ["/var/run", "/var/lock"];
 
 /// Whether packages may own the path, or something above or below it.
 fn is_system(path: &str) -> bool {
@@ -222,6 +247,10 @@ fn package_effects(unit: &SourceUnit<'_>, simple: &Simple, effects: &mut Effects
 impl Effects {
     /// Why something that is written at `path` cannot be there before the RUN; nothing where it can.
     pub(crate) fn stands_against_path(&self, path: &str) -> Option<String> {
+        let mut links = self.links.iter().map(String::as_str).chain(SYSTEM_LINKS);
+        if let Some(link) = links.find(|link| overlap(path, link) || self.paths.iter().any(|own| overlap(own, link))) {
+            return Some(format!("{link} leads elsewhere"));
+        }
         if self.system && is_system(path) {
             return Some(format!("package managers may read or write {path}"));
         }

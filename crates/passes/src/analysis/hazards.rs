@@ -4,7 +4,7 @@ use jettison_ir::source::SourceUnit;
 use jettison_syntax::dockerfile::{Arguments, Kind, starts_with_array};
 use jettison_syntax::shell::{Command, Node, RedirectOperator, Script, Simple, Terminator, Word, WordPartKind};
 
-use super::bases;
+use super::{bases, directories};
 
 /// Why two RUN instructions stay apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,9 @@ pub(crate) fn alone<'u>(unit: &'u SourceUnit<'_>, at: usize) -> Result<&'u Scrip
     }
     if script.body.items.is_empty() {
         return refuse("empty", "it holds no command");
+    }
+    if script.simple_commands().iter().any(|(_, simple)| simple.name() == Some("ulimit")) {
+        return refuse("limits", "the first process of a container outlives limits that end another one");
     }
     if ["/proc/self", "/proc/$"].iter().any(|path| script.text.contains(path)) {
         return refuse("shell-asked", "it reads what its shell was started with");
@@ -144,17 +147,21 @@ fn leaves_nothing_running(script: &Script) -> Result<(), Refusal> {
 /// A name of a file that has several is changed alone by a later layer, and with the others in the same one.
 fn makes_no_hard_links(script: &Script) -> Result<(), Refusal> {
     for (_, simple) in script.simple_commands() {
+        let literals: Vec<_> = simple.words.iter().filter_map(Word::literal).collect();
         let has = |letter: char, long: &str| {
-            simple.arguments().iter().filter_map(Word::literal).any(|word| {
+            literals.iter().any(|word| {
                 word.starts_with(long) || (word.starts_with('-') && !word.starts_with("--") && word.contains(letter))
             })
         };
-        let links = match simple.name() {
-            Some("ln") => !has('s', "--symbolic"),
-            Some("cp") => has('l', "--link"),
-            Some("link") => true,
-            _ => false,
-        };
+        let runs = |name: &str| literals.iter().any(|word| word.rsplit('/').next() == Some(name));
+        // Also behind `sudo`, `find -exec` and `xargs`, and in the text that another shell gets.
+        let in_text = literals.iter().any(|word| word.contains("ln ") && !word.contains("ln -s"));
+        let is_shell = matches!(simple.name(), Some("sh" | "bash" | "su" | "eval"));
+        let links = (runs("ln") && !has('s', "--symbolic"))
+            || (runs("cp") && has('l', "--link"))
+            || simple.name() == Some("link")
+            || (simple.name() == Some("rsync") && has('H', "--link-dest"))
+            || (is_shell && in_text);
         if links {
             return refuse("hard-link", "it makes hard links, of which a later layer would change one name only");
         }
@@ -316,130 +323,10 @@ fn unpacks_at_root(words: &[std::borrow::Cow<'_, str>]) -> bool {
 /// gets it made anew.
 fn leaves_the_directory(unit: &SourceUnit<'_>, first: usize, second: usize, script: &Script) -> Result<(), Refusal> {
     let directory = bases::directory(unit, second);
-    match removed(unit, first, script, directory) {
+    match directories::removed(unit, first, script, directory) {
         None => Ok(()),
         Some(text) => refuse("directory-removed", format!("it may remove or rename the working directory: {text}")),
     }
-}
-
-/// The word with which a script may remove or rename a directory, if there is one. Where the directory is not known,
-/// it is one that a base image may have for its working directory.
-pub(crate) fn removed<'s>(
-    unit: &SourceUnit<'_>,
-    at: usize,
-    script: &'s Script,
-    directory: Option<&str>,
-) -> Option<&'s str> {
-    if directory == Some("/") {
-        return None;
-    }
-    let own = bases::directory(unit, at);
-    for (_, simple) in script.simple_commands() {
-        if !matches!(simple.name(), Some("rm" | "rmdir" | "mv")) {
-            continue;
-        }
-        let operands = operands(simple);
-        let count = if simple.name() == Some("mv") { operands.len().saturating_sub(1) } else { operands.len() };
-        for word in operands.into_iter().take(count) {
-            let gone = match (directory, word.literal()) {
-                (Some(directory), Some(path)) => is_at_or_above(&path, own, directory),
-                // A pattern or a variable: what its literal start says, if it says anything.
-                (Some(directory), None) => may_reach(word, &script.text, directory),
-                // The base's own directory is not known; it is no folder of packages and no place for temporary files.
-                (None, Some(path)) => may_be_a_base_directory(&path) && !is_made_here(unit, at, &path),
-                (None, None) => false,
-            };
-            if gone {
-                return Some(word.text(&script.text));
-            }
-        }
-    }
-    None
-}
-
-/// Whether `path`, as written in the directory `own`, is `directory` or a folder above it.
-fn is_at_or_above(path: &str, own: Option<&str>, directory: &str) -> bool {
-    let path = path.trim_end_matches('/');
-    let absolute = match (path.starts_with('/'), own) {
-        (true, _) => path.to_owned(),
-        (false, Some(own)) => format!("{}/{path}", own.trim_end_matches('/')),
-        (false, None) => return true,
-    };
-    path == "." || path.contains("..") || directory == absolute || directory.starts_with(&format!("{absolute}/"))
-}
-
-fn operands(simple: &Simple) -> Vec<&Word> {
-    let is_option = |word: &&Word| word.literal().is_some_and(|word| word.starts_with('-') && word != "-");
-    simple.arguments().iter().filter(|word| !is_option(word)).collect()
-}
-
-/// Whether a word with patterns or variables may stand for `directory` or a folder above it.
-fn may_reach(word: &Word, source: &str, directory: &str) -> bool {
-    let text = word.text(source).trim_matches('"');
-    let start = text.find(['*', '?', '[', '$', '{', '~']).map_or(text, |at| &text[..at]);
-    let Some(folder) = start.rfind('/').map(|at| &start[..at]) else {
-        // A variable from the start on: a path made by mktemp and the like. Patterns stay within the directory.
-        return text.starts_with('$') && directory.starts_with("/tmp");
-    };
-    directory.starts_with(&format!("{folder}/")) && directory.starts_with(start)
-}
-
-/// Whether a base image may have a path for its working directory: not where packages and temporary files live.
-fn may_be_a_base_directory(path: &str) -> bool {
-    let path = path.trim_end_matches('/');
-    let depth = path.split('/').filter(|part| !part.is_empty()).count();
-    let system = [
-        "/var/lib",
-        "/var/cache",
-        "/var/log",
-        "/tmp/",
-        "/var/tmp",
-        "/etc",
-        "/usr/share",
-        "/usr/lib",
-        "/root/.",
-        "/lib",
-        "/bin",
-        "/sbin",
-        "/usr/bin",
-    ];
-    let is_file = path.rsplit('/').next().is_some_and(|name| name.trim_start_matches('.').contains('.'));
-    path.starts_with('/')
-        && depth <= 3
-        && !is_file
-        && path != "/tmp"
-        && !system.iter().any(|start| path.starts_with(start))
-}
-
-/// Whether an instruction up to `last` of the same stage names the path as something that it makes, so that the base
-/// cannot have it for its working directory, or the file would say so itself.
-fn is_made_here(unit: &SourceUnit<'_>, last: usize, path: &str) -> bool {
-    let path = path.trim_end_matches('/');
-    let Some(stage) = unit.outline.stage_of(last) else { return false };
-    (stage.from + 1..=last).any(|at| {
-        unit.script(at).is_some_and(|script| {
-            script.simple_commands().iter().any(|(_, simple)| {
-                let makes = matches!(
-                    simple.name(),
-                    Some(
-                        "mkdir"
-                            | "git"
-                            | "hg"
-                            | "svn"
-                            | "tar"
-                            | "unzip"
-                            | "curl"
-                            | "wget"
-                            | "cp"
-                            | "mv"
-                            | "install"
-                            | "ln"
-                    )
-                );
-                makes && simple.arguments().iter().any(|word| word.literal().is_some_and(|word| word.starts_with(path)))
-            })
-        })
-    })
 }
 
 /// What a script asks of its shell that tells whether other commands ran in it before.

@@ -10,6 +10,7 @@ pub(crate) mod caches;
 pub(crate) mod calls;
 pub(crate) mod context_use;
 pub(crate) mod copies;
+pub(crate) mod directories;
 pub(crate) mod downloads;
 pub(crate) mod effects;
 pub(crate) mod families;

@@ -186,7 +186,8 @@ pub(crate) fn is_made(unit: &SourceUnit<'_>, at: usize, run: usize, path: &str) 
     // Nothing may have taken it away since.
     maker.is_some_and(|maker| {
         (maker..run).filter(|other| unit.kind(*other) == Kind::Run).all(|other| {
-            unit.script(other).is_some_and(|script| super::hazards::removed(unit, other, script, Some(path)).is_none())
+            unit.script(other)
+                .is_some_and(|script| super::directories::removed(unit, other, script, Some(path)).is_none())
         })
     })
 }

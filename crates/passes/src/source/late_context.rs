@@ -6,7 +6,7 @@ use jettison_ir::{Level, Pass, Run, Safety};
 use jettison_syntax::Span;
 use jettison_syntax::dockerfile::Kind;
 
-use crate::analysis::effects;
+use crate::analysis::effects::{self, Effects};
 use crate::analysis::hazards;
 use crate::analysis::join::Part;
 use crate::analysis::moves::{self, Down, Way};
@@ -25,6 +25,7 @@ fn run(unit: &SourceUnit<'_>) -> Vec<SourceRemark> {
     let mut remarks = Vec::new();
     for stage in unit.stages() {
         let runs: Vec<usize> = stage.instructions.clone().filter(|at| unit.kind(*at) == Kind::Run).collect();
+        let links = effects::links(unit, stage.instructions.clone());
         // A RUN that something moves across is left alone for this round: what it touches changes its place.
         let mut free = 0;
         for pair in runs.windows(2) {
@@ -32,7 +33,7 @@ fn run(unit: &SourceUnit<'_>) -> Vec<SourceRemark> {
             if second == first + 1 || first < free {
                 continue;
             }
-            match propose(unit, first, second) {
+            match propose(unit, first, second, &links) {
                 Ok(finding) => {
                     remarks.push(SourceRemark::Found(finding));
                     free = second + 1;
@@ -47,7 +48,12 @@ fn run(unit: &SourceUnit<'_>) -> Vec<SourceRemark> {
 /// What may stand in front of a RUN's commands, in bytes: about two lines.
 const LONGEST_PREFIX: usize = 200;
 
-fn propose(unit: &SourceUnit<'_>, first: usize, second: usize) -> Result<SourceFinding, SourceDecline> {
+fn propose(
+    unit: &SourceUnit<'_>,
+    first: usize,
+    second: usize,
+    links: &[(usize, String)],
+) -> Result<SourceFinding, SourceDecline> {
     let decline = |at: usize, code, reason| SourceDecline { span: unit.instruction(at).span, code, reason };
     let refused = |refusal: hazards::Refusal| decline(second, refusal.code, refusal.reason);
     hazards::alone(unit, first).map_err(refused)?;
@@ -60,8 +66,11 @@ fn propose(unit: &SourceUnit<'_>, first: usize, second: usize) -> Result<SourceF
         return Err(decline(at, "not-movable", reason));
     }
     hazards::between(unit, first, second).map_err(refused)?;
-    let above = effects::of(unit, first);
-    let below = effects::of(unit, second);
+    let known = |run: usize| {
+        let before = links.iter().filter(|(at, _)| *at <= run).map(|(_, path)| path.clone());
+        effects::of(unit, run).map(|effects| Effects { links: before.collect(), ..effects })
+    };
+    let (above, below) = (known(first), known(second));
     let mut ways: Vec<(usize, Way)> = Vec::new();
     for at in members {
         let depends = ways.iter().any(|(before, way)| matches!(way, Way::Down(_)) && moves::depends(unit, *before, at));

@@ -6,7 +6,7 @@ use jettison_syntax::dockerfile::{Arguments, Kind};
 use jettison_syntax::expand;
 use jettison_syntax::view::Setting;
 
-use crate::analysis::{bases, hazards, moves};
+use crate::analysis::{bases, directories, moves};
 
 pub(crate) const PASS: Pass = Pass {
     name: "split-metadata",
@@ -92,7 +92,7 @@ fn useless_workdir(unit: &SourceUnit<'_>, at: usize, stage: std::ops::Range<usiz
         let maker = (stage.start..at).rev().find(|other| unit.kind(*other) == Kind::Workdir)?;
         let still = (maker..at).filter(|other| unit.kind(*other) == Kind::Run).all(|other| {
             unit.script(other)
-                .is_some_and(|script| script.exact && hazards::removed(unit, other, script, Some(&path)).is_none())
+                .is_some_and(|script| script.exact && directories::removed(unit, other, script, Some(&path)).is_none())
         });
         return still.then_some("says the same");
     }

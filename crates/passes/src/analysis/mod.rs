@@ -4,6 +4,7 @@
 pub(crate) mod bases;
 pub(crate) mod build_group;
 pub(crate) mod build_needs;
+pub(crate) mod build_steps;
 pub(crate) mod build_tools;
 pub(crate) mod cache_use;
 pub(crate) mod caches;
@@ -30,6 +31,7 @@ pub(crate) mod place;
 pub(crate) mod places;
 pub(crate) mod readers;
 pub(crate) mod removals;
+pub(crate) mod replaced;
 pub(crate) mod separable;
 pub(crate) mod state;
 pub(crate) mod steps;

@@ -7,12 +7,12 @@ use jettison_ir::source::{SourceClaim, SourceDecline, SourceFinding, SourceRemar
 use jettison_ir::{Assumption, Level, Pass, Run, Safety};
 use jettison_syntax::Span;
 use jettison_syntax::dockerfile::Kind;
-use jettison_syntax::packages::{Manager, PackageCommand, Verb};
+use jettison_syntax::packages::Manager;
 
 use crate::analysis::build_group;
-use crate::analysis::build_needs::{BuildNeeds, group_of};
-use crate::analysis::build_tools::{BuildPackage, build_package, builds};
-use crate::analysis::calls::calls;
+use crate::analysis::build_needs::BuildNeeds;
+use crate::analysis::build_steps::{Step, step};
+use crate::analysis::build_tools::{BuildPackage, build_package};
 
 pub(crate) const PASS: Pass = Pass {
     name: "build-packages",
@@ -35,22 +35,6 @@ const LIBRARIES: Assumption = Assumption {
     name: "run-time-libraries-are-installed-by-name",
     holds: "what a build leaves needs no other library of the packages that it was built with",
 };
-
-/// The installations and removals of one RUN.
-struct Step {
-    at: usize,
-    /// Names of packages and groups, with the manager and the place of the command.
-    installed: Vec<(String, Manager, Span)>,
-    removed: Vec<String>,
-    /// The first command that removes packages.
-    removal: Option<Span>,
-    /// Whether it removes something whose name is not known.
-    removes_unknown: bool,
-    /// Whether something is built, as far as the text tells.
-    builds: bool,
-    /// Whether something may be built that the text does not tell.
-    is_opaque: bool,
-}
 
 fn run(unit: &SourceUnit<'_>) -> Vec<SourceRemark> {
     let shipping = unit.stages().iter().filter(|stage| unit.outline.ships(stage.index));
@@ -96,52 +80,6 @@ fn staying(names: &[String]) -> Option<String> {
     let brings = if names.len() == 1 { "stays: it brings" } else { "stay: they bring" };
     let text = || format!("{} {brings} libraries that are not installed by their own names", names.join(", "));
     (!names.is_empty()).then(text)
-}
-
-fn step(unit: &SourceUnit<'_>, at: usize) -> Step {
-    let mut step = Step {
-        at,
-        installed: Vec::new(),
-        removed: Vec::new(),
-        removal: None,
-        removes_unknown: false,
-        builds: false,
-        is_opaque: false,
-    };
-    let Some(script) = unit.script(at) else { return Step { is_opaque: true, ..step } };
-    step.is_opaque = script.error.is_some();
-    for call in calls(script) {
-        let span = unit.source_span(at, call.span());
-        match &call.package {
-            Some(command) if command.is_system() => step.read(command, span),
-            _ => step.builds |= builds(&call),
-        }
-        step.is_opaque |= call.is_opaque() && !builds(&call);
-    }
-    step
-}
-
-impl Step {
-    fn read(&mut self, command: &PackageCommand, span: Span) {
-        match command.verb {
-            Verb::Install => {
-                let group = group_of(command).map(str::to_owned);
-                let names = command.packages.iter().map(|package| package.name.clone());
-                // What is in a group goes with the group, and is not named when it goes.
-                match group {
-                    Some(group) => self.installed.push((group, command.manager, span)),
-                    None => self.installed.extend(names.map(|name| (name, command.manager, span))),
-                }
-            }
-            Verb::Remove | Verb::Purge | Verb::AutoRemove => {
-                self.removed.extend(command.packages.iter().map(|package| package.name.clone()));
-                self.removal.get_or_insert(span);
-                // Without names it is what nothing needs any more: `apt-mark` decided about that before.
-                self.removes_unknown |= command.unknown || command.packages.is_empty();
-            }
-            _ => {}
-        }
-    }
 }
 
 /// Removals of what an earlier layer holds.

@@ -181,6 +181,14 @@ impl<'a> SourceUnit<'a> {
         self.outline.scope(self.tree, at)
     }
 
+    /// A word as it stands before an instruction, where all of it is known. Variables are looked up only where it has
+    /// any: that takes a walk over the stage.
+    #[must_use]
+    pub fn expand(&self, at: usize, word: &str) -> Option<String> {
+        let scope = if word.contains('$') { self.scope(at) } else { Scope::default() };
+        scope.expand(word, self.tree.escape)
+    }
+
     /// Whether an ENV or an ARG sets a variable anywhere in the file.
     #[must_use]
     pub fn names_variable(&self, name: &str) -> bool {

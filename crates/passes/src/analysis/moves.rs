@@ -5,6 +5,7 @@ use jettison_syntax::dockerfile::{Arguments, Instruction, Kind};
 use jettison_syntax::expand;
 use jettison_syntax::path::absolute;
 use jettison_syntax::shell::{Command, CommandKind, Operator, Script, Word, quote};
+use jettison_syntax::view::Scope;
 
 use super::bases;
 use super::effects::Effects;
@@ -211,7 +212,7 @@ fn makes(script: &Script, directory: Option<&str>, path: &str) -> bool {
 pub(crate) fn workdir(unit: &SourceUnit<'_>, at: usize) -> Option<String> {
     let instruction = unit.instruction(at);
     let Arguments::Text(span) = instruction.body.arguments else { return None };
-    let word = unit.scope(at).expand(unit.tree.part(instruction, span), unit.tree.escape)?;
+    let word = unit.expand(at, unit.tree.part(instruction, span))?;
     if word.contains([':', '\\']) {
         return None;
     }
@@ -229,7 +230,7 @@ pub(crate) fn target(unit: &SourceUnit<'_>, at: usize) -> Result<String, String>
         Arguments::Json(strings) => strings.last().map(|string| string.value.clone()),
         _ => None,
     };
-    let known = word.and_then(|word| unit.scope(at).expand(&word, unit.tree.escape));
+    let known = word.and_then(|word| unit.expand(at, &word));
     let Some(word) = known else { return Err("its destination depends on a variable".to_owned()) };
     absolute(&word, bases::directory(unit, at))
         .ok_or_else(|| "its destination is relative to a directory that is not known".to_owned())
@@ -293,7 +294,8 @@ fn exported(unit: &SourceUnit<'_>, at: usize) -> Result<String, String> {
     let Arguments::Pairs { pairs, .. } = &instruction.body.arguments else {
         return Err("it has no pairs".to_owned());
     };
-    let scope = unit.scope(at);
+    let has_references = unit.tree.line(instruction).contains('$');
+    let scope = if has_references { unit.scope(at) } else { Scope::default() };
     let names: Vec<&str> = pairs.iter().map(|pair| unit.tree.part(instruction, pair.name)).collect();
     let mut words = Vec::new();
     for pair in pairs {

@@ -44,7 +44,7 @@ pub(crate) fn replaced(unit: &SourceUnit<'_>, at: usize) -> Option<SourceFinding
 fn user_after(unit: &SourceUnit<'_>, at: usize) -> Option<String> {
     let instruction = unit.instruction(at);
     let Arguments::Text(span) = instruction.body.arguments else { return None };
-    unit.scope(at).expand(unit.tree.part(instruction, span), unit.tree.escape)
+    unit.expand(at, unit.tree.part(instruction, span))
 }
 
 /// Why a WORKDIR can go: it names the directory that is in force, or the next one makes its directory too.
@@ -81,7 +81,7 @@ fn useless_workdir(unit: &SourceUnit<'_>, at: usize, stage: std::ops::Range<usiz
 fn is_written(unit: &SourceUnit<'_>, at: usize, path: &str) -> bool {
     let instruction = unit.instruction(at);
     let text = match instruction.body.arguments {
-        Arguments::Text(span) => unit.scope(at).expand(unit.tree.part(instruction, span), unit.tree.escape),
+        Arguments::Text(span) => unit.expand(at, unit.tree.part(instruction, span)),
         _ => None,
     };
     text.is_some_and(|text| text == path)

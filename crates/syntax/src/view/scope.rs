@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::Span;
 use crate::dockerfile::{Arguments, Dockerfile, Kind};
 use crate::expand::{self, Lexer};
 
@@ -96,10 +97,9 @@ impl Scope {
         match (&instruction.body.arguments, instruction.body.kind) {
             (Arguments::Pairs { pairs, .. }, Kind::Env) => {
                 // All values of one instruction see the variables from before it.
-                let seen = self.clone();
-                for pair in pairs {
-                    let name = seen.expand(pair.name.of(line), tree.escape);
-                    let value = seen.expand(pair.value.of(line), tree.escape);
+                let expand = |span: Span| self.expand(span.of(line), tree.escape);
+                let set: Vec<_> = pairs.iter().map(|pair| (expand(pair.name), expand(pair.value))).collect();
+                for (name, value) in set {
                     if let Some(name) = name {
                         self.set(name, value, true);
                     }

@@ -1,0 +1,168 @@
+//! What a build is asked, and what it gives.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jettison_image::{Config, Layer, Platform};
+use jettison_store::StoredImage;
+
+use crate::trace::Trace;
+
+/// What is to be built.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The Dockerfile's bytes.
+    pub dockerfile: Vec<u8>,
+    /// Its path as messages show it.
+    pub dockerfile_name: String,
+    /// The context's folder, and the ignore file's text. A context from a tar, git or the standard input was unpacked.
+    pub context: ContextFolder,
+    /// `--build-context`: name to folder or image.
+    pub contexts: BTreeMap<String, NamedContext>,
+    /// `--build-arg`.
+    pub build_args: BTreeMap<String, String>,
+    /// `--target`.
+    pub target: Option<String>,
+    /// `--platform`.
+    pub platform: Platform,
+    /// `--label`.
+    pub labels: Vec<(String, String)>,
+    /// `--secret`: id to the file or variable that holds it.
+    pub secrets: BTreeMap<String, Secret>,
+    /// `--ssh`: id to the agent's socket.
+    pub ssh: BTreeMap<String, PathBuf>,
+    /// `--add-host`.
+    pub extra_hosts: Vec<(String, String)>,
+    /// `--network`: of steps that say nothing.
+    pub network: crate::sandbox::Network,
+    /// `--shm-size`.
+    pub shm_size: u64,
+    /// `--no-cache`.
+    pub no_cache: bool,
+    /// `--no-cache-filter`: stages.
+    pub no_cache_stages: Vec<String>,
+    /// `--pull`: ask registries even for images that are here.
+    pub pull: bool,
+    /// `--offline`: never ask registries, nor fetch anything.
+    pub offline: bool,
+    /// `--registry-mirror`.
+    pub mirrors: Vec<String>,
+    /// `--cache-from`: OCI layouts.
+    pub cache_from: Vec<PathBuf>,
+    /// `--trace`.
+    pub trace: bool,
+    /// `--timeout`: of each RUN.
+    pub timeout: Option<Duration>,
+    /// `SOURCE_DATE_EPOCH`: seconds since 1970 for the times that the build makes up.
+    pub source_date_epoch: Option<i64>,
+    /// At most so many RUNs at once.
+    pub jobs: usize,
+}
+
+/// A folder that files are copied from.
+#[derive(Clone, Debug, Default)]
+pub struct ContextFolder {
+    /// The folder; `None` for an empty context.
+    pub folder: Option<PathBuf>,
+    /// The text of its ignore file; empty where there is none.
+    pub ignore: String,
+}
+
+/// What `--build-context NAME=` names.
+#[derive(Clone, Debug)]
+pub enum NamedContext {
+    /// A folder, with its own ignore file.
+    Folder(ContextFolder),
+    /// An image: a reference as commands take it, or as FROM does.
+    Image(String),
+}
+
+/// Where a secret is.
+#[derive(Clone, Debug)]
+pub enum Secret {
+    /// In a file.
+    File(PathBuf),
+    /// In this process's environment, read already.
+    Value(Vec<u8>),
+}
+
+/// Stops a build from another thread.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Stops it.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it was stopped.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// An image that was built, whose own layers lie unpacked in the cache.
+#[derive(Debug)]
+pub struct Built {
+    /// The image that it is built on, its layers' blobs at hand; `None` for scratch.
+    pub base: Option<BuiltBase>,
+    /// Its own layers, the lowest first.
+    pub layers: Vec<BuiltLayer>,
+    /// The config's document without `rootfs`; `history` is complete, with `empty_layer` where there is none.
+    pub config: Config,
+    /// The steps of all stages that were needed.
+    pub steps: Vec<BuiltStep>,
+}
+
+/// The base of a built image.
+#[derive(Debug)]
+pub struct BuiltBase {
+    /// As FROM names it.
+    pub name: String,
+    /// The image with its blobs.
+    pub image: StoredImage,
+    /// Its layers as values, the lowest first.
+    pub layers: Vec<Arc<Layer>>,
+}
+
+/// A layer of a built image.
+#[derive(Clone, Debug)]
+pub struct BuiltLayer {
+    /// Its entries; offsets of contents count in the tar that `snapshot::write_tar` writes.
+    pub layer: Arc<Layer>,
+    /// The folder that holds its files.
+    pub folder: PathBuf,
+    /// The instruction that made it.
+    pub instruction: String,
+}
+
+/// A step that was needed.
+#[derive(Clone, Debug)]
+pub struct BuiltStep {
+    /// Its stage's name.
+    pub stage: String,
+    /// Its first and last line.
+    pub lines: (u32, u32),
+    /// The instruction as shown.
+    pub text: String,
+    /// How it came about.
+    pub outcome: Outcome,
+    /// How long it took.
+    pub took: Duration,
+    /// What it read and wrote, where that was traced.
+    pub trace: Option<Arc<Trace>>,
+}
+
+/// How a step's result came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was in the cache.
+    Cached,
+    /// It was done.
+    Done,
+}

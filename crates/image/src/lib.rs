@@ -22,7 +22,7 @@ pub use base::Base;
 pub use changes::{Change, Changes};
 pub use config::Config;
 pub use digest::{Digest, Hasher};
-pub use layer::{Entry, Kind, Layer, Limits};
+pub use layer::{Entry, Kind, Layer, LayerBuilder, Limits, NewEntry};
 pub use manifest::{Descriptor, Index, Manifest};
 pub use media::{Compression, Dialect};
 pub use platform::Platform;

@@ -25,6 +25,10 @@ pub struct Ignore {
     matchers: Vec<Matcher>,
 }
 
+/// What the rules matched on a walk's way to a folder: [`Ignore::enter`] gives it. Nothing, to begin with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Matched(Vec<bool>);
+
 /// A line of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -165,18 +169,44 @@ impl Ignore {
         if path == "." {
             return false;
         }
-        let mut parent_matched = vec![false; self.rules.len()];
+        let above = parents(&path).fold(Matched::default(), |above, folder| self.enter(&above, folder));
+        self.walk_excludes_in(&above, &path)
+    }
+
+    /// [`Ignore::walk_excludes`] for a walk that knows what matched at the folder of `path` and above it. The path is
+    /// whole, and clean.
+    #[must_use]
+    pub fn walk_excludes_in(&self, above: &Matched, path: &str) -> bool {
         let mut excluded = false;
-        for place in parents(&path).chain([path.as_str()]) {
-            excluded = false;
-            for ((rule, matcher), matched) in self.rules.iter().zip(&self.matchers).zip(&mut parent_matched) {
-                *matched = *matched || (rule.negated == excluded && matcher.is_match(place));
-                if *matched {
-                    excluded = !rule.negated;
-                }
+        for (rule, is_matched) in self.rules.iter().zip(self.matches_in(above, path)) {
+            if is_matched(excluded) {
+                excluded = !rule.negated;
             }
         }
         excluded
+    }
+
+    /// What matches at the folder `path`, where `above` is what matched at the folder that it lies in. The path is
+    /// whole, and clean; nothing has matched at the context's root.
+    #[must_use]
+    pub fn enter(&self, above: &Matched, path: &str) -> Matched {
+        let mut excluded = false;
+        let step = self.rules.iter().zip(self.matches_in(above, path)).map(|(rule, is_matched)| {
+            let matched = is_matched(excluded);
+            if matched {
+                excluded = !rule.negated;
+            }
+            matched
+        });
+        Matched(step.collect())
+    }
+
+    /// For each rule whether it matches `path` or did above it, given whether the path is excluded so far.
+    fn matches_in(&self, above: &Matched, path: &str) -> impl Iterator<Item = impl Fn(bool) -> bool> {
+        let above = above.0.iter().copied().chain(std::iter::repeat(false));
+        self.rules.iter().zip(&self.matchers).zip(above).map(move |((rule, matcher), matched)| {
+            move |excluded| matched || (rule.negated == excluded && matcher.is_match(path))
+        })
     }
 
     /// Whether something below the folder `dir` may be included though the folder is excluded, so that a walk must enter
@@ -210,4 +240,21 @@ fn could_match_below(pattern: &str, dir: &str) -> bool {
     }
     // The pattern names the folder itself or one above it, and with it everything below.
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ignore, Matched};
+
+    #[test]
+    fn a_walk_that_remembers_excludes_the_same() {
+        for text in ["a\n!a/b\n", "a/b\n!a\n", "**/c\n!a/b/c\nd*\n", "!a\na\n!a/b/c/d\n", "*\n!*/b\n"] {
+            let ignore = Ignore::parse(text);
+            let mut above = Matched::default();
+            for path in ["a", "a/b", "a/b/c", "a/b/c/d", "a/b/c/d/e"] {
+                assert_eq!(ignore.walk_excludes_in(&above, path), ignore.walk_excludes(path), "{path} in {text:?}");
+                above = ignore.enter(&above, path);
+            }
+        }
+    }
 }

@@ -1,16 +1,22 @@
 //! Where images live: `docker-archive:`, `oci:` and `oci-archive:`, each to read from and to write to.
 //!
 //! Reading streams every layer once, checks its digests on the way, and hands out the pure values of
-//! `jettison-image`. Writing happens beside the target and becomes visible by one rename.
+//! `jettison-image`. Writing happens beside the target and becomes visible by one rename. The local store keeps
+//! images by name; [`registry`] and [`http`] bring things from the network, which nothing else touches.
 
 mod archive;
 mod compress;
 mod contents;
 mod decompress;
 mod error;
+pub mod http;
+mod local;
+mod name;
 mod open;
 mod output;
 mod reference;
+pub mod registry;
+mod remote;
 mod scan;
 mod section;
 mod stage;
@@ -18,9 +24,12 @@ mod stage;
 pub use compress::Encoding;
 pub use contents::PlainContents;
 pub use error::{Error, Result};
+pub use local::{BlobWriter, Collected, Incoming, LocalStore, Named, Usage};
+pub use name::{ImageName, NameError};
 pub use open::{Opened, StoredImage, StoredLayer, Wanted, open, open_file};
 pub use output::{Mark, Output, measure};
 pub use reference::{Reference, ReferenceError, Selector, Transport};
+pub use remote::RemoteError;
 pub use scan::{ScannedLayer, Scans, Scope, scan};
 pub use section::Section;
 pub use stage::remove_all_stages;
@@ -29,6 +38,9 @@ pub use stage::remove_all_stages;
 pub trait Progress: Sync {
     /// So many more bytes of the input, as stored, were read or written.
     fn advance(&self, bytes: u64);
+
+    /// So many more bytes are to come.
+    fn expect(&self, _bytes: u64) {}
 }
 
 /// For callers that show no progress.

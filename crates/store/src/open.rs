@@ -81,6 +81,12 @@ struct DockerImage {
 /// # Errors
 /// Where nothing readable lies there, or no image, or several and the reference does not say which.
 pub fn open(reference: &Reference, wanted: &Wanted, limits: Limits) -> Result<Opened> {
+    if let (Some(Transport::Local), Some(Selector::Name(name))) = (reference.transport, &reference.selector)
+        && !reference.path.exists()
+    {
+        let (path, wanted) = (reference.path.clone(), name.clone());
+        return Err(Error::NoSuchImage { path, wanted, names: Vec::new() });
+    }
     let archive = Archive::open(&reference.path, limits)?;
     find(&archive, reference, wanted)
 }
@@ -97,7 +103,10 @@ fn find(archive: &Archive, reference: &Reference, wanted: &Wanted) -> Result<Ope
     let not_an_image = |reason: &str| Error::NotAnImage { path: archive.path().to_owned(), reason: reason.to_owned() };
     let has = |name: &str| archive.has(name);
     let transport = match reference.transport {
-        Some(Transport::Oci) if !archive.is_folder() => return Err(not_an_image("it is a file, not a folder")),
+        Some(Transport::Oci | Transport::Local) if !archive.is_folder() => {
+            return Err(not_an_image("it is a file, not a folder"));
+        }
+        Some(Transport::Local) => Transport::Oci,
         Some(transport) => transport,
         None if archive.is_folder() => Transport::Oci,
         None if has("manifest.json") => Transport::DockerArchive,
@@ -108,10 +117,10 @@ fn find(archive: &Archive, reference: &Reference, wanted: &Wanted) -> Result<Ope
             docker_archive(archive, reference.selector.as_ref(), wanted)
         }
         Transport::DockerArchive => Err(not_an_image("it has no manifest.json")),
-        Transport::Oci | Transport::OciArchive if has("index.json") => {
+        Transport::Oci | Transport::OciArchive | Transport::Local if has("index.json") => {
             oci_layout(archive, transport, reference.selector.as_ref(), wanted)
         }
-        Transport::Oci | Transport::OciArchive => Err(not_an_image("it has no index.json")),
+        Transport::Oci | Transport::OciArchive | Transport::Local => Err(not_an_image("it has no index.json")),
     }
 }
 

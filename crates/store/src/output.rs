@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::Progress;
 use crate::compress::{Encoder, Encoding};
 use crate::error::{Error, Result};
+use crate::local::{LocalStore, annotated};
 use crate::open::{StoredLayer, blob_name};
 use crate::reference::{Reference, Selector, Transport};
 use crate::scan::{ScannedLayer, read_back};
@@ -28,12 +29,16 @@ const PIECE: usize = 256 << 10;
 /// An image that is being written. Nothing shows at the target before [`Output::publish`].
 pub struct Output {
     stage: Stage,
+    /// The local store, where the target is an image of it: what it has is linked, not written.
+    store: Option<LocalStore>,
     transport: Transport,
     target: PathBuf,
     tag: Option<String>,
     body: Body,
     blobs: HashMap<Digest, u64>,
     images: Vec<(Descriptor, Manifest)>,
+    /// What the index lists.
+    listed: Vec<Descriptor>,
     /// Blobs at the target that only replaced images used.
     unused: HashSet<Digest>,
 }
@@ -56,10 +61,14 @@ impl Output {
     /// Where nothing can be written beside the target.
     pub fn create(target: &Reference, default: Transport) -> Result<Self> {
         let transport = target.transport.unwrap_or(default);
-        let stage = Stage::beside(&target.path)?;
+        let store = (transport == Transport::Local).then(|| LocalStore::open(&target.path)).transpose()?;
+        let stage = match &store {
+            Some(store) => store.incoming()?.into_stage(),
+            None => Stage::beside(&target.path)?,
+        };
         let staged = stage.path(STAGED);
         let write = Error::io("write", &target.path);
-        let body = if transport == Transport::Oci {
+        let body = if matches!(transport, Transport::Oci | Transport::Local) {
             fs::create_dir_all(staged.join("blobs/sha256")).map_err(write)?;
             Body::Folder
         } else {
@@ -75,12 +84,14 @@ impl Output {
         let path = target.path.clone();
         Ok(Self {
             stage,
+            store,
             transport,
             target: path,
             tag,
             body,
             blobs: HashMap::new(),
             images: Vec::new(),
+            listed: Vec::new(),
             unused: HashSet::new(),
         })
     }
@@ -99,6 +110,10 @@ impl Output {
         if self.blobs.contains_key(&digest) {
             return Ok(());
         }
+        if self.link_from_store(digest, blob.length()) {
+            progress.advance(blob.length());
+            return Ok(());
+        }
         let target = self.target.clone();
         let mut reader = blob.reader();
         self.blob(|out| {
@@ -113,6 +128,22 @@ impl Output {
             }
         })
         .map_err(Error::io("write", &target))
+    }
+
+    /// Takes a layer's blob that the local store has already, without reading it; says whether it has it.
+    #[must_use]
+    pub fn reuse_blob(&mut self, digest: Digest, size: u64) -> bool {
+        self.blobs.contains_key(&digest) || self.link_from_store(digest, size)
+    }
+
+    /// Takes a blob that the local store has already; its files are only ever replaced as a whole.
+    fn link_from_store(&mut self, digest: Digest, size: u64) -> bool {
+        let Some(store) = self.store.as_ref().filter(|store| store.reuse(digest, size)) else { return false };
+        let linked = fs::hard_link(store.blob_path(digest), self.stage.path(STAGED).join(blob_name(digest))).is_ok();
+        if linked {
+            self.blobs.insert(digest, size);
+        }
+        linked
     }
 
     /// Packs and writes a layer whose unpacked bytes `fill` writes, and reads it back: its digests are
@@ -213,8 +244,13 @@ impl Output {
         }
         let mut listed = self.kept_descriptors(&names)?;
         for descriptor in &descriptors {
-            listed.extend(named(descriptor, &names));
+            if self.store.is_some() {
+                listed.extend(names.iter().map(|name| annotated(descriptor, name)));
+            } else {
+                listed.extend(named(descriptor, &names));
+            }
         }
+        self.listed.clone_from(&listed);
         self.small_file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         self.small_file("index.json", &to_json(&Index::new(listed)))?;
         if self.transport == Transport::DockerArchive {
@@ -231,7 +267,9 @@ impl Output {
     /// Where the finished output can be read before it is published.
     #[must_use]
     pub fn staged(&self) -> Reference {
-        Reference { transport: Some(self.transport), path: self.stage.path(STAGED), selector: None }
+        // What is staged for the local store is a layout of its own.
+        let transport = if self.store.is_some() { Transport::Oci } else { self.transport };
+        Reference { transport: Some(transport), path: self.stage.path(STAGED), selector: None }
     }
 
     /// The image's manifest digests, in the order in which they were added.
@@ -244,6 +282,10 @@ impl Output {
     /// # Errors
     /// Where it cannot be put there; the target is then as it was.
     pub fn publish(self) -> Result<()> {
+        if let Some(store) = &self.store {
+            let blobs: Vec<Digest> = self.blobs.keys().copied().collect();
+            return store.adopt(&self.stage.path(STAGED), &blobs, self.listed.clone());
+        }
         if self.transport == Transport::Oci && self.target.is_dir() {
             self.keep_blobs().map_err(Error::io("keep the other images of", &self.target))?;
         }

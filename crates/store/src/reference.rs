@@ -6,6 +6,9 @@ use std::str::FromStr;
 
 use jettison_image::Digest;
 
+use crate::local::LocalStore;
+use crate::name::{ImageName, NameError};
+
 /// The kind of place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
@@ -15,10 +18,12 @@ pub enum Transport {
     Oci,
     /// `oci-archive:`, a tar of such a folder.
     OciArchive,
+    /// `local:`, the images that this machine has at hand, by name.
+    Local,
 }
 
 impl Transport {
-    const ALL: [Self; 3] = [Self::DockerArchive, Self::Oci, Self::OciArchive];
+    const ALL: [Self; 4] = [Self::DockerArchive, Self::Oci, Self::OciArchive, Self::Local];
 
     /// The name before the colon.
     #[must_use]
@@ -27,6 +32,7 @@ impl Transport {
             Self::DockerArchive => "docker-archive",
             Self::Oci => "oci",
             Self::OciArchive => "oci-archive",
+            Self::Local => "local",
         }
     }
 }
@@ -47,7 +53,7 @@ pub enum Selector {
 pub struct Reference {
     /// `None` for a bare path: what lies there decides.
     pub transport: Option<Transport>,
-    /// The file or folder.
+    /// The file or folder; for images of the local store, empty until [`Reference::in_store`].
     pub path: PathBuf,
     /// `None` where the place must hold one image only.
     pub selector: Option<Selector>,
@@ -70,6 +76,9 @@ pub enum ReferenceError {
         /// The text.
         text: String,
     },
+    /// `local:` and something that is no image's name.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// `@` and something that is neither digest nor number.
     #[error("{text:?} is neither a digest nor a position")]
     Selector {
@@ -90,6 +99,10 @@ impl FromStr for Reference {
         let transport = Transport::ALL.into_iter().find(|transport| transport.name() == prefix);
         if transport.is_none() && UNSUPPORTED.contains(&prefix) && !Path::new(text).exists() {
             return Err(ReferenceError::Transport { transport: prefix.to_owned() });
+        }
+        if transport == Some(Transport::Local) {
+            let name: ImageName = rest.parse()?;
+            return Ok(Self { transport, path: PathBuf::new(), selector: Some(Selector::Name(name.full())) });
         }
         let place = if transport.is_some() { rest } else { text };
         // A path that exists as it stands holds no selector, whatever colons are in it.
@@ -116,8 +129,39 @@ fn is_selector((path, selector): &(&str, &str)) -> bool {
     !path.contains(':') && !selector.contains('/')
 }
 
+impl Reference {
+    /// An image of the local store, now that the store's folder is known; everything else stays as it is.
+    #[must_use]
+    pub fn in_store(&self, folder: &Path) -> Self {
+        match self.transport {
+            Some(Transport::Local) => Self { path: folder.to_owned(), ..self.clone() },
+            _ => self.clone(),
+        }
+    }
+
+    /// The same for what is to be read, where a bare text may also be the name of an image of the store: it
+    /// is one if no such file exists and the store has the name. All else stays a path, and is missed as one.
+    #[must_use]
+    pub fn found_in_store(&self, folder: &Path) -> Self {
+        if self.transport.is_some() || self.path.exists() || !folder.join("index.json").is_file() {
+            return self.in_store(folder);
+        }
+        let Ok(name) = self.to_string().parse::<ImageName>() else { return self.clone() };
+        let store = LocalStore::open(folder).ok();
+        let is_there = |store: &LocalStore| store.descriptor(&name).is_ok_and(|found| found.is_some());
+        store.filter(is_there).map_or_else(|| self.clone(), |store| store.reference(&name))
+    }
+}
+
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (Some(Transport::Local), Some(Selector::Name(name))) = (self.transport, &self.selector) {
+            // As people write it.
+            return match name.parse::<ImageName>() {
+                Ok(name) => write!(f, "local:{name}"),
+                Err(_) => write!(f, "local:{name}"),
+            };
+        }
         if let Some(transport) = self.transport {
             write!(f, "{}:", transport.name())?;
         }

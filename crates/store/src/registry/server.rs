@@ -1,0 +1,130 @@
+//! A server on the loopback interface that answers as a test tells it to: one thread, one request at a time
+//! for each connection, HTTP/1.1 with a closed connection after each answer.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What is answered to one request.
+pub(crate) struct Answer {
+    status: u16,
+    body: Vec<u8>,
+    headers: Vec<(String, String)>,
+    sent: Option<usize>,
+    after: Duration,
+}
+
+impl Answer {
+    pub(crate) fn new(status: u16, body: impl AsRef<[u8]>) -> Self {
+        let body = body.as_ref().to_vec();
+        Self { status, body, headers: Vec::new(), sent: None, after: Duration::ZERO }
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Closes the connection after so many bytes of the body.
+    pub(crate) fn cut(mut self, sent: usize) -> Self {
+        self.sent = Some(sent);
+        self
+    }
+
+    pub(crate) fn after(mut self, pause: Duration) -> Self {
+        self.after = pause;
+        self
+    }
+}
+
+/// Gets how often the path was asked for before, the path, the headers in lower case, and the method.
+type Handler = dyn Fn(usize, &str, &HashMap<String, String>, &str) -> Answer + Send + Sync;
+
+/// The running server; it ends when dropped.
+pub(crate) struct Server {
+    host: String,
+    ends: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    pub(crate) fn start(
+        handler: impl Fn(usize, &str, &HashMap<String, String>, &str) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let host = listener.local_addr().expect("an address").to_string();
+        let (ends, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+        let (is_over, log, handler) = (ends.clone(), asked.clone(), Arc::new(handler));
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if is_over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (log, handler) = (log.clone(), handler.clone());
+                std::thread::spawn(move || serve(stream, &log, &*handler));
+            }
+        });
+        Self { host, ends, thread: Some(thread), asked }
+    }
+
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The paths that were asked for, each with its method.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().expect("not poisoned").clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(&self.host);
+        self.thread.take().map(JoinHandle::join);
+    }
+}
+
+fn serve(stream: TcpStream, log: &Mutex<Vec<String>>, handler: &Handler) {
+    let mut reader = BufReader::new(stream.try_clone().expect("a clone"));
+    let mut line = String::new();
+    if reader.read_line(&mut line).is_err() {
+        return;
+    }
+    let mut words = line.split_whitespace();
+    let (Some(method), Some(path)) = (words.next(), words.next()) else { return };
+    let mut headers = HashMap::new();
+    loop {
+        let mut line = String::new();
+        match reader.read_line(&mut line) {
+            Ok(_) if !line.trim().is_empty() => {
+                let (name, value) = line.split_once(':').unwrap_or_default();
+                headers.insert(name.to_lowercase(), value.trim().to_owned());
+            }
+            _ => break,
+        }
+    }
+    let entry = format!("{method} {path}");
+    let count = {
+        let mut log = log.lock().expect("not poisoned");
+        let count = log.iter().filter(|earlier| **earlier == entry).count();
+        log.push(entry);
+        count
+    };
+    let answer = handler(count, path, &headers, method);
+    std::thread::sleep(answer.after);
+    let mut head = format!("HTTP/1.1 {} Answer\r\nConnection: close\r\n", answer.status);
+    for (name, value) in &answer.headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str(&format!("Content-Length: {}\r\n\r\n", answer.body.len()));
+    let mut stream = &stream;
+    let body = if method == "HEAD" { &[][..] } else { &answer.body[..answer.sent.unwrap_or(answer.body.len())] };
+    // A client that had enough may have gone.
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+}

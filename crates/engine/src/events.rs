@@ -46,6 +46,11 @@ pub enum Event {
         /// How long it took.
         took: Duration,
     },
+    /// A shell took the terminal, or gave it back: nothing is drawn between.
+    DebugShell {
+        /// Whether it begins.
+        is_open: bool,
+    },
     /// Something the user should know.
     Warning {
         /// A whole sentence without a final period.

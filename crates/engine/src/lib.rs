@@ -5,9 +5,16 @@
 //! what is missing: `sandbox` for RUN, `files` for COPY and ADD, each in a `snapshot`'s workspace.
 //! What comes out is a [`build::Built`]: a config and layers that were never packed.
 
+pub mod adapters;
+pub mod base;
 pub mod build;
+pub mod cache;
 pub mod events;
+pub mod files;
 pub mod ids;
+mod kernel;
 pub mod plan;
 pub mod sandbox;
+pub mod snapshot;
+pub mod supervisor;
 pub mod trace;

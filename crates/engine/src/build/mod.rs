@@ -1,7 +1,27 @@
 //! Building: the stages that the target needs, each step from the cache or anew.
+//!
+//! Stages run in threads of their own and wait for each other only where one really takes something from
+//! another. A step's key is looked up before anything is mounted, so that a build without changes touches no tree.
 
+mod copy;
+mod error;
+mod execute;
+mod keys;
 mod model;
+mod mounts;
+mod output;
+mod platform;
+mod run;
+mod session;
+mod sources;
+mod stages;
+mod state;
+mod step;
+mod time;
 
+pub use error::{BuildError, FailedStep, StepError};
+pub use execute::build;
 pub use model::{
-    Built, BuiltBase, BuiltLayer, BuiltStep, Cancel, ContextFolder, NamedContext, Outcome, Request, Secret,
+    Built, BuiltBase, BuiltLayer, BuiltLayers, BuiltStep, Cancel, ContextFolder, NamedContext, Outcome, Request, Secret,
 };
+pub use session::Session;

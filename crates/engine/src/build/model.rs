@@ -6,9 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use jettison_image::{Config, Layer, Platform};
+use jettison_image::{Config, Digest, Layer, Platform};
 use jettison_store::StoredImage;
 
+use super::error::BuildError;
+use super::state::OwnLayer;
+use crate::base::BaseImage;
+use crate::cache::Cache;
 use crate::trace::Trace;
 
 /// What is to be built.
@@ -60,6 +64,8 @@ pub struct Request {
     pub source_date_epoch: Option<i64>,
     /// At most so many RUNs at once.
     pub jobs: usize,
+    /// `--debug-shell`: a command that fails leaves a shell in its tree, on this process's terminal.
+    pub debug_shell: bool,
 }
 
 /// A folder that files are copied from.
@@ -106,17 +112,61 @@ impl Cancel {
     }
 }
 
-/// An image that was built, whose own layers lie unpacked in the cache.
+/// An image that was built, whose own layers lie unpacked in the cache. Its layers are read only where that is asked
+/// for: whoever finds that it was written before needs none of them.
 #[derive(Debug)]
 pub struct Built {
     /// The image that it is built on, its layers' blobs at hand; `None` for scratch.
-    pub base: Option<BuiltBase>,
-    /// Its own layers, the lowest first.
-    pub layers: Vec<BuiltLayer>,
+    pub base: Option<Arc<BaseImage>>,
+    /// What its steps made, the lowest layer first.
+    pub(crate) own: Vec<OwnLayer>,
+    /// Where its layers lie.
+    pub(crate) cache: Cache,
     /// The config's document without `rootfs`; `history` is complete, with `empty_layer` where there is none.
     pub config: Config,
     /// The steps of all stages that were needed.
     pub steps: Vec<BuiltStep>,
+    /// The keys of their results: what an exported cache holds.
+    pub keys: Vec<Digest>,
+}
+
+impl Built {
+    /// What its own layers say, the lowest first, each as one digest.
+    ///
+    /// # Errors
+    /// Where the cache cannot be read.
+    pub fn layer_digests(&self) -> Result<Vec<Digest>, BuildError> {
+        self.own.iter().map(|own| Ok(own.snapshot.layer_digest()?)).collect()
+    }
+
+    /// Reads its layers.
+    ///
+    /// # Errors
+    /// Where the cache or the base cannot be read.
+    pub fn read(&self) -> Result<BuiltLayers, BuildError> {
+        let own = self.own.iter().map(|own| {
+            Ok(BuiltLayer {
+                layer: own.snapshot.layer()?,
+                folder: own.snapshot.folder(),
+                instruction: own.instruction.clone(),
+            })
+        });
+        let own = own.collect::<Result<_, BuildError>>()?;
+        let Some(base) = &self.base else { return Ok(BuiltLayers { base: None, own }) };
+        let layers = base
+            .layers(&self.cache)
+            .map_err(|source| BuildError::Base { image: base.name.clone(), source: Box::new(source) })?;
+        Ok(BuiltLayers { base: Some(BuiltBase { name: base.name.clone(), image: base.image.clone(), layers }), own })
+    }
+}
+
+/// The layers of a built image, read.
+#[derive(Debug)]
+pub struct BuiltLayers {
+    /// The image that it is built on; `None` for scratch.
+    pub base: Option<BuiltBase>,
+    /// Its own layers, the lowest first.
+    pub own: Vec<BuiltLayer>,
 }
 
 /// The base of a built image.

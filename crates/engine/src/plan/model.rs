@@ -18,6 +18,8 @@ pub struct Plan {
     pub target: usize,
     /// What the user should know: one sentence each.
     pub warnings: Vec<String>,
+    /// `SOURCE_DATE_EPOCH`, where it is given as a build argument or set before the first FROM.
+    pub source_date_epoch: Option<i64>,
 }
 
 /// A stage.
@@ -70,6 +72,8 @@ pub struct Step {
     pub text: String,
     /// `created_by` of the image's history, as BuildKit writes it.
     pub history: String,
+    /// USER in force, expanded; empty for root. BuildKit gives it the folder that WORKDIR makes.
+    pub user: String,
     /// What is done.
     pub kind: StepKind,
 }
@@ -81,7 +85,7 @@ pub enum StepKind {
     Run(Run),
     /// COPY and ADD.
     Copy(Copy),
-    /// Makes the working directory where it is missing (0755, root's).
+    /// Makes the working directory where it is missing (0755, owned by the step's user).
     Workdir(String),
     /// Changes only settings: no layer.
     Settings,
@@ -92,7 +96,8 @@ pub enum StepKind {
 pub struct Run {
     /// The whole command: the shell and its text, or the JSON form's words.
     pub argv: Vec<String>,
-    /// The environment: ENV, then the arguments in scope that ENV does not name; each name once. `PATH` is there.
+    /// The environment: ENV and the arguments in scope, each name once; of both the later one holds, as in
+    /// BuildKit. `PATH` is there.
     pub env: Vec<(String, String)>,
     /// Arguments of proxies and the like that are in the environment and not in the key.
     pub unkeyed_env: Vec<(String, String)>,
@@ -104,6 +109,8 @@ pub struct Run {
     pub network: Network,
     /// `--mount`.
     pub mounts: Vec<FileMount>,
+    /// A heredoc that begins with `#!`: the path of a file that is mounted read-only (0755, root's), and its text.
+    pub script: Option<(String, String)>,
 }
 
 /// `RUN --mount`.

@@ -96,3 +96,28 @@ pub enum Status {
     /// The build was stopped.
     Cancelled,
 }
+
+/// What is watched while a command runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Watch {
+    /// Nothing.
+    Nothing,
+    /// The paths it uses.
+    Trace,
+    /// The owners and devices that it asks for: needed with [`Ids::One`], and only then.
+    Owners,
+    /// Both.
+    TraceAndOwners,
+}
+
+impl Watch {
+    /// Whether paths are recorded.
+    pub fn traces(self) -> bool {
+        matches!(self, Self::Trace | Self::TraceAndOwners)
+    }
+
+    /// Whether owners and devices are recorded instead of given.
+    pub fn owners(self) -> bool {
+        matches!(self, Self::Owners | Self::TraceAndOwners)
+    }
+}

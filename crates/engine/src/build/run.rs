@@ -1,0 +1,125 @@
+//! RUN: a command in a sandbox over the stage's tree.
+
+use std::collections::HashMap;
+
+use super::error::StepError;
+use super::execute::Cx;
+use super::keys;
+use super::mounts::Mounted;
+use super::output::StepConsole;
+use super::step::{Doing, Kept, Made};
+use crate::events::Event;
+use crate::ids::Ids;
+use crate::plan::{FileMountKind, Run};
+use crate::sandbox::{self, Limits, Spec, Status, Watch, users};
+use crate::snapshot::Workspace;
+
+/// The host name that steps see, as BuildKit has it.
+const HOSTNAME: &str = "buildkitsandbox";
+
+impl Cx<'_> {
+    pub(crate) fn run(&self, doing: &mut Doing<'_>, run: &Run) -> Result<Kept, StepError> {
+        let mut sources = Vec::new();
+        for mount in &run.mounts {
+            if let FileMountKind::Bind { from, source } = &mount.kind {
+                sources.push(self.mount_content(doing, from, source)?);
+            }
+        }
+        let key = keys::run(doing.state.id, run, &sources, &doing.stage.platform);
+        self.cached(doing, (key, doing.state.parents()), self.request.trace, |doing| self.make_run(doing, run))
+    }
+
+    fn make_run(&self, doing: &mut Doing<'_>, run: &Run) -> Result<Made, StepError> {
+        super::platform::check(&doing.stage.platform)?;
+        let _slot = self.slots.take();
+        self.check_stopped()?;
+        let work = self.session.cache.work()?;
+        let folders = self.folders(doing.state)?;
+        let workspace = self.session.snapshotter.workspace(&folders, work.path())?;
+        let user = users::find(workspace.root(), &run.user)?;
+        let mounted = self.mount(doing, run)?;
+        let mut env: Vec<Vec<u8>> = Vec::new();
+        let home = ("HOME".to_owned(), String::from_utf8_lossy(&user.home).into_owned());
+        let has = |name: &str| run.env.iter().any(|(own, _)| own == name);
+        let made_up = [home].into_iter().filter(|(name, _)| !has(name));
+        for (name, value) in run.env.iter().cloned().chain(made_up).chain(run.unkeyed_env.iter().cloned()) {
+            env.push([name.as_bytes(), b"=", value.as_bytes()].concat());
+        }
+        env.extend(mounted.env.iter().cloned());
+        let mut spec = Spec {
+            root: workspace.root().to_owned(),
+            argv: run.argv.iter().map(|word| word.clone().into_bytes()).collect(),
+            env,
+            workdir: run.workdir.clone().into_bytes(),
+            user,
+            mounts: mounted.mounts.clone(),
+            network: run.network,
+            hostname: HOSTNAME.to_owned(),
+            extra_hosts: self.request.extra_hosts.clone(),
+            ids: self.session.ids,
+            shm_size: self.request.shm_size,
+            terminal: false,
+        };
+        let console = StepConsole::new(doing.vertex, self.observer);
+        let watch = match (self.request.trace, self.session.ids) {
+            (false, Ids::Many) => Watch::Nothing,
+            (true, Ids::Many) => Watch::Trace,
+            (false, Ids::One) => Watch::Owners,
+            (true, Ids::One) => Watch::TraceAndOwners,
+        };
+        let limits = Limits { timeout: self.request.timeout, cancel: self.cancel.clone() };
+        let ended = sandbox::run(&spec, watch, &console, &limits);
+        doing.output = console.last();
+        let ended = ended?;
+        match ended.status {
+            Status::Exited(0) => {}
+            Status::Cancelled => return Err(StepError::Cancelled),
+            status => {
+                if self.request.debug_shell {
+                    self.debug_shell(&mut spec)?;
+                }
+                return Err(StepError::Failed { status, command: shown(run) });
+            }
+        }
+        self.finish(workspace, mounted, work, &ended)
+    }
+
+    fn finish(
+        &self,
+        workspace: Workspace,
+        mounted: Mounted,
+        work: crate::cache::Work,
+        ended: &sandbox::Ended,
+    ) -> Result<Made, StepError> {
+        drop(mounted);
+        let layer = workspace.finish(&HashMap::new(), &ended.owners)?;
+        let snapshot = self.session.cache.adopt(work, &layer, ended.trace.as_ref())?;
+        Ok(Made { snapshot: Some(snapshot) })
+    }
+
+    /// A shell in the tree as the failed command left it, on the user's terminal.
+    fn debug_shell(&self, spec: &mut Spec) -> Result<(), StepError> {
+        spec.argv = vec![b"/bin/sh".to_vec()];
+        spec.terminal = true;
+        self.observer.hear(Event::DebugShell { is_open: true });
+        let limits = Limits { timeout: None, cancel: self.cancel.clone() };
+        let ended = sandbox::run(spec, Watch::Nothing, &NoConsole, &limits);
+        self.observer.hear(Event::DebugShell { is_open: false });
+        ended.map(|_| ()).map_err(StepError::from)
+    }
+}
+
+/// A terminal shows by itself what is written to it.
+struct NoConsole;
+
+impl sandbox::Console for NoConsole {
+    fn write(&self, _is_error: bool, _bytes: &[u8]) {}
+}
+
+/// A command as one would type it: the text that a shell is given, or the words.
+fn shown(run: &Run) -> String {
+    match &run.argv[..] {
+        [_, flag, text] if flag == "-c" => text.clone(),
+        words => words.join(" "),
+    }
+}

@@ -1,0 +1,350 @@
+//! Fetches repositories with the `git` program. The repository is not trusted: no hook, filter, helper or
+//! prompt is run, whatever the user's configuration says, and only network protocols are spoken.
+
+use std::fs;
+use std::io::{self, Read as _, Seek as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+
+use super::GitReference;
+use crate::build::Cancel;
+use crate::files::FilesError;
+use crate::files::resolve::{self, Last, below};
+
+/// How a repository is fetched.
+#[derive(Clone, Copy)]
+pub struct CheckoutOptions<'a> {
+    /// `--keep-git-dir`; the reference's own word on it comes first.
+    pub keep_git_dir: bool,
+    /// `--checksum`: the commit, or how it begins.
+    pub checksum: Option<&'a str>,
+    /// Nothing may be fetched.
+    pub offline: bool,
+    /// Stops it.
+    pub cancel: &'a Cancel,
+}
+
+/// What git may be asked for over.
+const PROTOCOLS: &str = "http:https:ssh:git";
+
+/// Variables that lead git to another repository or configuration: those of `git rev-parse --local-env-vars`, and
+/// those that name programs.
+const FOREIGN: [&str; 26] = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_ASKPASS",
+    "GIT_COMMON_DIR",
+    "GIT_CONFIG",
+    "GIT_CONFIG_COUNT",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_DIR",
+    "GIT_EDITOR",
+    "GIT_EXEC_PATH",
+    "GIT_EXTERNAL_DIFF",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_NAMESPACE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_PROXY_COMMAND",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_TEMPLATE_DIR",
+    "GIT_TRACE",
+    "GIT_WORK_TREE",
+];
+
+/// Settings that leave nothing to run. `protocol.*` is set by `GIT_ALLOW_PROTOCOL`.
+const SETTINGS: [&str; 11] = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.attributesFile=/dev/null",
+    "core.askPass=",
+    "core.symlinks=true",
+    "core.fileMode=true",
+    "credential.helper=",
+    "init.defaultBranch=main",
+    "advice.detachedHead=false",
+    "fetch.recurseSubmodules=false",
+    "gc.auto=0",
+];
+
+/// Checks a reference out into the folder `to`, which is new and empty; gives the folder that is meant.
+/// Modes become 0644, 0755 where git knows a file as executable, and 0755 of folders.
+///
+/// # Errors
+/// Where git fails or is missing, the commit is not the one asked for, or the folder is not there.
+pub fn checkout(reference: &GitReference, to: &Path, options: &CheckoutOptions<'_>) -> Result<PathBuf, FilesError> {
+    checkout_over(reference, to, options, PROTOCOLS)
+}
+
+fn checkout_over(
+    reference: &GitReference,
+    to: &Path,
+    options: &CheckoutOptions<'_>,
+    protocols: &str,
+) -> Result<PathBuf, FilesError> {
+    if options.offline {
+        return Err(FilesError::Offline { location: reference.remote.clone() });
+    }
+    let git = Git { remote: &reference.remote, folder: to, cancel: options.cancel, protocols };
+    git.run("init", &["--quiet", "--template=", "."])?;
+    git.run("config", &["remote.origin.url", &reference.remote])?;
+    let commit = git.fetch(reference.reference.as_deref().unwrap_or("HEAD"))?;
+    if options.checksum.is_some() && reference.checksum.is_some() && options.checksum != reference.checksum.as_deref() {
+        return Err(FilesError::ChecksumUse { problem: "and the reference's own checksum differ".to_owned() });
+    }
+    if let Some(expected) = options.checksum.or(reference.checksum.as_deref()) {
+        // BuildKit takes abbreviated commits too.
+        if expected.len() < 7 || !commit.starts_with(&expected.to_ascii_lowercase()) {
+            let expected = expected.to_owned();
+            return Err(FilesError::Checksum { location: reference.remote.clone(), expected, got: commit });
+        }
+    }
+    git.run("checkout", &["--quiet", "--detach", "--force", &commit])?;
+    if reference.submodules != Some(false) && to.join(".gitmodules").exists() {
+        git.run("submodule", &["--quiet", "update", "--init", "--recursive", "--depth=1"])?;
+    }
+    let keeps = reference.keep_git_dir.unwrap_or(options.keep_git_dir);
+    tidy(to, keeps).map_err(FilesError::io("tidy", to))?;
+    let Some(folder) = &reference.folder else { return Ok(to.to_owned()) };
+    let found = below(to, &resolve::follow(to, Path::new(folder), Last::Follow)?);
+    if !found.is_dir() {
+        return Err(FilesError::GitReference {
+            reference: reference.remote.clone(),
+            problem: format!("there is no folder {folder:?}"),
+        });
+    }
+    Ok(found)
+}
+
+/// Gives files the modes that git has in mind, whatever the process's mask is, and removes git's own.
+fn tidy(folder: &Path, keeps_git: bool) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, metadata) = (entry.path(), entry.metadata()?);
+        if entry.file_name() == ".git" && !keeps_git {
+            if metadata.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
+        } else if metadata.is_dir() {
+            tidy(&path, keeps_git)?;
+        } else if metadata.is_file() {
+            let mode = if metadata.mode() & 0o100 != 0 { 0o755 } else { 0o644 };
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        }
+    }
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
+}
+
+/// A repository that is worked on.
+struct Git<'a> {
+    remote: &'a str,
+    folder: &'a Path,
+    cancel: &'a Cancel,
+    protocols: &'a str,
+}
+
+impl Git<'_> {
+    /// Fetches a reference, no more than it needs where the server allows; gives the commit's name.
+    fn fetch(&self, reference: &str) -> Result<String, FilesError> {
+        let shallow = self.run("fetch", &["--quiet", "--no-tags", "--depth=1", "origin", reference]);
+        let is_commit = (7..=64).contains(&reference.len()) && reference.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let target = match shallow {
+            Ok(_) => "FETCH_HEAD",
+            Err(FilesError::Git { .. }) if is_commit => {
+                // Not every server gives commits by their names, and none by abbreviations.
+                self.run("fetch", &["--quiet", "--tags", "origin", "+refs/heads/*:refs/remotes/origin/*"])?;
+                reference
+            }
+            Err(error) => return Err(error),
+        };
+        let commit = self.run("rev-parse", &["--verify", "--quiet", &format!("{target}^{{commit}}")])?;
+        Ok(commit.trim().to_owned())
+    }
+
+    /// Runs git, and gives what it printed.
+    fn run(&self, command: &'static str, arguments: &[&str]) -> Result<String, FilesError> {
+        let failed = |problem: String| FilesError::Git { remote: self.remote.to_owned(), command, problem };
+        let told = tempfile::tempfile().and_then(|errors| Ok((tempfile::tempfile()?, errors)));
+        let (mut output, mut errors) = told.map_err(|error| failed(error.to_string()))?;
+        let status = self.wait(command, arguments, &output, &errors).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => failed("the program `git` is not installed".to_owned()),
+            _ => failed(error.to_string()),
+        })?;
+        let Some(status) = status else { return Err(FilesError::Cancelled) };
+        if !status.success() {
+            let text = read(&mut errors).map_err(|error| failed(error.to_string()))?;
+            let last = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
+            return Err(failed(last.map_or_else(|| status.to_string(), str::to_owned)));
+        }
+        read(&mut output).map_err(|error| failed(error.to_string()))
+    }
+
+    /// Waits for git to end; `None` where the build was cancelled and git with what it started was killed.
+    fn wait(
+        &self,
+        command: &str,
+        arguments: &[&str],
+        output: &fs::File,
+        errors: &fs::File,
+    ) -> io::Result<Option<ExitStatus>> {
+        let mut git = Command::new("git");
+        for name in FOREIGN {
+            git.env_remove(name);
+        }
+        for setting in SETTINGS {
+            git.args(["-c", setting]);
+        }
+        git.arg(command).args(arguments).current_dir(self.folder).process_group(0);
+        git.env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_ALLOW_PROTOCOL", self.protocols)
+            .env("GIT_LFS_SKIP_SMUDGE", "1")
+            .env("GIT_ASKPASS", "/bin/false")
+            .env("SSH_ASKPASS", "/bin/false")
+            .env("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
+            // The folder's own repository is meant, never one around it.
+            .env("GIT_CEILING_DIRECTORIES", self.folder.parent().unwrap_or(self.folder))
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(errors.try_clone()?);
+        let mut child = git.spawn()?;
+        let mut pause = Duration::from_millis(1);
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(Some(status));
+            }
+            if self.cancel.is_cancelled() {
+                if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+                    let _ = rustix::process::kill_process_group(group, Signal::KILL);
+                }
+                child.wait()?;
+                return Ok(None);
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+    }
+}
+
+fn read(file: &mut fs::File) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::{CheckoutOptions, checkout, checkout_over};
+    use crate::build::Cancel;
+    use crate::files::FilesError;
+    use crate::files::git::GitReference;
+
+    fn git(folder: &Path, arguments: &[&str]) -> String {
+        let output = Command::new("git")
+            .args(["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"])
+            .args(arguments)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .current_dir(folder)
+            .output()
+            .expect("git is installed");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// A repository with two commits, the first of them tagged; gives their names.
+    fn repository(folder: &Path) -> (String, String) {
+        fs::create_dir_all(folder.join("docs")).expect("makes");
+        fs::write(folder.join("docs/a"), "one").expect("writes");
+        fs::write(folder.join("run"), "#!/bin/sh\n").expect("writes");
+        fs::set_permissions(folder.join("run"), fs::Permissions::from_mode(0o700)).expect("sets");
+        symlink("/etc", folder.join("out")).expect("links");
+        git(folder, &["init", "-q"]);
+        git(folder, &["add", "."]);
+        git(folder, &["commit", "-q", "-m", "one"]);
+        git(folder, &["tag", "-a", "v1", "-m", "v1"]);
+        let first = git(folder, &["rev-parse", "HEAD"]);
+        fs::write(folder.join("docs/a"), "two").expect("writes");
+        git(folder, &["commit", "-q", "-a", "-m", "two"]);
+        (first, git(folder, &["rev-parse", "HEAD"]))
+    }
+
+    #[test]
+    fn references_are_checked_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let from = folder.path().join("from");
+        let (first, second) = repository(&from);
+        let remote = format!("file://{}", from.display());
+        let cancel = Cancel::default();
+        let mut number = 0;
+        let mut check = |reference: &GitReference, keep_git_dir, checksum| {
+            number += 1;
+            let to = folder.path().join(format!("to{number}"));
+            fs::create_dir(&to).expect("makes");
+            let options = CheckoutOptions { keep_git_dir, checksum, offline: false, cancel: &cancel };
+            checkout_over(reference, &to, &options, "file")
+        };
+        let with = |reference: Option<&str>, folder: Option<&str>| GitReference {
+            remote: remote.clone(),
+            reference: reference.map(str::to_owned),
+            folder: folder.map(str::to_owned),
+            ..GitReference::default()
+        };
+        for (reference, content) in [
+            (None, "two"),
+            (Some("v1"), "one"),
+            (Some("refs/heads/main"), "two"),
+            (Some(&*first), "one"),
+            (Some(&first[..9]), "one"),
+        ] {
+            let found = check(&with(reference, None), false, None).expect("checks out");
+            assert_eq!(fs::read_to_string(found.join("docs/a")).expect("reads"), content, "{reference:?}");
+            let mode = |name: &str| found.join(name).metadata().expect("is there").permissions().mode() & 0o7777;
+            assert_eq!((mode("run"), mode("docs/a"), mode("docs")), (0o755, 0o644, 0o755));
+            assert!(!found.join(".git").exists());
+        }
+        let found = check(&with(None, Some("docs")), false, Some(&second)).expect("checks out");
+        assert!(found.ends_with("docs") && found.join("a").is_file());
+        assert!(check(&with(None, None), true, None).expect("checks out").join(".git").is_dir());
+        let outside = check(&with(None, Some("out")), false, None);
+        assert!(matches!(outside, Err(FilesError::GitReference { .. })), "{outside:?}");
+        let other = check(&with(None, None), false, Some(&first));
+        assert!(
+            matches!(&other, Err(FilesError::Checksum { expected, got, .. }) if *expected == first && *got == second)
+        );
+        let missing = check(&with(Some("nowhere"), None), false, None);
+        assert!(matches!(missing, Err(FilesError::Git { command: "fetch", .. })), "{missing:?}");
+    }
+
+    #[test]
+    fn files_of_the_host_are_no_repositories() {
+        let folder = tempfile::tempdir().expect("a folder");
+        repository(&folder.path().join("from"));
+        let to = folder.path().join("to");
+        fs::create_dir(&to).expect("makes");
+        let remote = folder.path().join("from").display().to_string();
+        let cancel = Cancel::default();
+        let options = CheckoutOptions { keep_git_dir: false, checksum: None, offline: false, cancel: &cancel };
+        let reference = GitReference { remote, ..GitReference::default() };
+        let refused = checkout(&reference, &to, &options);
+        assert!(
+            matches!(&refused, Err(FilesError::Git { problem, .. }) if problem.contains("not allowed")),
+            "{refused:?}"
+        );
+    }
+}

@@ -1,5 +1,6 @@
 //! Arguments. Help texts are the comments here.
 
+mod build;
 mod source;
 
 use std::path::PathBuf;
@@ -9,11 +10,13 @@ use jettison_ir::Level;
 use jettison_report::By;
 use jettison_store::{Encoding, Reference};
 
+pub(crate) use build::{Build, CacheAction, CacheCommand, CachePlace, NetworkArg, ProgressArg, Prune, SnapshotterArg};
 pub(crate) use source::{ErrorOn, Lint, LintFormat, Rewrite};
 
 /// An optimizing compiler for container images
 ///
-/// An IMAGE is docker-archive:FILE[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG], or a bare path that is one of them.
+/// An IMAGE is docker-archive:FILE[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG], local:NAME[:TAG], or a bare path
+/// or name that is one of them.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, disable_help_subcommand = true)]
 pub(crate) struct Cli {
@@ -45,6 +48,10 @@ pub(crate) enum ColorWhen {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Build an image from a Dockerfile, without a daemon, at any level
+    Build(Box<Build>),
+    /// Show or shrink the build cache
+    Cache(CacheCommand),
     /// Show what an image weighs: layers, waste and its causes, what -O1 would save
     Weigh(Weigh),
     /// Write a smaller image, proven equal to the input
@@ -82,6 +89,9 @@ pub(crate) struct ReadArgs {
     /// The most bytes that one layer may unpack to (with k, M, G or T)
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Reading")]
     pub(crate) max_layer_size: Option<u64>,
+    /// The cache's folder, where local: images are [default: $JETTISON_CACHE, else jettison in the user's cache folder]
+    #[arg(long, value_name = "DIR", help_heading = "Reading")]
+    pub(crate) cache_dir: Option<PathBuf>,
 }
 
 /// How the base is found.
@@ -144,7 +154,7 @@ pub(crate) enum Format {
 pub(crate) struct Optimize {
     /// The image
     pub(crate) image: Reference,
-    /// Where to write: docker-archive:FILE, oci:DIR[:TAG], oci-archive:FILE; a bare path is of the input's kind
+    /// Where to write: docker-archive:FILE, oci:DIR[:TAG], oci-archive:FILE, local:NAME; a bare path is of the input's kind
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Reference,
     /// 0: copy as it is; 1: lossless

@@ -27,6 +27,16 @@ impl Usage {
     }
 }
 
+/// A build that ended before its end.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Unbuilt {
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+    /// The exit code.
+    pub(crate) code: u8,
+}
+
 /// A Dockerfile that builders refuse.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
@@ -38,6 +48,9 @@ pub(crate) struct Refused {
 }
 
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
+    if let Some(unbuilt) = error.downcast_ref::<Unbuilt>() {
+        return unbuilt.code;
+    }
     let is_usage = error.is::<Usage>() || error.is::<SelectionError>() || error.is::<LevelError>();
     if is_usage { USAGE } else { UNREADABLE }
 }
@@ -45,6 +58,9 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
 pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(usage) = error.downcast_ref::<Usage>() {
         return usage.hint.clone();
+    }
+    if let Some(unbuilt) = error.downcast_ref::<Unbuilt>() {
+        return unbuilt.hint.clone();
     }
     if let Some(refused) = error.downcast_ref::<Refused>() {
         return refused.hint.clone();
@@ -54,6 +70,9 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
     }
     if error.is::<UnitError>() {
         return Some("engines refuse this image as well; it has to be built again".to_owned());
+    }
+    if let Some(remote) = error.downcast_ref::<jettison_store::RemoteError>() {
+        return remote.hint();
     }
     error.downcast_ref::<jettison_store::Error>().and_then(jettison_store::Error::hint)
 }

@@ -35,7 +35,7 @@ impl ReadArgs {
 }
 
 /// What images for this machine are for: they run on Linux, whatever the machine's own system is.
-fn this_platform() -> Platform {
+pub(crate) fn this_platform() -> Platform {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

@@ -1,11 +1,13 @@
 //! The `jettison` command.
 
 mod base;
+mod building;
 mod cli;
 mod commands;
 mod context;
 mod dockerfile;
 mod error;
+mod folders;
 mod linter;
 mod load;
 mod optimizer;
@@ -18,22 +20,19 @@ mod search;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::Parser as _;
+use jettison_engine::sandbox::{self, Entered};
 
-use crate::cli::Cli;
+use crate::building::engines::Choice;
+use crate::cli::{Cli, Command};
 use crate::printer::Printer;
 
 fn main() -> ExitCode {
+    // A step's runner is this program too: it has nothing to do with what follows.
+    sandbox::run_if_asked();
     install_panic_message();
-    if let Err(error) = ctrlc::set_handler(|| {
-        jettison_store::remove_all_stages();
-        // What the shell reports for an interrupted command.
-        #[allow(clippy::exit)] // The binary, and the one place where threads are not waited for.
-        std::process::exit(130);
-    }) {
-        anstream::eprintln!("warning: interruptions leave temporary files behind: {error}");
-    }
-    let cli = match Cli::try_parse() {
+    let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors; clap prints them to the right stream.
@@ -42,12 +41,50 @@ fn main() -> ExitCode {
         }
     };
     let printer = Printer::new(&cli.output);
-    match commands::run(&cli, &printer) {
+    // Before there is any thread: namespaces are entered by a process as a whole.
+    let host = match enter_if_needed(&cli) {
+        Ok(None) => None,
+        Ok(Some(Entered::Inside(host))) => Some(host),
+        Ok(Some(Entered::Finished(code))) => return code,
+        Err(error) => {
+            printer.error(&error);
+            return ExitCode::from(error::exit_code(&error));
+        }
+    };
+    install_interruption();
+    let found = folders::find_images(&mut cli).map_err(anyhow::Error::from);
+    match found.and_then(|()| commands::run(&cli, host.as_ref(), &printer)) {
         Ok(code) => code,
         Err(error) => {
             printer.error(&error);
             ExitCode::from(error::exit_code(&error))
         }
+    }
+}
+
+/// Goes where trees of files of any owner can be made, for commands that do.
+fn enter_if_needed(cli: &Cli) -> Result<Option<Entered>> {
+    let is_needed = match &cli.command {
+        Command::Build(args) => matches!(Choice::of(args.results.engine.as_deref())?, Choice::Embedded),
+        Command::Cache(_) => true,
+        _ => false,
+    };
+    Ok(if is_needed { Some(sandbox::enter()?) } else { None })
+}
+
+fn install_interruption() {
+    if let Err(error) = ctrlc::set_handler(|| {
+        // A build is stopped in order the first time: its steps' processes end with it.
+        if building::interrupt() {
+            return;
+        }
+        building::progress::restore_cursor();
+        jettison_store::remove_all_stages();
+        // What the shell reports for an interrupted command.
+        #[allow(clippy::exit)] // The binary, and the one place where threads are not waited for.
+        std::process::exit(130);
+    }) {
+        anstream::eprintln!("warning: interruptions leave temporary files behind: {error}");
     }
 }
 
@@ -61,6 +98,7 @@ fn install_panic_message() {
             #[allow(clippy::exit)] // The reader has gone; nobody hears of anything else.
             std::process::exit(0);
         }
+        building::progress::restore_cursor();
         default(panic);
         anstream::eprintln!("error: this is a bug in jettison\n  hint: please report it with the message above");
         jettison_store::remove_all_stages();

@@ -35,6 +35,8 @@ pub(crate) struct Request<'r> {
     pub(crate) read: &'r ReadArgs,
     pub(crate) passes: &'r PassArgs,
     pub(crate) verify_each: bool,
+    /// Names in place of the input's.
+    pub(crate) names: Option<&'r [String]>,
 }
 
 /// One image on its way through.
@@ -46,14 +48,14 @@ struct Work<'w> {
 }
 
 /// A layer that was written and read back.
-type Rewritten = (ScannedLayer, Arc<Layer>);
+pub(crate) type Rewritten = (ScannedLayer, Arc<Layer>);
 
 /// An image as it was written.
-struct Done {
-    manifest: Manifest,
-    manifest_bytes: Vec<u8>,
-    config: Config,
-    config_bytes: Vec<u8>,
+pub(crate) struct Done {
+    pub(crate) manifest: Manifest,
+    pub(crate) manifest_bytes: Vec<u8>,
+    pub(crate) config: Config,
+    pub(crate) config_bytes: Vec<u8>,
 }
 
 /// Optimizes each platform's image. The target changes only if every verdict is `equal`.
@@ -72,7 +74,8 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
     for (loaded, base, notes) in &inputs {
         let unit = ImageUnit::new(&loaded.image.config, loaded.layers(), base.clone(), request.layers)
             .with_context(|| format!("{} cannot be merged", request.input))?;
-        let outcome = pipeline::run(&unit, loaded, &selection, request, printer)?;
+        let outcome =
+            pipeline::run(&unit, &loaded.image.config, &selection, request.passes, request.verify_each, printer)?;
         let mut notes = notes.clone();
         notes.extend(loaded.notes(&opened));
         notes.extend(link_notes(&unit.upper));
@@ -85,7 +88,7 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
         platforms.push(serde_json::to_value(platform).unwrap_or(Value::Null));
         works.push(work);
     }
-    output.finish(&opened.names, &platforms, opened.is_index)?;
+    output.finish(request.names.unwrap_or(&opened.names), &platforms, opened.is_index)?;
     let mut reports = Vec::new();
     for (work, digest) in works.into_iter().zip(output.digests().collect::<Vec<_>>()) {
         scans.remember(&work.loaded.scanned, &work.loaded.layers);
@@ -240,7 +243,7 @@ fn rewritten(
 }
 
 /// Layers of which nothing is left in any part were merged all the same: the last part names them.
-fn name_all_layers(sources: &mut [Vec<usize>], base: usize, count: usize) {
+pub(crate) fn name_all_layers(sources: &mut [Vec<usize>], base: usize, count: usize) {
     let unnamed: Vec<usize> = (base..count).filter(|layer| !sources.iter().any(|part| part.contains(layer))).collect();
     if let Some(last) = sources.last_mut() {
         last.extend(unnamed);
@@ -264,7 +267,7 @@ fn as_shipped(loaded: &Loaded) -> Done {
     with_config(in_oci_terms(&image.manifest, loaded), image.config.clone(), image.config_bytes.clone())
 }
 
-fn with_config(mut manifest: Manifest, config: Config, config_bytes: Vec<u8>) -> Done {
+pub(crate) fn with_config(mut manifest: Manifest, config: Config, config_bytes: Vec<u8>) -> Done {
     let rest = manifest.config.rest;
     manifest.config = Descriptor::of(media::OCI_CONFIG, &config_bytes);
     manifest.config.rest = rest;

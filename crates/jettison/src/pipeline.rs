@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use jettison_image::changes::Changes;
 use jettison_image::text::ImageText;
-use jettison_image::{Layer, Tree};
+use jettison_image::{Config, Layer, Tree};
 use jettison_ir::source::SourceOptions;
 use jettison_ir::{ImageUnit, Level, Own, Pass, Plan, Run};
 use jettison_passes::{
@@ -15,8 +15,6 @@ use jettison_verify::{Side, compare};
 
 use crate::cli::PassArgs;
 use crate::error::Usage;
-use crate::load::Loaded;
-use crate::optimizer::Request;
 use crate::printer::Printer;
 
 /// What a command works on.
@@ -57,12 +55,12 @@ pub(crate) fn selection(level: Level, args: &PassArgs, subject: Subject) -> Resu
 /// Runs them.
 pub(crate) fn run(
     unit: &ImageUnit<'_>,
-    loaded: &Loaded,
+    config: &Config,
     selection: &Selection,
-    request: &Request<'_>,
+    args: &PassArgs,
+    verify_each: bool,
     printer: &Printer,
 ) -> Result<Outcome> {
-    let args = request.passes;
     let changes = Changes::between(&unit.lower, &unit.upper);
     let mut started = Instant::now();
     let mut failure = None;
@@ -73,12 +71,10 @@ pub(crate) fn run(
                 printer.say(&format!("pass {name}: {:.1} ms", started.elapsed().as_secs_f64() * 1000.0));
             }
             if args.print_after.as_deref() == Some(name) {
-                let text = ImageText::of(&loaded.image.config, &planned(unit, &changes, plan));
+                let text = ImageText::of(config, &planned(unit, &changes, plan));
                 printer.say(&format!("after {name}:\n{text}"));
             }
-            if request.verify_each
-                && let Err(error) = verify(unit, loaded, &changes, plan)
-            {
+            if verify_each && let Err(error) = verify(unit, config, &changes, plan) {
                 failure.get_or_insert((name, error));
             }
         }
@@ -100,13 +96,12 @@ fn planned(unit: &ImageUnit<'_>, changes: &Changes<'_, '_>, plan: &Plan) -> Vec<
     layers
 }
 
-fn verify(unit: &ImageUnit<'_>, loaded: &Loaded, changes: &Changes<'_, '_>, plan: &Plan) -> Result<()> {
+fn verify(unit: &ImageUnit<'_>, config: &Config, changes: &Changes<'_, '_>, plan: &Plan) -> Result<()> {
     if plan.own == Own::AsShipped {
         return Ok(());
     }
     let layers = planned(unit, changes, plan);
     let tree = Tree::of(&layers)?;
-    let config = &loaded.image.config;
     let verdict = compare(Side { tree: &unit.upper, config }, Side { tree: &tree, config });
     match verdict.differences.first() {
         None => Ok(()),

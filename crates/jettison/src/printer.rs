@@ -74,6 +74,11 @@ impl Printer {
         }
     }
 
+    /// What belongs to an error and goes before it, in whole lines: said also where the user wants no talk.
+    pub(crate) fn complain(&self, text: &str) {
+        anstream::eprint!("{text}");
+    }
+
     pub(crate) fn error(&self, error: &anyhow::Error) {
         anstream::eprintln!("\u{1b}[1;31merror:\u{1b}[0m {error}");
         let mut last = error.to_string();

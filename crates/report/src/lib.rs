@@ -22,6 +22,6 @@ pub use optimize::{optimize_human, optimize_json};
 pub use rewrite::{Change, Declined, IgnoreChange, Outcome, RewriteReport, rewrite_human, rewrite_json, source_map};
 pub use sarif::lint_sarif;
 pub use snippet::Severity;
-pub use text::{bytes, one_line, percent};
+pub use text::{bytes, one_line, percent, table};
 pub use unified::Diff;
 pub use weigh::{By, Saving, WeighReport, weigh_human, weigh_json};

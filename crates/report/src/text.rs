@@ -53,7 +53,7 @@ pub fn one_line(text: &str, width: usize) -> String {
 }
 
 /// A table without borders. Columns named in `right` are aligned to the right; no cell is wrapped.
-pub(crate) fn table(headings: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> String {
+pub fn table(headings: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(headings.to_vec());

@@ -1,5 +1,7 @@
 //! The commands, a file each.
 
+mod build;
+mod cache;
 mod demo;
 mod diff;
 mod dump;
@@ -13,6 +15,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::CommandFactory as _;
+use jettison_engine::sandbox::Host;
 
 use crate::cli::{Cli, Command};
 use crate::printer::Printer;
@@ -20,8 +23,11 @@ use crate::printer::Printer;
 /// Findings over budget, or a verdict that is not `equal`.
 const FAILED: u8 = 1;
 
-pub(crate) fn run(cli: &Cli, printer: &Printer) -> Result<ExitCode> {
+/// Runs a command. `host` is what this process may do, for those that make trees of files.
+pub(crate) fn run(cli: &Cli, host: Option<&Host>, printer: &Printer) -> Result<ExitCode> {
     match &cli.command {
+        Command::Build(args) => build::run(args, host, printer),
+        Command::Cache(args) => cache::run(args, printer),
         Command::Weigh(args) => weigh::run(args, printer),
         Command::Optimize(args) => optimize::run(args, printer),
         Command::Rewrite(args) => rewrite::run(args, printer),

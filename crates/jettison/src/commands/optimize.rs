@@ -28,6 +28,7 @@ pub(crate) fn run(args: &Optimize, printer: &Printer) -> Result<ExitCode> {
         read: &args.read,
         passes: &args.passes,
         verify_each: args.verify_each,
+        names: None,
     };
     let reports = optimize(&request, printer)?;
     let is_equal = reports.iter().all(|report| report.verdict.is_equal());

@@ -134,9 +134,9 @@ impl Suite<'_> {
                 let is_refused = output.contains("failed to create LLB definition");
                 Ok(if is_refused { Original::IsUnreadable } else { Original::Fails })
             }
-            (true, Some(_)) => Err(format!("the original should fail and builds:\n{}", case.dockerfile)),
+            (true, Some(_)) => Err(format!("the original should fail and builds:\n{}", case.draft.dockerfile)),
             (false, Some(says)) => Err(format!("the original fails without saying {says:?}:\n{output}")),
-            (false, None) => Err(format!("the original does not build:\n{output}\n{}", case.dockerfile)),
+            (false, None) => Err(format!("the original does not build:\n{output}\n{}", case.draft.dockerfile)),
         }
     }
 
@@ -155,9 +155,9 @@ impl Suite<'_> {
             return Err(format!("jettison rewrite fails with {}:\n{remarks}", run.status));
         }
         let result = fs::read_to_string(&out).map_err(|error| format!("there is no result: {error}"))?;
-        let both = format!("--- original\n{}\n--- rewritten\n{result}\n--- remarks\n{remarks}", case.dockerfile);
+        let both = format!("--- original\n{}\n--- rewritten\n{result}\n--- remarks\n{remarks}", case.draft.dockerfile);
         expected(case, &result).map_err(|message| format!("{message}\n{both}"))?;
-        if result == case.dockerfile {
+        if result == case.draft.dockerfile {
             return Ok(if original == Original::Builds { Outcome::Declined } else { Outcome::BothFail });
         }
         let after = self.build(&out, &context, &format!("after:{number}"), &case.build);
@@ -240,9 +240,9 @@ fn counted(difference: &Value) -> Option<Difference> {
 
 /// Whether the text changed as the case says.
 fn expected(case: &Case, result: &str) -> Result<(), String> {
-    let is_changed = result != case.dockerfile;
+    let is_changed = result != case.draft.dockerfile;
     let is_right = match case.expect {
-        Expect::Merged => is_changed && runs(result) < runs(&case.dockerfile),
+        Expect::Merged => is_changed && runs(result) < runs(&case.draft.dockerfile),
         Expect::Changed => is_changed,
         Expect::Unchanged => !is_changed,
         Expect::Any | Expect::Fails => true,

@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 
 /// The programs, by the Debian package that brings them.
-const PACKAGES: [(&str, &str); 5] = [
+const PACKAGES: [(&str, &str); 7] = [
     ("/usr/bin/docker", "docker.io"),
     ("dockerd", "docker.io"),
     ("buildah", "buildah"),
+    ("docker-registry", "docker-registry"),
+    ("htpasswd", "apache2-utils"),
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
 ];

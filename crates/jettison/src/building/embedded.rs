@@ -1,0 +1,66 @@
+//! The embedded engine, as builds use it.
+
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use jettison_engine::build::{BuildError, Built, Cancel, Request, Session, StepError, build};
+use jettison_engine::events::Observer;
+use jettison_engine::ids::Ids;
+use jettison_engine::snapshot::Kind;
+use jettison_store::http;
+
+use super::export::Images;
+use super::local::LocalImages;
+use super::run::{Engine, Failed, Unfinished};
+use crate::cli::SnapshotterArg;
+
+/// The engine over one cache.
+pub(crate) struct Embedded {
+    session: Session,
+    images: LocalImages,
+}
+
+impl Embedded {
+    /// Opens the cache in `folder`.
+    pub(crate) fn open(folder: &Path, how: SnapshotterArg, ids: Ids) -> Result<Self> {
+        let wanted = match how {
+            SnapshotterArg::Auto => None,
+            SnapshotterArg::Overlay => Some(Kind::Overlay),
+            SnapshotterArg::FuseOverlayfs => Some(Kind::FuseOverlayfs),
+            SnapshotterArg::Copy => Some(Kind::Copy),
+        };
+        let session = Session::open(folder, wanted, ids)?;
+        Ok(Self { session, images: LocalImages::open(folder)? })
+    }
+}
+
+impl Engine for Embedded {
+    fn build(&self, request: &Request, observer: &dyn Observer, cancel: &Cancel) -> Result<Built, Unfinished> {
+        build(request, &self.session, observer, cancel).map_err(|error| match error {
+            BuildError::Cancelled => Unfinished::Stopped,
+            BuildError::Plan(error) => Unfinished::Plan(error),
+            BuildError::Step(step) => {
+                let ran = matches!(step.error, StepError::Failed { .. });
+                let (lines, text, output) = (step.lines, step.text, step.output);
+                let error = anyhow::Error::new(step.error);
+                Unfinished::Step(Box::new(Failed { lines, text, output, error, ran }))
+            }
+            other => Unfinished::Other(other.into()),
+        })
+    }
+
+    fn images(&self) -> &dyn Images {
+        &self.images
+    }
+
+    fn download(&self, url: &str, to: &Path) -> Result<()> {
+        let mut file = File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
+        http::download(url, &mut file, None, &http::Limits::default(), &())?;
+        Ok(())
+    }
+
+    fn export_cache(&self, built: &Built, folder: &Path) -> Result<()> {
+        Ok(jettison_engine::cache::export(&self.session.cache, &built.keys, folder)?)
+    }
+}

@@ -1,0 +1,202 @@
+//! The engine's request, out of the command line.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
+
+use anyhow::Result;
+use jettison_engine::build::{NamedContext, Request, Secret};
+use jettison_engine::sandbox::Network;
+use jettison_image::Platform;
+
+use super::context::{Source, context_folder};
+use super::outputs::{Target, later};
+use super::values::{build_args, cache_folder, host, pair, secret, ssh, tagged};
+use crate::cli::{Build, NetworkArg};
+use crate::error::Usage;
+use crate::load::this_platform;
+
+/// What the arguments say beyond the request.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) targets: Vec<Target>,
+    /// `--tag`, each with its tag.
+    pub(crate) names: Vec<String>,
+    pub(crate) cache_to: Vec<PathBuf>,
+}
+
+/// Checks what can be told from the arguments alone, before anything is read.
+pub(crate) fn check(args: &Build) -> Result<Checked> {
+    for (flag, given) in [("--push", args.results.push), ("--load", args.results.load)] {
+        if given {
+            return Err(later(flag).into());
+        }
+    }
+    let names: Vec<String> = args.tags.iter().map(|name| tagged(name)).collect::<Result<_>>()?;
+    let mut targets: Vec<Target> =
+        args.results.outputs.iter().map(|text| Target::parse(text)).collect::<Result<_>>()?;
+    if targets.is_empty() {
+        targets.push(Target::store());
+    }
+    let to_stdout = targets.iter().filter(|target| target.is_stdout()).count();
+    let prints = args.results.format == crate::cli::Format::Json;
+    if to_stdout > 1 || (to_stdout == 1 && prints) {
+        return Err(Usage::new("only one thing can be written to the standard output").into());
+    }
+    let is_image =
+        |target: &Target| !matches!(target.kind, super::outputs::Kind::Folder(_) | super::outputs::Kind::Tar(_));
+    let wants_id = args.results.iidfile.is_some() || args.results.metadata_file.is_some();
+    if wants_id && !targets.iter().any(is_image) {
+        let hint = "add an output that is one, as in -o type=oci,dest=FILE";
+        return Err(Usage::new("--iidfile and --metadata-file name an image, and no output is one")
+            .with_hint(hint)
+            .into());
+    }
+    let cache_to = args.cache.to.iter().map(|text| cache_folder("--cache-to", text, "dest")).collect::<Result<_>>()?;
+    Ok(Checked { targets, names, cache_to })
+}
+
+/// The request of a build.
+pub(crate) fn request(args: &Build, source: &Source) -> Result<Request> {
+    let build_args = build_args(&args.build_args)?;
+    let secrets: BTreeMap<String, Secret> = args.run.secrets.iter().map(|text| secret(text)).collect::<Result<_>>()?;
+    let cache_from = args.cache.from.iter().map(|text| cache_folder("--cache-from", text, "src"));
+    let jobs = args.run.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
+    Ok(Request {
+        dockerfile: source.dockerfile.clone(),
+        dockerfile_name: source.name.clone(),
+        context: source.context.clone(),
+        contexts: args.build_contexts.iter().map(|text| named_context(text)).collect::<Result<_>>()?,
+        source_date_epoch: source_date_epoch(&build_args)?,
+        build_args,
+        target: args.target.clone(),
+        platform: platform(args.platform.as_deref())?,
+        labels: args.labels.iter().map(|text| label(text)).collect::<Result<_>>()?,
+        secrets,
+        ssh: args.run.ssh.iter().map(|text| ssh(text)).collect::<Result<_>>()?,
+        extra_hosts: args.run.hosts.iter().map(|text| host(text)).collect::<Result<_>>()?,
+        network: match args.run.network {
+            NetworkArg::Default | NetworkArg::Host => Network::Host,
+            NetworkArg::None => Network::None,
+        },
+        shm_size: args.run.shm_size,
+        no_cache: args.cache.no_cache,
+        no_cache_stages: args.cache.no_cache_stages.clone(),
+        pull: args.images.pull,
+        offline: args.images.offline,
+        mirrors: args.images.mirrors.clone(),
+        cache_from: cache_from.collect::<Result<_>>()?,
+        trace: args.run.trace.is_some(),
+        timeout: args.run.timeout,
+        jobs,
+        debug_shell: args.run.debug_shell,
+    })
+}
+
+fn platform(text: Option<&str>) -> Result<Platform> {
+    let Some(text) = text else { return Ok(this_platform()) };
+    if text.contains(',') {
+        let hint = "build each platform by itself";
+        return Err(Usage::new(format!("--platform {text}: several at once are not supported")).with_hint(hint).into());
+    }
+    text.parse().map_err(|error| Usage::new(format!("{error}")).into())
+}
+
+/// A label may have no value.
+fn label(text: &str) -> Result<(String, String)> {
+    if text.contains('=') { pair("--label", text) } else { pair("--label", &format!("{text}=")) }
+}
+
+/// `--build-context`: a folder, or an image by the names that docker has for it.
+fn named_context(text: &str) -> Result<(String, NamedContext)> {
+    let (name, value) = pair("--build-context", text)?;
+    if let Some(image) = value.strip_prefix("docker-image://") {
+        return Ok((name, NamedContext::Image(image.to_owned())));
+    }
+    if let Some(layout) = value.strip_prefix("oci-layout://") {
+        return Ok((name, NamedContext::Image(format!("oci:{layout}"))));
+    }
+    if ["oci:", "oci-archive:", "docker-archive:"].iter().any(|transport| value.starts_with(transport)) {
+        return Ok((name, NamedContext::Image(value)));
+    }
+    let folder = Path::new(&value);
+    if folder.is_dir() {
+        return Ok((name, NamedContext::Folder(context_folder(folder, None)?)));
+    }
+    let message = format!("--build-context {name}: {value} is no folder");
+    Err(Usage::new(message).with_hint("images are written as docker-image://NAME or oci:DIR").into())
+}
+
+/// The build argument's, else the environment's.
+fn source_date_epoch(build_args: &BTreeMap<String, String>) -> Result<Option<i64>> {
+    const NAME: &str = "SOURCE_DATE_EPOCH";
+    let text = build_args.get(NAME).cloned().or_else(|| env::var(NAME).ok()).filter(|text| !text.is_empty());
+    let parsed = text
+        .map(|text| text.parse::<i64>().map_err(|_| Usage::new(format!("{NAME}={text} is not a number of seconds"))));
+    Ok(parsed.transpose()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn arguments(line: &str) -> Build {
+        let cli = Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"));
+        let Command::Build(args) = cli.command else { panic!("{line} is no build") };
+        *args
+    }
+
+    #[test]
+    fn docker_builds_flags_are_understood() {
+        let args = arguments(
+            "jettison build -f D -t app -t b:2 --target x --build-arg A=1 --platform linux/arm64 --label l=v \
+             --add-host h:1.2.3.4 --network none --shm-size 1g --no-cache --no-cache-filter a,b --timeout 5m \
+             --trace=t.json -O0 --layers 3 --skip split-layers -o out --progress plain .",
+        );
+        let source = Source::of_bytes(b"FROM scratch\n");
+        let request = request(&args, &source).expect("a request");
+        assert_eq!(request.build_args.get("A").map(String::as_str), Some("1"));
+        assert_eq!(request.platform.to_string(), "linux/arm64");
+        assert_eq!(request.extra_hosts, [("h".to_owned(), "1.2.3.4".to_owned())]);
+        assert_eq!((request.network, request.shm_size), (Network::None, 1 << 30));
+        assert_eq!(request.no_cache_stages, ["a", "b"]);
+        assert!(request.no_cache && request.trace && !request.pull);
+        let checked = check(&args).expect("checks");
+        assert_eq!(checked.names, ["app:latest", "b:2"]);
+    }
+
+    #[test]
+    fn what_comes_later_or_contradicts_itself_is_refused() {
+        for (line, part) in [
+            ("--push", "--push"),
+            ("--load", "--load"),
+            ("-o - -o type=tar,dest=-", "standard output"),
+            ("-o - --format json", "standard output"),
+            ("-o out --iidfile x", "--iidfile"),
+            ("--cache-to type=registry,ref=x", "registry"),
+            ("-t App", "App"),
+        ] {
+            let error = check(&arguments(&format!("jettison build {line} ."))).expect_err(line);
+            assert!(error.is::<Usage>() && error.to_string().contains(part), "{line}: {error}");
+        }
+        let parsed = Cli::try_parse_from(["jettison", "build", "-Os"]);
+        assert!(parsed.is_err_and(|error| error.to_string().contains("up to -O2")));
+    }
+
+    #[test]
+    fn contexts_by_name() {
+        let image = |text: &str| match named_context(text).expect(text) {
+            (_, NamedContext::Image(image)) => image,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(image("a=docker-image://alpine:3"), "alpine:3");
+        assert_eq!(image("a=oci-layout:///x"), "oci:/x");
+        assert_eq!(image("a=oci-archive:x.tar"), "oci-archive:x.tar");
+        assert!(matches!(named_context("a=/tmp"), Ok((_, NamedContext::Folder(_)))));
+        assert!(named_context("a=/no/such").is_err() && named_context("a").is_err());
+    }
+}

@@ -1,0 +1,241 @@
+//! A build from its arguments to its last line, by whatever engine runs the steps.
+
+use std::cell::OnceCell;
+use std::fs;
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use jettison_engine::build::{Built, BuiltLayers, Cancel, Outcome, Request};
+use jettison_engine::events::Observer;
+use jettison_engine::plan::{PlanError, PlanErrorKind};
+use jettison_syntax::dockerfile::Dockerfile;
+use serde_json::{Value, json};
+
+use super::cancel::on_interrupt;
+use super::context::{Fetching, Source};
+use super::export::{Export, Images, InCache};
+use super::failure::{Failure, shell_hint};
+use super::progress::Progress;
+use super::released::Ingredients;
+use super::request::{Checked, request};
+use super::results::Report;
+use super::write::{Image, Wish};
+use crate::cli::{Build, ColorWhen, Format, OutputArgs, ProgressArg};
+use crate::dockerfile;
+use crate::error::Unbuilt;
+use crate::printer::Printer;
+
+/// Runs the steps of builds.
+pub(crate) trait Engine {
+    /// Builds the target.
+    fn build(&self, request: &Request, observer: &dyn Observer, cancel: &Cancel) -> Result<Built, Unfinished>;
+    /// The local images.
+    fn images(&self) -> &dyn Images;
+    /// Writes what is at a URL to a file.
+    fn download(&self, url: &str, to: &Path) -> Result<()>;
+    /// Writes the steps that a build stands on to a folder that `--cache-from` reads.
+    fn export_cache(&self, built: &Built, folder: &Path) -> Result<()>;
+}
+
+/// Why there is no image.
+pub(crate) enum Unfinished {
+    /// The Dockerfile cannot be built.
+    Plan(Box<PlanError>),
+    /// A step failed.
+    Step(Box<Failed>),
+    /// The user stopped it.
+    Stopped,
+    /// Anything else.
+    Other(anyhow::Error),
+}
+
+/// A step that failed.
+pub(crate) struct Failed {
+    /// Its first and last line.
+    pub(crate) lines: (u32, u32),
+    /// The step as shown.
+    pub(crate) text: String,
+    /// The last that it wrote.
+    pub(crate) output: Vec<u8>,
+    /// Why, with its causes.
+    pub(crate) error: anyhow::Error,
+    /// Whether its command ran, so that there is a state to look into.
+    pub(crate) ran: bool,
+}
+
+/// Builds and writes. `cache` is the cache's folder.
+pub(crate) fn run(
+    args: &Build,
+    checked: &Checked,
+    engine: &dyn Engine,
+    cache: &Path,
+    printer: &Printer,
+) -> Result<ExitCode> {
+    let start = Instant::now();
+    let cancel = Cancel::default();
+    let guard = on_interrupt(&cancel);
+    let download = |url: &str, to: &Path| engine.download(url, to);
+    let offline = args.images.offline;
+    let fetching = Fetching { folder: cache, offline, download: &download, cancel: &cancel };
+    let source = Source::read(&args.context, args.file.as_deref(), &fetching)?;
+    let request = request(args, &source)?;
+    let progress = Progress::start(args.results.progress, printer.is_quiet());
+    let built = engine.build(&request, &progress, &cancel);
+    progress.end();
+    drop(guard);
+    let built = match built {
+        Ok(built) => built,
+        Err(unfinished) => return Err(explain(unfinished, args, &request, printer)),
+    };
+    for folder in &checked.cache_to {
+        engine.export_cache(&built, folder)?;
+    }
+    if let Some(Some(file)) = &args.run.trace {
+        write_traces(&built, file)?;
+    }
+    let wish = Wish {
+        level: args.level,
+        layers: usize::from(args.layers),
+        passes: &args.passes,
+        verify_each: args.verify_each,
+    };
+    let silent = Printer::new(&OutputArgs { color: ColorWhen::Auto, quiet: true, verbose: false });
+    let shows_more = !matches!(args.results.progress, ProgressArg::Rawjson | ProgressArg::Quiet);
+    let export = Export {
+        cache,
+        images: engine.images(),
+        wish,
+        names: &checked.names,
+        printer: if shows_more { printer } else { &silent },
+    };
+    let base = built.base.as_ref().map(|base| (base.name.as_str(), &base.image));
+    let own = built.layer_digests()?;
+    let layers = OnceCell::new();
+    let read = || {
+        if layers.get().is_none() {
+            let BuiltLayers { base, own } = built.read()?;
+            let _ = layers.set((base, InCache(own)));
+        }
+        let (base, files) = layers.get().context("the layers were not read")?;
+        Ok(Image { base: base.as_ref(), own: &files.0, config: &built.config, files })
+    };
+    let exported = export.all(&Ingredients { base, own: &own, config: &built.config }, read, &checked.targets)?;
+    let cached = built.steps.iter().filter(|step| step.outcome == Outcome::Cached).count();
+    let report = Report {
+        level: args.level.to_string(),
+        products: exported.products,
+        notes: exported.notes,
+        declines: exported.declines,
+        steps: (cached, built.steps.len()),
+        took: start.elapsed(),
+    };
+    let has_stdout = checked.targets.iter().any(super::outputs::Target::is_stdout);
+    finish(args, &report, has_stdout, printer)
+}
+
+/// Says how the build ended.
+pub(crate) fn finish(args: &Build, report: &Report, has_stdout: bool, printer: &Printer) -> Result<ExitCode> {
+    if report.is_equal() {
+        report.write_files(args.results.iidfile.as_deref(), args.results.metadata_file.as_deref())?;
+    }
+    match args.results.format {
+        Format::Json => printer.json(&report.json())?,
+        Format::Human if args.results.progress != ProgressArg::Rawjson => {
+            printer.say(&report.human(printer.is_verbose() || args.passes.remarks));
+        }
+        Format::Human => {}
+    }
+    if !report.is_equal() {
+        let message = "nothing was written: the result would differ from what was built".to_owned();
+        let hint = Some("this is a bug in jettison; please report it".to_owned());
+        return Err(Unbuilt { message, hint, code: 1 }.into());
+    }
+    // The ID is what docker build -q prints; it must not stand in what was written to stdout.
+    if let (true, false, Format::Human, Some((_, _, summary))) =
+        (printer.is_quiet(), has_stdout, args.results.format, report.image())
+    {
+        printer.result(&format!("{}\n", summary.config))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The error of a build that did not end well; what goes before it is printed.
+fn explain(unfinished: Unfinished, args: &Build, request: &Request, printer: &Printer) -> anyhow::Error {
+    let failed = match unfinished {
+        Unfinished::Other(error) => return error,
+        Unfinished::Plan(error) => return refused(*error, request, printer),
+        Unfinished::Stopped => {
+            return Unbuilt { message: "the build was stopped".to_owned(), hint: None, code: 130 }.into();
+        }
+        Unfinished::Step(failed) => failed,
+    };
+    let failure = Failure {
+        name: &request.dockerfile_name,
+        dockerfile: &String::from_utf8_lossy(&request.dockerfile),
+        lines: failed.lines,
+        text: &failed.text,
+        output: &failed.output,
+    };
+    // Also where the user wants no talk: it is the reason of the error.
+    printer.complain(&failure.report());
+    let message = format!("{}: {:#}", jettison_report::one_line(&failed.text, 80), failed.error);
+    if args.run.debug_shell && failed.ran {
+        if !std::io::stdin().is_terminal() {
+            let hint = Some("--debug-shell needs a terminal on stdin".to_owned());
+            return Unbuilt { message, hint, code: 1 }.into();
+        }
+        return Unbuilt { message, hint: None, code: 1 }.into();
+    }
+    let hint = failed.ran.then(|| shell_hint(std::env::args()));
+    Unbuilt { message, hint, code: 1 }.into()
+}
+
+/// What is wrong with a Dockerfile, and where.
+fn refused(error: PlanError, request: &Request, printer: &Printer) -> anyhow::Error {
+    let name = &request.dockerfile_name;
+    if matches!(error.kind, PlanErrorKind::Syntax(_)) {
+        let tree = Dockerfile::from_bytes(request.dockerfile.clone());
+        if let Err(refused) = dockerfile::accept(name, &tree) {
+            return refused;
+        }
+    }
+    let lines = error.lines;
+    if lines.0 == 0 {
+        return anyhow::Error::new(error).context(format!("{name} cannot be built"));
+    }
+    let text = String::from_utf8_lossy(&request.dockerfile);
+    let failure = Failure { name, dockerfile: &text, lines, text: "", output: &[] };
+    printer.complain(&failure.report());
+    anyhow::Error::new(error).context(format!("{name}:{} cannot be built", lines.0))
+}
+
+/// What each RUN read and wrote, as JSON.
+fn write_traces(built: &Built, file: &Path) -> Result<()> {
+    let paths = |paths: &[Vec<u8>]| -> Value { paths.iter().map(|path| String::from_utf8_lossy(path)).collect() };
+    let steps = built.steps.iter().map(|step| {
+        let trace = step.trace.as_deref().map(|trace| {
+            json!({
+                "opened": paths(&trace.opened),
+                "executed": paths(&trace.executed),
+                "listed": paths(&trace.listed),
+                "examined": paths(&trace.examined),
+                "missed": paths(&trace.missed),
+                "written": paths(&trace.written),
+                "gaps": trace.gaps,
+            })
+        });
+        json!({
+            "stage": step.stage,
+            "lines": [step.lines.0, step.lines.1],
+            "step": step.text,
+            "cached": step.outcome == Outcome::Cached,
+            "trace": trace,
+        })
+    });
+    let value = json!({ "steps": steps.collect::<Vec<_>>() });
+    let text = format!("{}\n", serde_json::to_string_pretty(&value)?);
+    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+}

@@ -1,0 +1,63 @@
+//! The folders of this machine: where the cache is, and in it the images that are at hand by name.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use jettison_store::{Reference, Transport};
+
+use crate::cli::{Cli, Command};
+use crate::error::Usage;
+
+/// The cache's folder: what was asked for, else `$JETTISON_CACHE`, `$XDG_CACHE_HOME/jettison`, `~/.cache/jettison`.
+/// `None` where the environment names no home.
+pub(crate) fn cache(asked: Option<&Path>) -> Option<PathBuf> {
+    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    // The XDG specification has relative paths ignored.
+    let absolute = |path: &PathBuf| path.is_absolute();
+    asked
+        .map(Path::to_owned)
+        .or_else(|| variable("JETTISON_CACHE"))
+        .or_else(|| variable("XDG_CACHE_HOME").filter(absolute).map(|folder| folder.join("jettison")))
+        .or_else(|| variable("HOME").map(|home| home.join(".cache/jettison")))
+}
+
+/// Where the local store is in the cache.
+pub(crate) fn images(cache: &Path) -> PathBuf {
+    cache.join("images")
+}
+
+/// Has the images that a command names by `local:NAME`, or reads by a name that the local store has, found there.
+pub(crate) fn find_images(cli: &mut Cli) -> Result<(), Usage> {
+    let (inputs, output, asked) = match &mut cli.command {
+        Command::Weigh(args) => (vec![Some(&mut args.image), args.base.base.as_mut()], None, &args.read.cache_dir),
+        Command::Optimize(args) => {
+            (vec![Some(&mut args.image), args.base.base.as_mut()], Some(&mut args.output), &args.read.cache_dir)
+        }
+        Command::Diff(args) => (vec![Some(&mut args.before), Some(&mut args.after)], None, &args.read.cache_dir),
+        Command::Dump(args) => (vec![Some(&mut args.image)], None, &args.read.cache_dir),
+        _ => return Ok(()),
+    };
+    let folder = cache(asked.as_deref()).map(|cache| images(&cache));
+    for input in inputs.into_iter().flatten() {
+        *input = in_folder(input, folder.as_deref(), Reference::found_in_store)?;
+    }
+    if let Some(output) = output {
+        *output = in_folder(output, folder.as_deref(), Reference::in_store)?;
+    }
+    Ok(())
+}
+
+fn in_folder(
+    reference: &Reference,
+    folder: Option<&Path>,
+    find: fn(&Reference, &Path) -> Reference,
+) -> Result<Reference, Usage> {
+    match folder {
+        Some(folder) => Ok(find(reference, folder)),
+        None if reference.transport == Some(Transport::Local) => {
+            let error = Usage::new(format!("there is no folder in which {reference} could be"));
+            Err(error.with_hint("say where the cache is with --cache-dir or JETTISON_CACHE"))
+        }
+        None => Ok(reference.clone()),
+    }
+}

@@ -1,0 +1,21 @@
+//! `jettison build` end to end: every case of `builds/*.txt` by the embedded engine, its final tree and settings
+//! compared with what the case says. The tree is read from a tar by other code than jettison's own.
+//!
+//! `JETTISON_BUILDS_ONLY=TEXT` takes the cases whose name or file holds the text.
+
+mod build_cases;
+mod compare;
+#[path = "../format/mod.rs"]
+mod format;
+mod hostile;
+mod isolation;
+mod reuse;
+mod sampled;
+mod suite;
+mod tree;
+mod ways;
+
+#[test]
+fn cases_come_out_as_they_say() {
+    assert_eq!(suite::run(suite::Way::default()), 0);
+}

@@ -1,0 +1,28 @@
+//! Some of the cases by other users and with the fallbacks; the suite of real tools builds all of them.
+
+use crate::suite::{Way, run};
+use crate::ways;
+
+/// Of so many cases one is built.
+const ONE_OF: usize = 6;
+
+#[test]
+fn as_an_ordinary_user() {
+    let skipped = run(Way { one_of: ONE_OF, ..ways::with_one_id() });
+    assert!(skipped <= 12, "{skipped} cases are left out");
+}
+
+#[test]
+fn as_a_user_with_subordinate_ids() {
+    if !ways::is_root() {
+        eprintln!("only root can give somebody subordinate ids: not tested");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    assert_eq!(run(Way { one_of: ONE_OF, ..ways::with_many_ids(folder.path()) }), 1);
+}
+
+#[test]
+fn by_copying() {
+    run(Way { one_of: ONE_OF, has_one_id: !ways::is_root(), ..ways::by_snapshotter("copy") });
+}

@@ -6,7 +6,7 @@
 
 mod archive;
 mod content;
-mod daemon;
+pub(crate) mod daemon;
 mod generate;
 mod goals;
 mod host;

@@ -2,7 +2,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // A program for developers talks to its terminal directly.
 
 mod bench;
+mod build_bench;
 mod source;
+mod trace;
 
 use anyhow::Result;
 use clap::Parser;
@@ -13,6 +15,10 @@ use clap::Parser;
 enum Command {
     /// Measure jettison against the floor (reading, hashing, writing) and against its peers.
     Bench(bench::Options),
+    /// Build the same Dockerfiles with jettison, BuildKit and buildah; writes bench/build.md.
+    BenchBuild(build_bench::Options),
+    /// Measure what watching a step costs.
+    BenchTrace(trace::Options),
     /// Measure jettison on the Dockerfiles of the corpus, against hadolint and tally; writes bench/source.md.
     BenchSource(source::bench::Options),
     /// Compare findings with hadolint's, rule by rule, over the corpus; writes bench/agreement.md.
@@ -27,6 +33,8 @@ enum Command {
 fn main() -> Result<()> {
     match Command::parse() {
         Command::Bench(options) => bench::run(&options),
+        Command::BenchBuild(options) => build_bench::run(&options),
+        Command::BenchTrace(options) => trace::run(&options),
         Command::BenchSource(options) => source::bench::run(&options),
         Command::Agreement(options) => source::agreement::run(&options),
         Command::Corpus => source::bless(),

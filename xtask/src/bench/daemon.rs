@@ -52,6 +52,23 @@ impl Daemon {
         }
     }
 
+    /// The engine's process, while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        match &self.state {
+            State::Running(child) => Some(child.id()),
+            _ => None,
+        }
+    }
+
+    /// Ends the engine; its data stays.
+    pub(crate) fn end(&mut self) {
+        if let State::Running(child) = &mut self.state {
+            stop(child);
+            let _ = std::fs::remove_file(&self.socket);
+        }
+        self.state = State::Idle;
+    }
+
     fn start(&self, dockerd: &Path) -> Result<Child> {
         ensure!(geteuid().is_root(), "needs a Docker engine, which only root can start");
         std::fs::create_dir_all(&self.folder)?;

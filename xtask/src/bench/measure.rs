@@ -57,7 +57,7 @@ pub(crate) struct Sample {
     /// The largest resident set of any of its processes, in bytes.
     pub(crate) memory: u64,
     /// It did not end in time.
-    stopped: bool,
+    pub(crate) stopped: bool,
 }
 
 /// The result of a job on an image.

@@ -17,7 +17,7 @@ enum Command {
     Bench(bench::Options),
     /// Build the same Dockerfiles with jettison, BuildKit and buildah; writes bench/build.md.
     BenchBuild(build_bench::Options),
-    /// Measure what watching a step costs.
+    /// Measure what watching a step costs; writes bench/trace.md.
     BenchTrace(trace::Options),
     /// Measure jettison on the Dockerfiles of the corpus, against hadolint and tally; writes bench/source.md.
     BenchSource(source::bench::Options),

@@ -64,7 +64,7 @@ pub(crate) enum Command {
     Diff(Diff),
     /// Print an image's layers in the text form
     Dump(Dump),
-    /// Make an image from this machine's own files, weigh it and optimize it
+    /// Build a Dockerfile on this machine's own files at -O0 and -O2, weigh and optimize images
     Demo(Demo),
     /// List the passes
     Passes,

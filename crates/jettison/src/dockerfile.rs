@@ -5,11 +5,11 @@ use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use jettison_report::refusal;
 use jettison_syntax::dockerfile::{Dockerfile, decode};
 
-use crate::error::{Refused, Usage};
+use crate::error::{Refused, UNREADABLE, Unbuilt, Usage};
 
 /// The names that builders look for, in order.
 const NAMES: [&str; 3] = ["Dockerfile", "dockerfile", "Containerfile"];
@@ -59,7 +59,8 @@ impl Located {
                 let found = NAMES.iter().map(|name| below(context, name)).find(|path| path.is_file());
                 let path = found.ok_or_else(|| {
                     let message = format!("{} has neither a Dockerfile nor a Containerfile", context.display());
-                    anyhow!(message)
+                    let hint = "-f FILE names one that is called otherwise or lies elsewhere".to_owned();
+                    Unbuilt { message, hint: Some(hint), code: UNREADABLE }
                 })?;
                 Ok(Self { path: Some(path), context: Some(context.to_owned()) })
             }

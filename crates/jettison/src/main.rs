@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     };
     let printer = Printer::new(&cli.output);
     // Before there is any thread: namespaces are entered by a process as a whole.
-    let host = match enter_if_needed(&cli) {
+    let host = match enter_if_needed(&cli, &printer) {
         Ok(None) => None,
         Ok(Some(Entered::Inside(host))) => Some(host),
         Ok(Some(Entered::Finished(code))) => return code,
@@ -63,10 +63,15 @@ fn main() -> ExitCode {
 }
 
 /// Goes where trees of files of any owner can be made, for commands that do.
-fn enter_if_needed(cli: &Cli) -> Result<Option<Entered>> {
+fn enter_if_needed(cli: &Cli, printer: &Printer) -> Result<Option<Entered>> {
     let is_needed = match &cli.command {
         Command::Build(args) => matches!(Choice::of(args.results.engine.as_deref())?, Choice::Embedded),
         Command::Cache(_) => true,
+        // It has something to show also where nothing can be built.
+        Command::Demo(_) => {
+            let entered = sandbox::enter().map_err(anyhow::Error::from);
+            return Ok(entered.inspect_err(|error| printer.error(error)).ok());
+        }
         _ => false,
     };
     Ok(if is_needed { Some(sandbox::enter()?) } else { None })

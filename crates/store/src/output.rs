@@ -252,7 +252,9 @@ impl Output {
         }
         self.listed.clone_from(&listed);
         self.small_file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-        self.small_file("index.json", &to_json(&Index::new(listed)))?;
+        // The local store lists names only; what is staged for it is still found by its digest.
+        let found = if listed.is_empty() { descriptors } else { listed };
+        self.small_file("index.json", &to_json(&Index::new(found)))?;
         if self.transport == Transport::DockerArchive {
             let tags: Vec<&String> = names.iter().filter(|name| name.contains(':')).collect();
             let images: Vec<Value> = self.images.iter().map(|(_, manifest)| docker_image(manifest, &tags)).collect();

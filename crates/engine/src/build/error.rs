@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::base::BaseError;
 use crate::cache::CacheError;
@@ -65,12 +66,14 @@ pub struct FailedStep {
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
     /// The command did not end well.
-    #[error("{}", Ending(.status, .command))]
+    #[error("{}", Ending(.status, .timeout.as_ref(), .full.as_deref()))]
     Failed {
         /// How it ended.
         status: Status,
-        /// The command as one would type it.
-        command: String,
+        /// How long it was allowed to take.
+        timeout: Option<Duration>,
+        /// The cache's folder, where its disk was full by then.
+        full: Option<PathBuf>,
     },
     /// The command could not be run.
     #[error(transparent)]
@@ -155,17 +158,27 @@ impl StepError {
 }
 
 /// How a command ended, in words.
-struct Ending<'e>(&'e Status, &'e str);
+struct Ending<'e>(&'e Status, Option<&'e Duration>, Option<&'e Path>);
 
 impl fmt::Display for Ending<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(status, command) = self;
+        // Not the command, which may be a script of many lines: the step is shown with the error.
+        let Self(status, timeout, full) = self;
         match status {
-            Status::Exited(code) => write!(f, "{command:?} ended with exit code {code}"),
-            Status::Signalled(signal) => write!(f, "{command:?} was killed by signal {signal}"),
-            Status::OutOfMemory => write!(f, "{command:?} was killed: the machine or its limit ran out of memory"),
-            Status::TimedOut => write!(f, "{command:?} took longer than --timeout allows and was killed"),
-            Status::Cancelled => write!(f, "{command:?} was stopped"),
+            Status::Exited(code) => write!(f, "the command ended with exit code {code}")?,
+            Status::Signalled(signal) => write!(f, "the command was killed by signal {signal}")?,
+            Status::OutOfMemory => {
+                f.write_str("the command was killed: the machine, or its limit, ran out of memory")?;
+            }
+            Status::TimedOut => match timeout {
+                Some(time) => write!(f, "the command took longer than --timeout ({time:?}) allows and was killed")?,
+                None => f.write_str("the command took too long and was killed")?,
+            },
+            Status::Cancelled => f.write_str("the command was stopped")?,
+        }
+        match full {
+            Some(folder) => write!(f, "; the disk of the cache, {}, is full", folder.display()),
+            None => Ok(()),
         }
     }
 }

@@ -202,7 +202,13 @@ impl Cx<'_> {
     /// The stage's name in front of its steps' numbers, where there are several stages.
     fn prefix(&self, stage: &StagePlan) -> String {
         let several = self.plan.stages.iter().filter(|stage| stage.is_needed).count() > 1;
-        if several { format!("{} ", stage.name) } else { String::new() }
+        let is_unnamed = stage.name.bytes().all(|byte| byte.is_ascii_digit());
+        match (several, is_unnamed) {
+            (false, _) => String::new(),
+            (true, false) => format!("{} ", stage.name),
+            // As BuildKit names them: a number alone would look like a step's.
+            (true, true) => format!("stage-{} ", stage.name),
+        }
     }
 
     fn announce(&self, stage: &StagePlan, image: Arc<BaseImage>) -> State {

@@ -1,6 +1,7 @@
 //! RUN: a command in a sandbox over the stage's tree.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use super::error::StepError;
 use super::execute::Cx;
@@ -76,9 +77,11 @@ impl Cx<'_> {
             Status::Cancelled => return Err(StepError::Cancelled),
             status => {
                 if self.request.debug_shell {
-                    self.debug_shell(&mut spec)?;
+                    self.debug_shell(&mut spec);
                 }
-                return Err(StepError::Failed { status, command: shown(run) });
+                let folder = self.session.cache.folder();
+                let full = is_full(folder).then(|| folder.to_owned());
+                return Err(StepError::Failed { status, timeout: self.request.timeout, full });
             }
         }
         self.finish(workspace, mounted, work, &ended)
@@ -98,14 +101,17 @@ impl Cx<'_> {
     }
 
     /// A shell in the tree as the failed command left it, on the user's terminal.
-    fn debug_shell(&self, spec: &mut Spec) -> Result<(), StepError> {
+    fn debug_shell(&self, spec: &mut Spec) {
         spec.argv = vec![b"/bin/sh".to_vec()];
         spec.terminal = true;
         self.observer.hear(Event::DebugShell { is_open: true });
         let limits = Limits { timeout: None, cancel: self.cancel.clone() };
         let ended = sandbox::run(spec, Watch::Nothing, &NoConsole, &limits);
         self.observer.hear(Event::DebugShell { is_open: false });
-        ended.map(|_| ()).map_err(StepError::from)
+        if let Err(error) = ended {
+            // The command's own failure is what the build ends with.
+            self.observer.hear(Event::Warning { message: format!("there is no shell to look with: {error}") });
+        }
     }
 }
 
@@ -116,10 +122,8 @@ impl sandbox::Console for NoConsole {
     fn write(&self, _is_error: bool, _bytes: &[u8]) {}
 }
 
-/// A command as one would type it: the text that a shell is given, or the words.
-fn shown(run: &Run) -> String {
-    match &run.argv[..] {
-        [_, flag, text] if flag == "-c" => text.clone(),
-        words => words.join(" "),
-    }
+/// Whether hardly anything fits on the disk of a folder. What a command makes of that is often not its reason.
+fn is_full(folder: &Path) -> bool {
+    const HARDLY: u64 = 256 << 10;
+    rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < HARDLY)
 }

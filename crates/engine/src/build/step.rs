@@ -14,7 +14,7 @@ use super::time::now;
 use crate::cache::{Snapshot, StepRecord, Work};
 use crate::events::{End, Event, Vertex};
 use crate::files::Fetched;
-use crate::plan::{Copy, StagePlan, Step, StepKind};
+use crate::plan::{Copy, CopySource, FileMountKind, StagePlan, Step, StepKind};
 use crate::trace::Trace;
 
 /// What making a step's result gave: a snapshot, or nothing where nothing changed.
@@ -59,6 +59,10 @@ impl Cx<'_> {
         if matches!(step.kind, StepKind::Settings) {
             state.note(&step.history, self.made_at(state.created), true);
             return Ok(());
+        }
+        // A step that waits for another stage has not begun; where that failed there is nothing to begin.
+        for other in needed_stages(&step.kind) {
+            self.stages.wait(other).ok_or((StepError::Cancelled, Vec::new()))?;
         }
         let vertex = self.vertex();
         let start = Instant::now();
@@ -156,6 +160,25 @@ impl Doing<'_> {
     /// Whether `copy` is the step itself rather than one that it is made of.
     pub(crate) fn is_own(&self, copy: &Copy) -> bool {
         matches!(&self.step.kind, StepKind::Copy(own) if std::ptr::eq(own, copy))
+    }
+}
+
+/// The stages that a step takes files from.
+fn needed_stages(kind: &StepKind) -> Vec<usize> {
+    let of = |source: &CopySource| match source {
+        CopySource::Stage(stage) => Some(*stage),
+        _ => None,
+    };
+    match kind {
+        StepKind::Copy(copy) => of(&copy.from).into_iter().collect(),
+        StepKind::Run(run) => {
+            let froms = run.mounts.iter().filter_map(|mount| match &mount.kind {
+                FileMountKind::Bind { from, .. } => of(from),
+                _ => None,
+            });
+            froms.collect()
+        }
+        _ => Vec::new(),
     }
 }
 

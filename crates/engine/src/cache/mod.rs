@@ -63,6 +63,9 @@ impl Cache {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => cache.begin()?,
             Err(error) => return Err(CacheError::io("read", version)(error)),
         }
+        // Nobody else is to see what secrets steps left, nor to run what set-id programs they made.
+        fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .map_err(CacheError::io("set the mode of", folder))?;
         for name in FOLDERS {
             cache.make_folder(name)?;
         }
@@ -70,7 +73,7 @@ impl Cache {
         Ok(cache)
     }
 
-    /// Makes a folder that is empty, but for the local images, a cache. Nobody else is to see what secrets steps left.
+    /// Makes a folder that is empty, but for the local images, a cache.
     fn begin(&self) -> Result<(), CacheError> {
         let entries = fs::read_dir(&self.root).map_err(CacheError::io("read", &self.root))?;
         let ours = [IMAGES, "lock"].into_iter().chain(FOLDERS);
@@ -80,8 +83,6 @@ impl Cache {
         if entries.flatten().any(|entry| is_other(&entry.file_name())) {
             return Err(CacheError::Occupied { folder: self.root.clone() });
         }
-        fs::set_permissions(&self.root, std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .map_err(CacheError::io("set the mode of", &self.root))?;
         self.replace("version", VERSION.as_bytes())
     }
 

@@ -45,7 +45,7 @@ pub enum PlanErrorKind {
     #[error(transparent)]
     Expand(#[from] ExpandErrorKind),
     /// The base could not be had.
-    #[error("{reference}: {source}")]
+    #[error("the image {reference} cannot be used")]
     Base {
         /// As FROM names it, expanded.
         reference: String,

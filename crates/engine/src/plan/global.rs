@@ -161,6 +161,6 @@ pub(super) fn unused(tree: &Dockerfile, options: &Options, warnings: &mut Vec<St
         }
     }
     if !unused.is_empty() {
-        warnings.push(format!("[Warning] One or more build-args [{}] were not consumed", unused.join(" ")));
+        warnings.push(format!("one or more build-args [{}] were not consumed", unused.join(" ")));
     }
 }

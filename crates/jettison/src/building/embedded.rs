@@ -14,6 +14,7 @@ use super::export::Images;
 use super::local::LocalImages;
 use super::run::{Engine, Failed, Unfinished};
 use crate::cli::SnapshotterArg;
+use crate::error::{UNREADABLE, Unbuilt};
 
 /// The engine over one cache.
 pub(crate) struct Embedded {
@@ -30,7 +31,16 @@ impl Embedded {
             SnapshotterArg::FuseOverlayfs => Some(Kind::FuseOverlayfs),
             SnapshotterArg::Copy => Some(Kind::Copy),
         };
-        let session = Session::open(folder, wanted, ids)?;
+        let session = Session::open(folder, wanted, ids).map_err(|error| {
+            let is_folder = matches!(error, BuildError::Cache(_));
+            let error = anyhow::Error::new(error);
+            if !is_folder {
+                return error;
+            }
+            let message = format!("the cache's folder {} cannot be used", folder.display());
+            let hint = Some("--cache-dir or JETTISON_CACHE names another one".to_owned());
+            error.context(Unbuilt { message, hint, code: UNREADABLE })
+        })?;
         Ok(Self { session, images: LocalImages::open(folder)? })
     }
 }

@@ -162,7 +162,13 @@ impl Export<'_> {
                 let (file, verdict) = self.tree(release, self.cache)?;
                 let mut notes = Vec::new();
                 if verdict.is_equal() {
-                    notes = unpack(file.path(), folder)?;
+                    let is_new = fs::symlink_metadata(folder).is_err();
+                    notes = unpack(file.path(), folder).inspect_err(|_| {
+                        // Half a tree is no result; what stood in a folder before is the user's.
+                        if is_new {
+                            let _ = fs::remove_dir_all(folder);
+                        }
+                    })?;
                 }
                 Ok(tree_product(folder.display().to_string(), verdict, notes))
             }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
@@ -11,10 +12,10 @@ use jettison_engine::sandbox::Network;
 use jettison_image::Platform;
 
 use super::context::{Source, context_folder};
-use super::outputs::{Target, later};
+use super::outputs::{Kind, Place, Target, later};
 use super::values::{build_args, cache_folder, host, pair, secret, ssh, tagged};
 use crate::cli::{Build, NetworkArg};
-use crate::error::Usage;
+use crate::error::{UNREADABLE, Unbuilt, Usage};
 use crate::load::this_platform;
 
 /// What the arguments say beyond the request.
@@ -33,6 +34,9 @@ pub(crate) fn check(args: &Build) -> Result<Checked> {
             return Err(later(flag).into());
         }
     }
+    if args.run.debug_shell && !std::io::stdin().is_terminal() {
+        return Err(Usage::new("--debug-shell needs a terminal on stdin").into());
+    }
     let names: Vec<String> = args.tags.iter().map(|name| tagged(name)).collect::<Result<_>>()?;
     let mut targets: Vec<Target> =
         args.results.outputs.iter().map(|text| Target::parse(text)).collect::<Result<_>>()?;
@@ -44,8 +48,7 @@ pub(crate) fn check(args: &Build) -> Result<Checked> {
     if to_stdout > 1 || (to_stdout == 1 && prints) {
         return Err(Usage::new("only one thing can be written to the standard output").into());
     }
-    let is_image =
-        |target: &Target| !matches!(target.kind, super::outputs::Kind::Folder(_) | super::outputs::Kind::Tar(_));
+    let is_image = |target: &Target| !matches!(target.kind, Kind::Folder(_) | Kind::Tar(_));
     let wants_id = args.results.iidfile.is_some() || args.results.metadata_file.is_some();
     if wants_id && !targets.iter().any(is_image) {
         let hint = "add an output that is one, as in -o type=oci,dest=FILE";
@@ -53,8 +56,28 @@ pub(crate) fn check(args: &Build) -> Result<Checked> {
             .with_hint(hint)
             .into());
     }
+    has_folders(args, &targets)?;
     let cache_to = args.cache.to.iter().map(|text| cache_folder("--cache-to", text, "dest")).collect::<Result<_>>()?;
     Ok(Checked { targets, names, cache_to })
+}
+
+/// What is written at the end has a folder to be written to: a build that took an hour is not lost to a typing error.
+fn has_folders(args: &Build, targets: &[Target]) -> Result<()> {
+    let of_target = |target: &Target| match &target.kind {
+        Kind::Image(_, Place::Path(path)) | Kind::Tar(Place::Path(path)) => Some(path.clone()),
+        _ => None,
+    };
+    let results = &args.results;
+    let files = [&results.iidfile, &results.metadata_file, args.run.trace.as_ref().unwrap_or(&None)];
+    let files = files.into_iter().flatten().cloned();
+    for path in targets.iter().filter_map(of_target).chain(files) {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            let message = format!("cannot write {}: there is no folder {}", path.display(), folder.display());
+            return Err(Unbuilt { message, hint: None, code: UNREADABLE }.into());
+        }
+    }
+    Ok(())
 }
 
 /// The request of a build.

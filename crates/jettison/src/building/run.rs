@@ -2,12 +2,12 @@
 
 use std::cell::OnceCell;
 use std::fs;
-use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use jettison_engine::base::BaseError;
 use jettison_engine::build::{Built, BuiltLayers, Cancel, Outcome, Request};
 use jettison_engine::events::Observer;
 use jettison_engine::plan::{PlanError, PlanErrorKind};
@@ -25,7 +25,7 @@ use super::results::Report;
 use super::write::{Image, Wish};
 use crate::cli::{Build, ColorWhen, Format, OutputArgs, ProgressArg};
 use crate::dockerfile;
-use crate::error::Unbuilt;
+use crate::error::{UNREADABLE, Unbuilt, Usage};
 use crate::printer::Printer;
 
 /// Runs the steps of builds.
@@ -182,14 +182,7 @@ fn explain(unfinished: Unfinished, args: &Build, request: &Request, printer: &Pr
     // Also where the user wants no talk: it is the reason of the error.
     printer.complain(&failure.report());
     let message = format!("{}: {:#}", jettison_report::one_line(&failed.text, 80), failed.error);
-    if args.run.debug_shell && failed.ran {
-        if !std::io::stdin().is_terminal() {
-            let hint = Some("--debug-shell needs a terminal on stdin".to_owned());
-            return Unbuilt { message, hint, code: 1 }.into();
-        }
-        return Unbuilt { message, hint: None, code: 1 }.into();
-    }
-    let hint = failed.ran.then(|| shell_hint(std::env::args()));
+    let hint = (failed.ran && !args.run.debug_shell).then(|| shell_hint(std::env::args()));
     Unbuilt { message, hint, code: 1 }.into()
 }
 
@@ -203,13 +196,31 @@ fn refused(error: PlanError, request: &Request, printer: &Printer) -> anyhow::Er
         }
     }
     let lines = error.lines;
+    if matches!(error.kind, PlanErrorKind::NoTarget { .. }) {
+        return Usage::new(error.to_string()).into();
+    }
     if lines.0 == 0 {
         return anyhow::Error::new(error).context(format!("{name} cannot be built"));
     }
     let text = String::from_utf8_lossy(&request.dockerfile);
     let failure = Failure { name, dockerfile: &text, lines, text: "", output: &[] };
     printer.complain(&failure.report());
-    anyhow::Error::new(error).context(format!("{name}:{} cannot be built", lines.0))
+    let hint = match &error.kind {
+        PlanErrorKind::Base { source, .. } => source.0.downcast_ref().and_then(hint_for_base),
+        _ => None,
+    };
+    let message = format!("{name}:{} cannot be built", lines.0);
+    anyhow::Error::new(error).context(Unbuilt { message, hint, code: UNREADABLE })
+}
+
+/// What can be done where a base is missing.
+fn hint_for_base(error: &BaseError) -> Option<String> {
+    match error {
+        BaseError::Offline { .. } => Some("without --offline it is fetched".to_owned()),
+        BaseError::Remote(remote) => remote.hint(),
+        BaseError::Store(store) => store.hint(),
+        _ => None,
+    }
 }
 
 /// What each RUN read and wrote, as JSON.

@@ -51,7 +51,7 @@ fn shown(usage: &Usage) -> String {
     let mut rows: Vec<Vec<String>> =
         parts.iter().map(|(what, part)| vec![(*what).to_owned(), part.count.to_string(), bytes(part.bytes)]).collect();
     rows.push(vec!["all".to_owned(), String::new(), bytes(usage.bytes())]);
-    table(&["what", "number", "size"], &[1, 2], rows)
+    table(&["what", "number", "size"], &[1, 2], rows) + "\n"
 }
 
 fn said(pruned: &Pruned) -> String {

@@ -34,7 +34,7 @@ pub(crate) fn run(cli: &Cli, host: Option<&Host>, printer: &Printer) -> Result<E
         Command::Lint(args) => lint::run(args, printer),
         Command::Diff(args) => diff::run(args, printer),
         Command::Dump(args) => dump::run(args, printer),
-        Command::Demo(args) => demo::run(args, printer),
+        Command::Demo(args) => demo::run(args, host, printer),
         Command::Passes => passes::list(printer),
         Command::Explain { name } => passes::explain(name, printer),
         Command::Completions { shell } => {

@@ -4,14 +4,18 @@
 //! `JETTISON_BUILDS_ONLY=TEXT` takes the cases whose name or file holds the text.
 
 mod build_cases;
+mod cache;
 mod compare;
+mod faults;
 #[path = "../format/mod.rs"]
 mod format;
 mod hostile;
 mod isolation;
 mod reuse;
 mod sampled;
+mod site;
 mod suite;
+mod talk;
 mod tree;
 mod ways;
 

@@ -1,7 +1,7 @@
 //! The engines and readers: a Docker engine of the suite's own, buildah with storage of its own, umoci, skopeo.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -118,21 +118,10 @@ impl Buildah {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> String {
-        let (root, runroot) = self.storage();
+        let path = |name: &str| self.folder.path().join(name).display().to_string();
+        let (root, runroot) = (path("root"), path("run"));
         let storage = ["--root", &root, "--runroot", &runroot, "--storage-driver", "vfs"];
         run("buildah", &[&storage[..], arguments].concat())
-    }
-
-    /// The same for what may fail.
-    pub(crate) fn try_run(&self, arguments: &[&str]) -> Output {
-        let (root, runroot) = self.storage();
-        let storage = ["--root", &root, "--runroot", &runroot, "--storage-driver", "vfs"];
-        Command::new("buildah").args(storage).args(arguments).output().expect("buildah")
-    }
-
-    fn storage(&self) -> (String, String) {
-        let path = |name: &str| self.folder.path().join(name).display().to_string();
-        (path("root"), path("run"))
     }
 
     /// What a working container of an image mounts as its root.

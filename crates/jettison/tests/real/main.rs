@@ -5,27 +5,13 @@
 //! `$JETTISON_SHARED`. What is missing fails the suite.
 
 mod bases;
-#[path = "../build/build_cases.rs"]
-mod build_cases;
-mod builds;
 mod cases;
-#[path = "../build/compare.rs"]
-mod compare;
 mod engines;
 #[path = "../format/mod.rs"]
 mod format;
-#[path = "../build/hostile.rs"]
-mod hostile;
 mod images;
 mod reference;
 mod registries;
 mod rewrites;
-#[path = "../build/suite.rs"]
-mod suite;
 mod tools;
-#[path = "../build/tree.rs"]
-mod tree;
 mod trees;
-#[path = "../build/ways.rs"]
-mod ways;
-mod ways_in_full;

@@ -27,12 +27,17 @@ const TICK: Duration = Duration::from_millis(100);
 /// Whether the terminal's cursor is hidden now.
 static CURSOR_HIDDEN: AtomicBool = AtomicBool::new(false);
 
+/// What is said where a shell takes the terminal.
+const SHELL: &str = "the command failed; this is a shell in the state that it left, and the build ends with it\n";
+
 /// Something that turns what happens into bytes for stderr. Times count from the build's start.
 trait Drawer: Send {
     /// Something happened.
     fn hear(&mut self, event: &Event, at: Duration, out: &mut Vec<u8>);
     /// Time went by.
     fn tick(&mut self, at: Duration, out: &mut Vec<u8>);
+    /// A shell takes the terminal.
+    fn pause(&mut self, _at: Duration, _out: &mut Vec<u8>) {}
     /// The build is over.
     fn end(&mut self, at: Duration, out: &mut Vec<u8>);
 }
@@ -94,7 +99,10 @@ impl Shared {
 
     /// Leaves the terminal to somebody else.
     fn pause(&self) {
-        self.draw(|drawer, at, out| drawer.end(at, out));
+        self.draw(|drawer, at, out| {
+            drawer.pause(at, out);
+            out.extend_from_slice(SHELL.as_bytes());
+        });
         restore_cursor();
         let drawer = self.drawer.lock().unwrap_or_else(PoisonError::into_inner).take();
         *self.paused.lock().unwrap_or_else(PoisonError::into_inner) = drawer;

@@ -183,6 +183,15 @@ impl Drawer for Terminal {
         }
     }
 
+    fn pause(&mut self, at: Duration, out: &mut Vec<u8>) {
+        self.draw(at, true, out);
+        // What others write below must not be drawn over.
+        self.drawn = 0;
+        if CURSOR_HIDDEN.swap(false, Ordering::SeqCst) {
+            out.extend_from_slice(SHOW_CURSOR.as_bytes());
+        }
+    }
+
     fn end(&mut self, at: Duration, out: &mut Vec<u8>) {
         for step in self.steps.values_mut().filter(|step| step.finished.is_none()) {
             step.finished = Some((End::Cancelled, at.saturating_sub(step.started)));

@@ -31,6 +31,8 @@ pub(super) fn files() -> io::Result<HostFiles> {
     let folders = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
     let tool = |name: &&str| folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file());
     let mut tools: BTreeSet<PathBuf> = names.iter().filter_map(tool).collect();
+    // What RUN starts.
+    tools.insert(PathBuf::from("/bin/sh"));
     let mut waiting: Vec<PathBuf> = tools.iter().cloned().collect();
     while let Some(path) = waiting.pop() {
         for library in needed(&path).unwrap_or_default() {

@@ -1,0 +1,133 @@
+//! What the cache answers, and what two builds at once make of it.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, SystemTime};
+
+use crate::site::{Site, names};
+
+#[test]
+fn keys_are_of_what_matters() {
+    let site = Site::new();
+    let base = "FROM alpine:3.20\nARG UNUSED\nRUN echo first\nARG USED\nCOPY file /file\nRUN echo \"value $USED\"\n";
+    site.write("file", "one");
+    site.dockerfile(&format!("{base}RUN echo last\n"));
+    let steps = ["echo first", "COPY file", "RUN echo \"value", "echo last"];
+    let check = |more: &[&str], expected: [bool; 4]| {
+        let said = site.build(more).expect(0, &[]);
+        let cached: Vec<bool> = steps.iter().map(|step| said.is_cached(step)).collect();
+        assert_eq!(cached, expected, "{}", said.err);
+    };
+    check(&[], [false; 4]);
+    check(&[], [true; 4]);
+    // The time of a file does not matter.
+    let file = site.path("context/file");
+    let earlier = SystemTime::now() - Duration::from_secs(1_000_000);
+    File::options().write(true).open(&file).expect("opens").set_modified(earlier).expect("sets");
+    check(&[], [true; 4]);
+    // Its content does, and its mode.
+    site.write("file", "two");
+    check(&[], [true, false, false, false]);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("sets");
+    check(&[], [true, false, false, false]);
+    // A build argument counts from where it is declared.
+    check(&["--build-arg", "USED=1"], [true, true, false, false]);
+    check(&["--build-arg", "USED=1"], [true; 4]);
+    // The last line alone.
+    site.dockerfile(&format!("{base}RUN echo last of all\n"));
+    check(&["--build-arg", "USED=1"], [true, true, true, false]);
+    check(&["--build-arg", "USED=1", "--no-cache"], [false; 4]);
+    check(&["--build-arg", "USED=1"], [true; 4]);
+}
+
+#[test]
+fn stages_are_built_anew_by_name() {
+    let site = Site::new();
+    site.dockerfile(
+        "FROM alpine:3.20 AS one\nRUN echo of one > /1\nFROM alpine:3.20 AS two\nRUN echo of two > /2\nCOPY --from=one /1 /1\n",
+    );
+    site.build(&[]).expect(0, &[]);
+    let said = site.build(&["--no-cache-filter", "one"]).expect(0, &[]);
+    assert!(!said.is_cached("of one") && said.is_cached("of two"), "{}", said.err);
+}
+
+#[test]
+fn an_exported_cache_serves_an_empty_one() {
+    let site = Site::new();
+    site.write("file", "content");
+    site.dockerfile("FROM alpine:3.20\nCOPY file /file\nRUN date +%s%N > /when\n");
+    let exported = site.path("exported").display().to_string();
+    let (to, from) = (format!("type=local,dest={exported}"), format!("type=local,src={exported}"));
+    let (first, second) = (site.path("first.tar"), site.path("second.tar"));
+    let tar = |path: &std::path::Path| format!("type=tar,dest={}", path.display());
+    site.build(&["--cache-to", &to, "-o", &tar(&first)]).expect(0, &[]);
+    let other = site.path("other").display().to_string();
+    let base = format!("alpine:3.20=oci:{}:docker.io/library/alpine:3.20", site.path("cache/images").display());
+    let arguments = ["--cache-dir", &other, "--build-context", &base, "--cache-from", &from, "-o", &tar(&second)];
+    let said = site.build(&arguments).expect(0, &[]);
+    assert!(said.is_cached("COPY file") && said.is_cached("RUN date"), "{}", said.err);
+    assert_eq!(fs::read(first).expect("reads"), fs::read(second).expect("reads"));
+    // A folder that is none is said to be.
+    site.build(&["--cache-from", "type=local,src=/no/such"]).expect(3, &["/no/such"]);
+}
+
+#[test]
+fn two_builds_at_once_share_what_they_make() {
+    let site = Site::new();
+    let runs = site.path("runs");
+    fs::create_dir(&runs).expect("a folder");
+    site.dockerfile("FROM alpine:3.20\nRUN sleep 0.5; date +%s%N > /when\n");
+    site.write("Other", "FROM alpine:3.20\nRUN sleep 0.2; echo other > /other\n");
+    let words = |tar: &str, file: &str| {
+        ["build", "--progress", "plain", "--offline", "-f", file, "-o", &format!("type=tar,dest={tar}"), "."]
+            .map(str::to_owned)
+    };
+    let start = |tar: &str, file: &str| {
+        let tar = site.path(tar).display().to_string();
+        let words = words(&tar, file);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        site.jettison(&words).stderr(std::process::Stdio::piped()).spawn().expect("runs")
+    };
+    let children = [start("a.tar", "Dockerfile"), start("b.tar", "Dockerfile"), start("c.tar", "Other")];
+    // Meanwhile everything that is not used is removed, again and again.
+    for _ in 0..4 {
+        site.run(&["cache", "prune", "--all"]).expect(0, &[]);
+    }
+    let mut done = 0;
+    for child in children {
+        let output = child.wait_with_output().expect("ends");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        done += usize::from(said.contains("RUN sleep 0.5") && said.contains("#2 DONE"));
+    }
+    assert_eq!(done, 1, "the step that both have ran {done} times");
+    assert_eq!(fs::read(site.path("a.tar")).expect("reads"), fs::read(site.path("b.tar")).expect("reads"));
+    assert_eq!(site.work(), [""; 0]);
+}
+
+#[test]
+fn the_cache_tells_its_size_and_is_emptied() {
+    let site = Site::new();
+    site.dockerfile(
+        "FROM alpine:3.20\nRUN --mount=type=cache,target=/c head -c 3000000 /dev/zero > /c/x; echo made > /m\n",
+    );
+    site.build(&["-t", "app"]).expect(0, &[]);
+    let size = |part: &str, key: &str| {
+        let said = site.run(&["cache", "du", "--format", "json"]).expect(0, &[]);
+        let value: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+        value[part][key].as_u64().expect("a number")
+    };
+    assert!(size("steps", "count") >= 1 && size("mounts", "bytes") >= 3_000_000 && size("bases", "count") == 1);
+    let human = site.run(&["cache", "du"]).expect(0, &[]).out;
+    assert!(human.contains("results of steps") && human.ends_with("B\n"), "{human:?}");
+    let kept = site.run(&["cache", "prune", "--older-than", "1h"]).expect(0, &[]).out;
+    assert!(kept.contains("removed 0 results"), "{kept}");
+    let removed = site.run(&["cache", "prune", "--all"]).expect(0, &[]).out;
+    assert!(removed.contains("1 cache mounts"), "{removed}");
+    assert_eq!((size("steps", "count"), size("mounts", "count"), size("bases", "count")), (0, 0, 0));
+    // The images that have names stay, and the next build works.
+    site.run(&["weigh", "local:app"]).expect(0, &[]);
+    let said = site.build(&["-t", "app"]).expect(0, &[]);
+    assert!(!said.is_cached("echo made"), "{}", said.err);
+    assert!(!names(&site.path("cache/snapshots")).is_empty());
+}

@@ -88,9 +88,12 @@ impl Base {
         if let Some(at) = history.iter().position(|entry| comment(entry).starts_with(history::COMMENT)) {
             return Self { layers: layers_before(at), evidence: Evidence::Jettison };
         }
-        // buildah notes the base on the first instruction of its own.
-        if let Some(at) = history.iter().rposition(|entry| comment(entry).starts_with("FROM ")) {
-            let name = comment(&history[at])["FROM ".len()..].trim().to_owned();
+        // buildah notes the base on the first instruction of its own; on the others, what it built up to there.
+        let base_of = |entry: &HistoryEntry| {
+            comment(entry).strip_prefix("FROM ").map(|name| name.trim().to_owned()).filter(|name| !is_short_id(name))
+        };
+        if let Some(at) = history.iter().rposition(|entry| base_of(entry).is_some()) {
+            let name = base_of(&history[at]).unwrap_or_default();
             let layers = layers_before(at);
             return if layers > 0 { Self { layers, evidence: Evidence::From(name) } } else { nothing };
         }
@@ -107,6 +110,11 @@ impl Base {
             .max_by_key(|base| base.layers)
             .unwrap_or(nothing)
     }
+}
+
+/// Whether a name is the start of an image's ID, as buildah has it for the images between instructions.
+fn is_short_id(name: &str) -> bool {
+    name.len() == 12 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The entry of a root file system added to nothing: the first layer, added to `/` from an archive, and
@@ -156,6 +164,14 @@ mod tests {
         let history = r#"[{"created_by":"x"},{"created_by":"/bin/sh -c #(nop) ENV a=b","comment":"FROM docker.io/library/alpine:3","empty_layer":true},
             {"created_by":"/bin/sh -c y"}]"#;
         assert_eq!(base(history, 2), (1, Evidence::From("docker.io/library/alpine:3".to_owned())));
+    }
+
+    #[test]
+    fn what_buildah_built_between_instructions_is_no_base() {
+        let history = r#"[{"created_by":"x"},{"created_by":"/bin/sh -c y","comment":"FROM docker.io/library/alpine:3"},
+            {"created_by":"/bin/sh -c z","comment":"FROM 6c49119953f7"},
+            {"created_by":"/bin/sh -c #(nop) ENV a=b","comment":"FROM 4a1cd4be3a8c","empty_layer":true}]"#;
+        assert_eq!(base(history, 3), (1, Evidence::From("docker.io/library/alpine:3".to_owned())));
     }
 
     #[test]

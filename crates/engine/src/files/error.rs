@@ -15,12 +15,6 @@ pub enum FilesError {
         /// What may be the reason, in parentheses with a space before it, or nothing.
         hint: String,
     },
-    /// Several sources and a destination that is not written as a folder.
-    #[error("with more than one source the destination must be a folder and end with a /: {destination:?} does not")]
-    NeedsFolder {
-        /// The destination as written.
-        destination: String,
-    },
     /// A wildcard that Go's `filepath.Match` refuses.
     #[error("syntax error in pattern {pattern:?}")]
     Pattern {

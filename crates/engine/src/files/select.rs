@@ -103,12 +103,8 @@ impl Selection {
 /// Finds and hashes what `copy` takes of `source`.
 ///
 /// # Errors
-/// Where a source is missing, a pattern is malformed, something cannot be read, or several sources go to a
-/// destination that is no folder.
+/// Where a source is missing, a pattern is malformed, or something cannot be read.
 pub fn select(copy: &Copy, source: &Source<'_>, digests: &dyn Digests) -> Result<Selection, FilesError> {
-    if copy.sources.len() + copy.heredocs.len() > 1 && !copy.destination.ends_with('/') {
-        return Err(FilesError::NeedsFolder { destination: copy.destination.clone() });
-    }
     let mut selecting = Selecting { copy, source, digests, items: Vec::new(), sum: Sum::default() };
     let mut fetched = source.fetched.iter();
     for written in &copy.sources {

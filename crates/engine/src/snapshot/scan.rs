@@ -193,15 +193,15 @@ impl Walk<'_> {
             is_unchanged = Attributes::read(top, &metadata, self.how.ids).map_err(at(top))? == attributes;
         }
         let mtime = attributes.mtime;
-        if !is_unchanged {
-            self.items.push(Item::new(path.clone(), file.clone(), Kind::Directory, attributes));
-        }
+        // A folder on the way to a change is listed too: some readers of layers give one that is not to root.
+        self.items.push(Item::new(path.clone(), file.clone(), Kind::Directory, attributes));
         if hides {
             self.items.push(Item::new(path.clone(), file.clone(), Kind::Opaque, no_attributes()));
         }
         let before = self.items.len();
         let state = self.children(&file, &path, &below)?;
         if is_unchanged && self.items.len() == before {
+            self.items.truncate(before - 1);
             fs::remove_dir(&file).map_err(at(&file))?;
             return Ok(Folder::Changed);
         }

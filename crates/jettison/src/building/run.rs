@@ -223,30 +223,18 @@ fn hint_for_base(error: &BaseError) -> Option<String> {
     }
 }
 
-/// What each RUN read and wrote, as JSON.
+/// What each RUN read and wrote, as JSON: names that are no text as `{"hex": "…"}`.
 fn write_traces(built: &Built, file: &Path) -> Result<()> {
-    let paths = |paths: &[Vec<u8>]| -> Value { paths.iter().map(|path| String::from_utf8_lossy(path)).collect() };
     let steps = built.steps.iter().map(|step| {
-        let trace = step.trace.as_deref().map(|trace| {
-            json!({
-                "opened": paths(&trace.opened),
-                "executed": paths(&trace.executed),
-                "listed": paths(&trace.listed),
-                "examined": paths(&trace.examined),
-                "missed": paths(&trace.missed),
-                "written": paths(&trace.written),
-                "gaps": trace.gaps,
-            })
-        });
-        json!({
+        Ok(json!({
             "stage": step.stage,
             "lines": [step.lines.0, step.lines.1],
             "step": step.text,
             "cached": step.outcome == Outcome::Cached,
-            "trace": trace,
-        })
+            "trace": step.trace.as_deref().map(serde_json::to_value).transpose()?,
+        }))
     });
-    let value = json!({ "steps": steps.collect::<Vec<_>>() });
+    let value = json!({ "steps": steps.collect::<Result<Vec<Value>>>()? });
     let text = format!("{}\n", serde_json::to_string_pretty(&value)?);
     fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }

@@ -3,6 +3,7 @@
 //!
 //! `JETTISON_BUILDS_ONLY=TEXT` takes the cases whose name or file holds the text.
 
+mod article;
 mod build_cases;
 mod cache;
 mod compare;
@@ -16,6 +17,7 @@ mod sampled;
 mod site;
 mod suite;
 mod talk;
+mod trace;
 mod tree;
 mod ways;
 

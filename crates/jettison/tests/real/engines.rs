@@ -1,13 +1,13 @@
 //! The engines and readers: a Docker engine of the suite's own, buildah with storage of its own, umoci, skopeo.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::tools::{folder, run, run_with, shared, text};
+use crate::tools::{folder, run, run_with, shared, text, unmount_below};
 use crate::trees::{self, Seen};
 
 /// A Docker engine, ended by its own process id when dropped.
@@ -104,6 +104,7 @@ impl Drop for Docker {
         // The pid is this suite's own child; SIGTERM lets the engine unmount what it mounted.
         let _ = Command::new("kill").arg(self.process.id().to_string()).status();
         let _ = self.process.wait();
+        unmount_below(self.folder.path());
     }
 }
 
@@ -118,10 +119,22 @@ impl Buildah {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> String {
-        let path = |name: &str| self.folder.path().join(name).display().to_string();
-        let (root, runroot) = (path("root"), path("run"));
-        let storage = ["--root", &root, "--runroot", &runroot, "--storage-driver", "vfs"];
+        let (root, runroot) = self.storage();
+        let storage = ["--root", &root, "--runroot", &runroot, "--storage-driver", "overlay"];
         run("buildah", &[&storage[..], arguments].concat())
+    }
+
+    /// The same for what may fail.
+    pub(crate) fn try_run(&self, arguments: &[&str]) -> Output {
+        let (root, runroot) = self.storage();
+        let storage = ["--root", &root, "--runroot", &runroot, "--storage-driver", "overlay"];
+        // A step that hangs must not hang the suite.
+        Command::new("timeout").args(["120", "buildah"]).args(storage).args(arguments).output().expect("timeout")
+    }
+
+    fn storage(&self) -> (String, String) {
+        let path = |name: &str| self.folder.path().join(name).display().to_string();
+        (path("root"), path("run"))
     }
 
     /// What a working container of an image mounts as its root.
@@ -142,6 +155,12 @@ impl Buildah {
         self.run(&["umount", container]);
         self.run(&["rm", container]);
         seen
+    }
+}
+
+impl Drop for Buildah {
+    fn drop(&mut self) {
+        unmount_below(self.folder.path());
     }
 }
 

@@ -1,17 +1,36 @@
 //! What others read: images built by Docker, buildah and by hand, optimized here, and read by skopeo, umoci,
 //! buildah and Docker. Their view of the result must be their view of the input.
 //!
-//! Needs root, Debian's docker.io, docker-registry, apache2-utils, buildah, skopeo, umoci, fuse-overlayfs, uidmap and busybox-static, and the images in
+//! Needs root, Debian's docker.io, docker-registry, apache2-utils, buildah, skopeo, umoci, fuse-overlayfs, uidmap, mmdebstrap and busybox-static, and the images in
 //! `$JETTISON_SHARED`. What is missing fails the suite.
 
 mod bases;
+#[path = "../build/build_cases.rs"]
+mod build_cases;
+mod builders;
+mod builds;
 mod cases;
+#[path = "../build/compare.rs"]
+mod compare;
+mod corpus;
 mod engines;
 #[path = "../format/mod.rs"]
 mod format;
+#[path = "../build/hostile.rs"]
+mod hostile;
 mod images;
+mod jekyll;
+mod judged;
 mod reference;
 mod registries;
 mod rewrites;
+mod saved;
+#[path = "../build/suite.rs"]
+mod suite;
 mod tools;
+#[path = "../build/tree.rs"]
+mod tree;
 mod trees;
+#[path = "../build/ways.rs"]
+mod ways;
+mod ways_in_full;

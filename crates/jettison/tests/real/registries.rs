@@ -145,3 +145,112 @@ fn images_come_from_a_registry_that_wants_a_login() {
         assert!(matches!(error, RemoteError::Unauthorized { .. }), "{error}");
     }
 }
+
+/// A build from a registry, in a cache of its own.
+struct Builds {
+    folder: TempDir,
+}
+
+impl Builds {
+    fn new() -> Self {
+        Self { folder: folder() }
+    }
+
+    /// The digest of the base's layer in what `FROM base` gives, or what the build says when it fails. Docker's
+    /// settings, if there are any, are in the folder `docker`.
+    fn from(&self, base: &str, more: &[&str]) -> Result<String, String> {
+        let context = self.folder.path().join("context");
+        fs::create_dir_all(&context).expect("a folder");
+        fs::write(context.join("Dockerfile"), format!("FROM {base}\nRUN echo 1 > /built\n")).expect("writes");
+        let layout = self.folder.path().join("out");
+        let _ = fs::remove_dir_all(&layout);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_jettison"));
+        command.args(["build", "-O0", "--progress", "plain"]).args(more).arg("--cache-dir");
+        command.arg(self.folder.path().join("cache"));
+        command.arg("-o").arg(format!("type=oci,tar=false,dest={}", layout.display())).arg(&context);
+        command.env("DOCKER_CONFIG", self.folder.path().join("docker"));
+        let output = command.output().expect("jettison");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if !output.status.success() {
+            assert!(!layout.exists(), "a failed build writes nothing");
+            return Err(said);
+        }
+        let layers = diff_ids(&format!("oci:{}", layout.display()));
+        assert_eq!(layers.len(), 2, "the base's layer, and one more");
+        Ok(layers[0].clone())
+    }
+}
+
+/// The diff IDs of an image as skopeo sees it.
+fn diff_ids(place: &str) -> Vec<String> {
+    let config: serde_json::Value =
+        serde_json::from_str(&run("skopeo", &["inspect", "--config", place])).expect("JSON");
+    let ids = config["rootfs"]["diff_ids"].as_array().expect("diff IDs");
+    ids.iter().map(|id| id.as_str().expect("a digest").to_owned()).collect()
+}
+
+#[test]
+fn builds_start_from_what_a_registry_has() {
+    let registry = Registry::start(false);
+    let musl = diff_ids(&format!("oci-archive:{}", text(&shared("busybox-musl.oci.tar"))));
+    let glibc = diff_ids(&format!("oci-archive:{}", text(&shared("busybox-glibc.oci.tar"))));
+    assert_ne!(musl, glibc);
+    let (pushed, digest) = registry.push("busybox-musl.oci.tar", false);
+    // Docker's own way to say this machine.
+    let port = registry.host.rsplit(':').next().expect("a port").to_owned();
+    let name = format!("localhost:{port}/{}:v1", pushed.path());
+    let builds = Builds::new();
+
+    let offline = builds.from(&name, &["--offline"]).expect_err("it is not at hand");
+    assert!(offline.contains(&name) && offline.contains("--offline"), "{offline}");
+    assert_eq!(builds.from(&name, &[]).expect("is pulled"), musl[0]);
+    assert_eq!(builds.from(&name, &["--offline"]).expect("is at hand"), musl[0]);
+    let by_digest = format!("localhost:{port}/{}@{digest}", pushed.path());
+    assert_eq!(builds.from(&by_digest, &[]).expect("is pulled by its digest"), musl[0]);
+
+    // The tag moves on: only --pull asks for that.
+    let place = format!("docker://{}/{}:v1", registry.host, pushed.path());
+    let other = format!("oci-archive:{}", text(&shared("busybox-glibc.oci.tar")));
+    run("skopeo", &["copy", "-q", "--insecure-policy", "--dest-tls-verify=false", &other, &place]);
+    assert_eq!(builds.from(&name, &[]).expect("is at hand"), musl[0]);
+    assert_eq!(builds.from(&name, &["--pull"]).expect("is pulled anew"), glibc[0]);
+    assert_eq!(builds.from(&name, &["--pull"]).expect("is the same"), glibc[0]);
+    assert_eq!(builds.from(&by_digest, &["--pull"]).expect("stays"), musl[0]);
+
+    let missing = builds.from(&format!("localhost:{port}/suite/none:v1"), &[]).expect_err("is missing");
+    assert!(missing.contains("suite/none") && missing.contains("Dockerfile:1"), "{missing}");
+
+    drop(registry);
+    assert_eq!(builds.from(&name, &[]).expect("is at hand"), glibc[0]);
+    let gone = builds.from(&name, &["--pull"]).expect_err("the registry is gone");
+    assert!(gone.contains(&format!("localhost:{port}")), "{gone}");
+}
+
+#[test]
+fn builds_ask_a_mirror_before_docker_hub() {
+    let registry = Registry::start(false);
+    let musl = format!("oci-archive:{}", text(&shared("busybox-musl.oci.tar")));
+    let place = format!("docker://{}/library/busybox:1.37", registry.host);
+    run("skopeo", &["copy", "-q", "--insecure-policy", "--dest-tls-verify=false", &musl, &place]);
+    let builds = Builds::new();
+    let mirror = ["--registry-mirror", registry.host.as_str()];
+    let base = diff_ids(&musl);
+    assert_eq!(builds.from("busybox:1.37", &mirror).expect("the mirror has it"), base[0]);
+    // It is the image by that name from then on.
+    assert_eq!(builds.from("docker.io/library/busybox:1.37", &["--offline"]).expect("is at hand"), base[0]);
+}
+
+#[test]
+fn builds_log_in_with_dockers_credentials() {
+    let registry = Registry::start(true);
+    let (name, _) = registry.push("busybox-musl.oci.tar", true);
+    let builds = Builds::new();
+    let refused = builds.from(&name.full(), &[]).expect_err("nobody logged in");
+    assert!(refused.contains(&registry.host), "{refused}");
+    let docker = builds.folder.path().join("docker");
+    fs::create_dir(&docker).expect("a folder");
+    let auth = run("sh", &["-c", &format!("printf '%s' '{USER}:{PASSWORD}' | base64 -w0")]);
+    let settings = serde_json::json!({ "auths": { registry.host.as_str(): { "auth": auth } } });
+    fs::write(docker.join("config.json"), settings.to_string()).expect("writes");
+    builds.from(&name.full(), &[]).expect("somebody is logged in");
+}

@@ -13,20 +13,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::bases::Bases;
 use crate::cases::{self, Case, Expect};
 use crate::engines::Docker;
+use crate::judged::{Difference, judge, printed};
 use crate::tools::{folder, text};
 
 /// How many cases are built at a time. The engine and the judge take turns in using the cores.
 const WORKERS: usize = 4;
-
-/// What is in a saved image and is no part of what it is.
-const IGNORED_SETTINGS: [&str; 7] =
-    ["created", "history", "container", "container_config", "docker_version", "config.Image", "config.Hostname"];
 
 /// What came of an original.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -108,13 +104,6 @@ fn report(cases: &[Case], results: &[(usize, Result<Outcome, String>)]) -> (Stri
 struct Suite<'d> {
     docker: &'d Docker,
     folder: TempDir,
-}
-
-/// A difference that the judge found, as far as it counts here.
-struct Difference {
-    place: String,
-    line: String,
-    is_missing: bool,
 }
 
 impl Suite<'_> {
@@ -201,18 +190,9 @@ impl Suite<'_> {
         let archive = self.at(number, "images.tar");
         self.docker.run(&["save", "-o", text(&archive), before, after]);
         let place = |tag: &str| format!("docker-archive:{}:{tag}", archive.display());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_jettison"));
-        let judged =
-            command.args(["diff", "--format", "json", &place(before), &place(after)]).output().expect("jettison");
+        let judged = judge(&place(before), &place(after), 2);
         let _ = fs::remove_file(&archive);
-        let verdict: Value = serde_json::from_slice(&judged.stdout)
-            .map_err(|error| format!("no verdict ({error}): {}", printed(&judged)))?;
-        let paths = verdict["paths"].as_u64().unwrap_or_default();
-        if paths < 2 {
-            return Err(format!("the judge compared nothing: {verdict}"));
-        }
-        let differences = verdict["differences"].as_array().ok_or("a verdict has differences")?;
-        Ok(differences.iter().filter_map(counted).collect())
+        judged
     }
 
     fn build(&self, file: &Path, context: &Path, tag: &str, more: &[String]) -> Output {
@@ -222,20 +202,6 @@ impl Suite<'_> {
         command.arg(file).args(more).arg(context).env("DOCKER_BUILDKIT", "1").env("DOCKER_HOST", self.docker.host());
         command.output().expect("timeout")
     }
-}
-
-/// A difference that counts: times do not, nor what says how and when an image was built.
-fn counted(difference: &Value) -> Option<Difference> {
-    let (path, setting) = (difference["path"].as_str(), difference["setting"].as_str());
-    let what = difference["what"].as_str().unwrap_or_default();
-    let is_ignored = |setting: &str| IGNORED_SETTINGS.contains(&setting) || setting.starts_with("moby.buildkit");
-    if what == "mtime" || setting.is_some_and(is_ignored) {
-        return None;
-    }
-    let place = path.or(setting).unwrap_or_default().to_owned();
-    let side = |name: &str| difference[name].as_str().unwrap_or("nothing").to_owned();
-    let line = format!("{place}  {what}: {} → {}", side("before"), side("after"));
-    Some(Difference { is_missing: path.is_some() && difference["after"].is_null(), place, line })
 }
 
 /// Whether the text changed as the case says.
@@ -253,10 +219,6 @@ fn expected(case: &Case, result: &str) -> Result<(), String> {
 fn runs(dockerfile: &str) -> usize {
     let is_run = |line: &&str| line.split_whitespace().next().is_some_and(|word| word.eq_ignore_ascii_case("run"));
     dockerfile.lines().filter(is_run).count()
-}
-
-fn printed(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 #[test]

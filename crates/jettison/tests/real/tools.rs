@@ -1,5 +1,6 @@
 //! Running the real programs: each call checked, each missing program named with its package.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,12 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 
 /// The programs, by the Debian package that brings them.
-const PACKAGES: [(&str, &str); 7] = [
+const PACKAGES: [(&str, &str); 8] = [
     ("/usr/bin/docker", "docker.io"),
     ("dockerd", "docker.io"),
     ("buildah", "buildah"),
     ("docker-registry", "docker-registry"),
     ("htpasswd", "apache2-utils"),
+    ("mmdebstrap", "mmdebstrap"),
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
 ];
@@ -69,6 +71,16 @@ pub(crate) fn folder() -> TempDir {
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = format!("jettison-real-{}-{number}", std::process::id());
     tempfile::Builder::new().prefix(&name).rand_bytes(0).tempdir().expect("a folder")
+}
+
+/// Takes away what engines leave mounted below a folder of the suite's own, the innermost first.
+pub(crate) fn unmount_below(folder: &Path) {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let mut places: Vec<&str> = mounts.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+    places.retain(|place| Path::new(place).starts_with(folder));
+    for place in places.into_iter().rev() {
+        let _ = Command::new("umount").arg(place).status();
+    }
 }
 
 /// A path as the tools' arguments want it.

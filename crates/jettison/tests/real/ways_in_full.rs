@@ -1,0 +1,42 @@
+//! All cases of the build suite by other users and with the fallbacks for trees.
+
+use crate::suite::run;
+use crate::{hostile, ways};
+
+#[test]
+fn as_an_ordinary_user() {
+    let skipped = run(ways::with_one_id());
+    assert!(skipped <= 12, "{skipped} cases are left out");
+}
+
+#[test]
+fn as_a_user_with_subordinate_ids() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert_eq!(run(ways::with_many_ids(folder.path())), 1);
+}
+
+#[test]
+fn by_copying() {
+    assert_eq!(run(ways::by_snapshotter("copy")), 0);
+}
+
+#[test]
+fn by_fuse_overlayfs() {
+    assert_eq!(run(ways::by_snapshotter("fuse-overlayfs")), 0);
+}
+
+#[test]
+fn attacks_above_copies() {
+    hostile::all_attacks(ways::by_snapshotter("copy"));
+}
+
+#[test]
+fn attacks_above_fuse_overlayfs() {
+    hostile::all_attacks(ways::by_snapshotter("fuse-overlayfs"));
+}
+
+#[test]
+fn attacks_by_a_user_with_subordinate_ids() {
+    let folder = tempfile::tempdir().expect("a folder");
+    hostile::all_attacks(ways::with_many_ids(folder.path()));
+}

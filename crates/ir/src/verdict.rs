@@ -1,6 +1,8 @@
 //! What the judge found.
 
-use serde::Serialize;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 /// The comparison of two images as running containers see them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -20,7 +22,7 @@ impl Verdict {
 }
 
 /// One thing that differs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// Where.
     #[serde(flatten)]
@@ -34,11 +36,25 @@ pub struct Difference {
 }
 
 /// Where a difference is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Place {
     /// A path in the tree, with its leading slash; bytes that are not UTF-8 are escaped.
     Path(String),
     /// A setting of the image's config.
     Setting(String),
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Place::Path(place) | Place::Setting(place)) = &self.place;
+        match (&self.before, &self.after) {
+            (Some(before), None) => write!(f, "{place} is missing ({before})"),
+            (None, Some(after)) => write!(f, "{place} is new ({after})"),
+            (before, after) => {
+                let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "nothing".to_owned());
+                write!(f, "{place} has another {}: {} → {}", self.what, side(before), side(after))
+            }
+        }
+    }
 }

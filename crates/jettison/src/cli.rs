@@ -10,8 +10,11 @@ use jettison_ir::Level;
 use jettison_report::By;
 use jettison_store::{Encoding, Reference};
 
-pub(crate) use build::{Build, CacheAction, CacheCommand, CachePlace, NetworkArg, ProgressArg, Prune, SnapshotterArg};
-pub(crate) use source::{ErrorOn, Lint, LintFormat, Rewrite};
+pub(crate) use build::{
+    Build, CacheAction, CacheArgs, CacheCommand, CachePlace, ImageArgs, InputArgs, NetworkArg, ProgressArg, Prune,
+    SnapshotterArg, StepArgs,
+};
+pub(crate) use source::{ErrorOn, Lint, LintFormat, ProofArgs, Rewrite};
 
 /// An optimizing compiler for container images
 ///

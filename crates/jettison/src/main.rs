@@ -14,6 +14,7 @@ mod optimizer;
 mod pipeline;
 mod printer;
 mod progress;
+mod proving;
 mod replace;
 mod rewriting;
 mod search;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
 fn enter_if_needed(cli: &Cli, printer: &Printer) -> Result<Option<Entered>> {
     let is_needed = match &cli.command {
         Command::Build(args) => matches!(Choice::of(args.results.engine.as_deref())?, Choice::Embedded),
+        Command::Rewrite(args) => args.proof.prove,
         Command::Cache(_) => true,
         // It has something to show also where nothing can be built.
         Command::Demo(_) => {

@@ -33,9 +33,18 @@ impl Subject {
     }
 }
 
+/// All passes of a level.
+pub(crate) fn all(level: Level) -> Selection {
+    let selection = Selection::of(level);
+    #[cfg(debug_assertions)]
+    let selection = Selection { extra: crate::proving::wrong::pass().into_iter().collect(), ..selection };
+    selection
+}
+
 /// The passes of a level that the arguments leave.
 pub(crate) fn selection(level: Level, args: &PassArgs, subject: Subject) -> Result<Selection> {
-    let selection = Selection { level, skip: args.skip.clone(), only: args.only.clone(), limit: args.pass_limit };
+    let selection =
+        Selection { skip: args.skip.clone(), only: args.only.clone(), limit: args.pass_limit, ..all(level) };
     selection.check()?;
     for name in args.only.iter().chain(&args.print_after) {
         let named: Vec<&Pass> = PASSES.iter().filter(|pass| is_named(pass, name)).collect();

@@ -1,8 +1,44 @@
 //! What a rewrite did, in the form that reports are made from.
 
-use jettison_passes::Rewritten;
+use jettison_ir::source::{Context, SourceOptions};
+use jettison_passes::{Fixes, Rewritten, Selection, Source, Withdrawn};
 use jettison_report::{Change, Declined, Layers, Outcome, RewriteReport};
 use jettison_syntax::dockerfile::Dockerfile;
+
+use crate::cli::PassArgs;
+use crate::pipeline;
+use crate::printer::Printer;
+
+/// A Dockerfile, and how it is rewritten.
+pub(crate) struct Rewriting<'r> {
+    pub(crate) tree: &'r Dockerfile,
+    pub(crate) context: Option<&'r Context>,
+    pub(crate) options: SourceOptions,
+    pub(crate) selection: Selection,
+}
+
+impl Rewriting<'_> {
+    fn source(&self) -> Source<'_> {
+        Source { tree: self.tree.clone(), context: self.context }
+    }
+
+    /// Rewrites, and shows what the arguments ask to see of that.
+    pub(crate) fn shown(&self, args: &PassArgs, printer: &Printer) -> Rewritten {
+        pipeline::rewrite(self.source(), &self.options, &self.selection, Fixes::Applied, args, printer)
+    }
+
+    /// Rewrites without some changes, and with the first ones only where there is a limit.
+    pub(crate) fn with(&self, withdrawn: &[Withdrawn], limit: Option<usize>) -> Rewritten {
+        let limit = limit.or(self.selection.limit);
+        let selection = Selection { withdrawn: withdrawn.to_vec(), limit, ..self.selection.clone() };
+        jettison_passes::rewrite(self.source(), &self.options, &selection, Fixes::Applied, &mut |_| {})
+    }
+
+    /// What is asked for, as text: equal texts ask for the same.
+    pub(crate) fn wish(&self) -> String {
+        format!("{} {:?} {:?}", env!("CARGO_PKG_VERSION"), self.options, self.selection)
+    }
+}
 
 /// The report of a rewrite that nothing was written of yet.
 pub(crate) fn report<'r>(
@@ -40,6 +76,7 @@ pub(crate) fn report<'r>(
         after: after.tree.text(),
         origin: after.lines.iter().collect(),
         ignore: None,
+        proof: None,
         changes: changes.collect(),
         declined: declined.chain(allowed).collect(),
         layers: (Layers::of(before), Layers::of(&after.tree)),

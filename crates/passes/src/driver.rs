@@ -20,6 +20,23 @@ pub struct Selection {
     pub only: Vec<String>,
     /// At most so many fixes are applied: for finding the one that breaks something.
     pub limit: Option<usize>,
+    /// Changes to a Dockerfile that are not made: building showed what was wrong with them.
+    pub withdrawn: Vec<Withdrawn>,
+    /// Passes that are not in the table, after those that are: for those who test what becomes of a wrong one.
+    pub extra: Vec<&'static Pass>,
+}
+
+/// A change to a Dockerfile that is not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// The pass that proposes it.
+    pub pass: String,
+    /// The lines of the original that it is about, counted from 1.
+    pub lines: (usize, usize),
+    /// What the finding says.
+    pub message: String,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 /// A name in a selection that no pass has.
@@ -41,7 +58,7 @@ impl Selection {
     /// All passes of a level.
     #[must_use]
     pub fn of(level: Level) -> Self {
-        Self { level, skip: Vec::new(), only: Vec::new(), limit: None }
+        Self { level, skip: Vec::new(), only: Vec::new(), limit: None, withdrawn: Vec::new(), extra: Vec::new() }
     }
 
     /// Checks that every name is a pass's.

@@ -13,7 +13,7 @@ use jettison_syntax::editor::Editor;
 
 use crate::PASSES;
 use crate::allow::{Allowance, Allowances};
-use crate::driver::Selection;
+use crate::driver::{Selection, Withdrawn};
 use crate::lines::LineMap;
 use crate::settings;
 
@@ -123,6 +123,7 @@ pub fn rewrite(
         declined: BTreeMap::new(),
         claims: Vec::new(),
         fixes,
+        withdrawn: &selection.withdrawn,
         fixes_left: selection.limit.unwrap_or(usize::MAX),
     };
     let goal = |pass: &&Pass| match pass.run {
@@ -130,7 +131,12 @@ pub fn rewrite(
         Run::Source(_) => options.goal == Goal::Release,
         Run::Development(_) => options.goal == Goal::Development,
     };
-    let passes: Vec<&'static Pass> = PASSES.iter().filter(|pass| selection.admits(pass)).filter(goal).collect();
+    let passes: Vec<&'static Pass> = PASSES
+        .iter()
+        .filter(|pass| selection.admits(pass))
+        .chain(selection.extra.iter().copied())
+        .filter(goal)
+        .collect();
     // Instructions that a builder refuses are for people to mend; nothing is known of what they mean.
     if work.tree.is_valid() {
         for round in 0..MAX_ROUNDS {
@@ -164,6 +170,7 @@ struct Work<'a> {
     claims: Vec<SourceClaim>,
     lines: LineMap,
     fixes: Fixes,
+    withdrawn: &'a [Withdrawn],
     fixes_left: usize,
 }
 
@@ -190,6 +197,11 @@ impl Work<'_> {
                         let (by, found) = (by.clone(), self.found(pass, finding));
                         self.allowed.push(Allowed { found, by });
                     }
+                }
+                SourceRemark::Found(finding) if let Some(reason) = self.withdrawn(pass, &finding) => {
+                    let decline = SourceDecline { span: finding.span, code: "refuted", reason };
+                    let lines = self.original_lines(finding.span);
+                    declined.push(LeftAlone { pass, decline, lines });
                 }
                 // What only people can decide is said once, about the file as it was.
                 SourceRemark::Found(finding) if finding.fix.is_some() || is_first_round => proposals.push(finding),
@@ -247,6 +259,13 @@ impl Work<'_> {
         let lines = self.original_lines(finding.span);
         let span = self.lines.original_span(finding.span);
         Found { pass, finding, lines, span, applied: false }
+    }
+
+    /// Why a change is not to be made that was refuted.
+    fn withdrawn(&self, pass: &Pass, finding: &SourceFinding) -> Option<String> {
+        let lines = self.original_lines(finding.span);
+        let is_it = |one: &&Withdrawn| one.pass == pass.name && one.lines == lines && one.message == finding.message;
+        finding.fix.as_ref().and_then(|_| self.withdrawn.iter().find(is_it)).map(|one| one.reason.clone())
     }
 
     fn original_lines(&self, span: Span) -> (usize, usize) {

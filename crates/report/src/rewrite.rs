@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
-use jettison_ir::Pass;
+use jettison_ir::{Pass, Proof};
 use serde_json::{Value, json};
 
 use crate::layers::Layers;
 use crate::place::readable;
+use crate::proof::proof_human;
 use crate::style::{FAINT, HEADING, styled};
 use crate::text::{one_line, table};
 use crate::unified::Diff;
@@ -24,6 +25,8 @@ pub struct RewriteReport<'r> {
     pub origin: Vec<(usize, usize)>,
     /// What became of `.dockerignore`, where a fix changed it.
     pub ignore: Option<IgnoreChange>,
+    /// What building both forms showed, where that was asked for.
+    pub proof: Option<Proof>,
     /// What was found, in the order in which it was.
     pub changes: Vec<Change>,
     /// What was left alone, and why.
@@ -135,6 +138,9 @@ pub fn rewrite_human(report: &RewriteReport<'_>, remarks: bool) -> String {
     for note in &report.notes {
         let _ = writeln!(out, "note: {}", one_line(note, usize::MAX));
     }
+    if let Some(proof) = &report.proof {
+        out.push_str(&proof_human(proof, remarks));
+    }
     let (before, after) = report.layers;
     if before != after {
         let buildkit = (layers(before, before.buildkit), layers(after, after.buildkit));
@@ -214,6 +220,7 @@ pub fn rewrite_json(report: &RewriteReport<'_>) -> Value {
         "diff": diff,
         "dockerignore": ignore,
         "changes": changes,
+        "proof": report.proof,
         "declines": declines,
         "layers": {
             "has_base": report.layers.0.has_base,

@@ -4,6 +4,11 @@
 //! was read and of what was written, and the claims that were made; every difference that no claim
 //! covers is a reason to refuse the output.
 
+mod forms;
+mod proof;
+
+pub use proof::{Contents, counts, weigh};
+
 use bstr::ByteSlice as _;
 use hashbrown::HashMap;
 use jettison_image::tree::{Attributes, Inode, ROOT};

@@ -251,7 +251,7 @@ fn shown_steps(stage: &StagePlan) -> usize {
 }
 
 /// What of a request the reading of the Dockerfile needs.
-fn options(request: &Request) -> Options {
+pub(crate) fn options(request: &Request) -> Options {
     Options {
         build_args: request.build_args.clone(),
         target: request.target.clone(),

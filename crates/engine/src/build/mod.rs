@@ -6,6 +6,7 @@
 mod copy;
 mod error;
 mod execute;
+mod identity;
 mod keys;
 mod model;
 mod mounts;
@@ -21,6 +22,7 @@ mod time;
 
 pub use error::{BuildError, FailedStep, StepError};
 pub use execute::build;
+pub use identity::identify;
 pub use model::{
     Built, BuiltBase, BuiltLayer, BuiltLayers, BuiltStep, Cancel, ContextFolder, NamedContext, Outcome, Request, Secret,
 };

@@ -129,6 +129,15 @@ impl Source {
     }
 }
 
+impl Source {
+    /// A Dockerfile that was read, and the folder that is its context.
+    pub(crate) fn of_located(located: &Located, dockerfile: Vec<u8>) -> Result<Self> {
+        let context = located.context.as_deref().map(|folder| context_folder(folder, located.path.as_deref()));
+        let context = context.transpose()?.unwrap_or_default();
+        Ok(Self { dockerfile, name: located.name(), context, _unpacked: None })
+    }
+}
+
 #[cfg(test)]
 impl Source {
     /// A Dockerfile without a context.

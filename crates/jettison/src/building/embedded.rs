@@ -4,10 +4,11 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use jettison_engine::build::{BuildError, Built, Cancel, Request, Session, StepError, build};
+use jettison_engine::build::{BuildError, Built, Cancel, Request, Session, StepError, build, identify};
 use jettison_engine::events::Observer;
 use jettison_engine::ids::Ids;
 use jettison_engine::snapshot::Kind;
+use jettison_image::Digest;
 use jettison_store::http;
 
 use super::export::Images;
@@ -45,19 +46,36 @@ impl Embedded {
     }
 }
 
+fn unfinished(error: BuildError) -> Unfinished {
+    match error {
+        BuildError::Cancelled => Unfinished::Stopped,
+        BuildError::Plan(error) => Unfinished::Plan(error),
+        BuildError::Step(step) => {
+            let ran = matches!(step.error, StepError::Failed { .. });
+            let (lines, text, output) = (step.lines, step.text, step.output);
+            let error = anyhow::Error::new(step.error);
+            Unfinished::Step(Box::new(Failed { lines, text, output, error, ran }))
+        }
+        other => Unfinished::Other(other.into()),
+    }
+}
+
 impl Engine for Embedded {
     fn build(&self, request: &Request, observer: &dyn Observer, cancel: &Cancel) -> Result<Built, Unfinished> {
-        build(request, &self.session, observer, cancel).map_err(|error| match error {
-            BuildError::Cancelled => Unfinished::Stopped,
-            BuildError::Plan(error) => Unfinished::Plan(error),
-            BuildError::Step(step) => {
-                let ran = matches!(step.error, StepError::Failed { .. });
-                let (lines, text, output) = (step.lines, step.text, step.output);
-                let error = anyhow::Error::new(step.error);
-                Unfinished::Step(Box::new(Failed { lines, text, output, error, ran }))
-            }
-            other => Unfinished::Other(other.into()),
-        })
+        build(request, &self.session, observer, cancel).map_err(unfinished)
+    }
+
+    fn identify(&self, request: &Request) -> Result<Option<Digest>, Unfinished> {
+        // Whatever there is to say, the building says it.
+        identify(request, &self.session, &()).map_err(unfinished)
+    }
+
+    fn kept(&self, key: Digest) -> Option<Vec<u8>> {
+        self.session.cache.value(key)
+    }
+
+    fn keep(&self, key: Digest, value: &[u8]) -> Result<()> {
+        Ok(self.session.cache.set_value(key, value)?)
     }
 
     fn images(&self) -> &dyn Images {

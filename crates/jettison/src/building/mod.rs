@@ -10,6 +10,7 @@ pub(crate) mod local;
 pub(crate) mod outputs;
 pub(crate) mod place;
 pub(crate) mod progress;
+pub(crate) mod proof;
 pub(crate) mod released;
 pub(crate) mod request;
 pub(crate) mod results;

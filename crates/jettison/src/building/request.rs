@@ -10,11 +10,12 @@ use anyhow::Result;
 use jettison_engine::build::{NamedContext, Request, Secret};
 use jettison_engine::sandbox::Network;
 use jettison_image::Platform;
+use jettison_ir::Level;
 
 use super::context::{Source, context_folder};
 use super::outputs::{Kind, Place, Target, later};
 use super::values::{build_args, cache_folder, host, pair, secret, ssh, tagged};
-use crate::cli::{Build, NetworkArg};
+use crate::cli::{Build, CacheArgs, ImageArgs, InputArgs, NetworkArg, StepArgs};
 use crate::error::{UNREADABLE, Unbuilt, Usage};
 use crate::load::this_platform;
 
@@ -37,6 +38,10 @@ pub(crate) fn check(args: &Build) -> Result<Checked> {
     if args.run.debug_shell && !std::io::stdin().is_terminal() {
         return Err(Usage::new("--debug-shell needs a terminal on stdin").into());
     }
+    if args.prove && args.level == Level::O0 {
+        let hint = "-O2 --prove builds the release form; -O0 builds the file as it is";
+        return Err(Usage::new("--prove has nothing to prove at -O0").with_hint(hint).into());
+    }
     let names: Vec<String> = args.tags.iter().map(|name| tagged(name)).collect::<Result<_>>()?;
     let mut targets: Vec<Target> =
         args.results.outputs.iter().map(|text| Target::parse(text)).collect::<Result<_>>()?;
@@ -57,7 +62,7 @@ pub(crate) fn check(args: &Build) -> Result<Checked> {
             .into());
     }
     has_folders(args, &targets)?;
-    let cache_to = args.cache.to.iter().map(|text| cache_folder("--cache-to", text, "dest")).collect::<Result<_>>()?;
+    let cache_to = args.cache_to.iter().map(|text| cache_folder("--cache-to", text, "dest")).collect::<Result<_>>()?;
     Ok(Checked { targets, names, cache_to })
 }
 
@@ -80,41 +85,67 @@ fn has_folders(args: &Build, targets: &[Target]) -> Result<()> {
     Ok(())
 }
 
-/// The request of a build.
+/// The parts of a command line that say what is built and how.
+pub(crate) struct Asked<'a> {
+    pub(crate) inputs: &'a InputArgs,
+    pub(crate) steps: &'a StepArgs,
+    pub(crate) images: &'a ImageArgs,
+    pub(crate) cache: &'a CacheArgs,
+    /// `--label`.
+    pub(crate) labels: &'a [String],
+}
+
+/// The request of `jettison build`.
 pub(crate) fn request(args: &Build, source: &Source) -> Result<Request> {
-    let build_args = build_args(&args.build_args)?;
-    let secrets: BTreeMap<String, Secret> = args.run.secrets.iter().map(|text| secret(text)).collect::<Result<_>>()?;
-    let cache_from = args.cache.from.iter().map(|text| cache_folder("--cache-from", text, "src"));
-    let jobs = args.run.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
-    Ok(Request {
-        dockerfile: source.dockerfile.clone(),
-        dockerfile_name: source.name.clone(),
-        context: source.context.clone(),
-        contexts: args.build_contexts.iter().map(|text| named_context(text)).collect::<Result<_>>()?,
-        source_date_epoch: source_date_epoch(&build_args)?,
-        build_args,
-        target: args.target.clone(),
-        platform: platform(args.platform.as_deref())?,
-        labels: args.labels.iter().map(|text| label(text)).collect::<Result<_>>()?,
-        secrets,
-        ssh: args.run.ssh.iter().map(|text| ssh(text)).collect::<Result<_>>()?,
-        extra_hosts: args.run.hosts.iter().map(|text| host(text)).collect::<Result<_>>()?,
-        network: match args.run.network {
-            NetworkArg::Default | NetworkArg::Host => Network::Host,
-            NetworkArg::None => Network::None,
-        },
-        shm_size: args.run.shm_size,
-        no_cache: args.cache.no_cache,
-        no_cache_stages: args.cache.no_cache_stages.clone(),
-        pull: args.images.pull,
-        offline: args.images.offline,
-        mirrors: args.images.mirrors.clone(),
-        cache_from: cache_from.collect::<Result<_>>()?,
-        trace: args.run.trace.is_some(),
-        timeout: args.run.timeout,
-        jobs,
-        debug_shell: args.run.debug_shell,
-    })
+    let asked = Asked {
+        inputs: &args.inputs,
+        steps: &args.run.steps,
+        images: &args.images,
+        cache: &args.cache,
+        labels: &args.labels,
+    };
+    let request = asked.request(source)?;
+    Ok(Request { trace: args.run.trace.is_some(), debug_shell: args.run.debug_shell, ..request })
+}
+
+impl Asked<'_> {
+    /// The request of a build that is not traced and opens no shell.
+    pub(crate) fn request(&self, source: &Source) -> Result<Request> {
+        let Self { inputs, steps, images, cache, labels } = self;
+        let build_args = build_args(&inputs.build_args)?;
+        let secrets: BTreeMap<String, Secret> = steps.secrets.iter().map(|text| secret(text)).collect::<Result<_>>()?;
+        let cache_from = cache.from.iter().map(|text| cache_folder("--cache-from", text, "src"));
+        let jobs = steps.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
+        Ok(Request {
+            dockerfile: source.dockerfile.clone(),
+            dockerfile_name: source.name.clone(),
+            context: source.context.clone(),
+            contexts: inputs.build_contexts.iter().map(|text| named_context(text)).collect::<Result<_>>()?,
+            source_date_epoch: source_date_epoch(&build_args)?,
+            build_args,
+            target: inputs.target.clone(),
+            platform: platform(inputs.platform.as_deref())?,
+            labels: labels.iter().map(|text| label(text)).collect::<Result<_>>()?,
+            secrets,
+            ssh: steps.ssh.iter().map(|text| ssh(text)).collect::<Result<_>>()?,
+            extra_hosts: steps.hosts.iter().map(|text| host(text)).collect::<Result<_>>()?,
+            network: match steps.network {
+                NetworkArg::Default | NetworkArg::Host => Network::Host,
+                NetworkArg::None => Network::None,
+            },
+            shm_size: steps.shm_size,
+            no_cache: cache.no_cache,
+            no_cache_stages: cache.no_cache_stages.clone(),
+            pull: images.pull,
+            offline: images.offline,
+            mirrors: images.mirrors.clone(),
+            cache_from: cache_from.collect::<Result<_>>()?,
+            trace: false,
+            timeout: steps.timeout,
+            jobs,
+            debug_shell: false,
+        })
+    }
 }
 
 fn platform(text: Option<&str>) -> Result<Platform> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use jettison_image::{Digest, media};
-use jettison_ir::Verdict;
-use jettison_report::bytes;
+use jettison_ir::{Proof, Verdict};
+use jettison_report::{bytes, proof_human};
 use serde_json::{Value, json};
 
 /// An image that was written, in numbers.
@@ -76,6 +76,8 @@ pub(crate) struct Product {
 /// The whole build's end.
 pub(crate) struct Report {
     pub(crate) level: String,
+    /// What building both forms of the Dockerfile showed.
+    pub(crate) proof: Option<Proof>,
     pub(crate) products: Vec<Product>,
     pub(crate) notes: Vec<String>,
     pub(crate) declines: Vec<String>,
@@ -99,7 +101,10 @@ impl Report {
 
     /// The lines for people.
     pub(crate) fn human(&self, verbose: bool) -> String {
-        let mut lines = Vec::new();
+        let mut lines: Vec<String> = Vec::new();
+        if let Some(proof) = &self.proof {
+            lines.extend(proof_human(proof, verbose).lines().map(str::to_owned));
+        }
         for product in &self.products {
             let mut line = format!("{}  {}", product.place, self.level);
             if let Some((_, summary)) = &product.image {
@@ -138,6 +143,7 @@ impl Report {
         let products: Vec<Value> = self.products.iter().map(product_json).collect();
         json!({
             "level": self.level,
+            "proof": self.proof,
             "outputs": products,
             "steps": { "cached": self.steps.0, "all": self.steps.1 },
             "notes": self.notes,
@@ -218,6 +224,7 @@ mod tests {
         };
         Report {
             level: "-O2".to_owned(),
+            proof: None,
             products: vec![product],
             notes: vec!["-O2 is -O1".to_owned()],
             declines: Vec::new(),

@@ -11,6 +11,7 @@ use jettison_engine::base::BaseError;
 use jettison_engine::build::{Built, BuiltLayers, Cancel, Outcome, Request};
 use jettison_engine::events::Observer;
 use jettison_engine::plan::{PlanError, PlanErrorKind};
+use jettison_image::Digest;
 use jettison_syntax::dockerfile::Dockerfile;
 use serde_json::{Value, json};
 
@@ -19,6 +20,7 @@ use super::context::{Fetching, Source};
 use super::export::{Export, Images, InCache};
 use super::failure::{Failure, shell_hint};
 use super::progress::Progress;
+use super::proof::release_form;
 use super::released::Ingredients;
 use super::request::{Checked, request};
 use super::results::Report;
@@ -34,6 +36,12 @@ pub(crate) trait Engine {
     fn build(&self, request: &Request, observer: &dyn Observer, cancel: &Cancel) -> Result<Built, Unfinished>;
     /// The local images.
     fn images(&self) -> &dyn Images;
+    /// What a build depends on, told without running a step; none where only the building tells.
+    fn identify(&self, request: &Request) -> Result<Option<Digest>, Unfinished>;
+    /// A small value that was kept in the cache.
+    fn kept(&self, key: Digest) -> Option<Vec<u8>>;
+    /// Keeps a small value in the cache.
+    fn keep(&self, key: Digest, value: &[u8]) -> Result<()>;
     /// Writes what is at a URL to a file.
     fn download(&self, url: &str, to: &Path) -> Result<()>;
     /// Writes the steps that a build stands on to a folder that `--cache-from` reads.
@@ -66,6 +74,16 @@ pub(crate) struct Failed {
     pub(crate) ran: bool,
 }
 
+impl Failed {
+    /// What failed, why, and the last line that it wrote.
+    pub(crate) fn sentence(&self) -> String {
+        let output = String::from_utf8_lossy(&self.output);
+        let last = output.lines().rev().find(|line| !line.trim().is_empty());
+        let last = last.map(|line| format!(" ({})", jettison_report::one_line(line, 120))).unwrap_or_default();
+        format!("{}: {:#}{last}", jettison_report::one_line(&self.text, 80), self.error)
+    }
+}
+
 /// Builds and writes. `cache` is the cache's folder.
 pub(crate) fn run(
     args: &Build,
@@ -81,14 +99,18 @@ pub(crate) fn run(
     let offline = args.images.offline;
     let fetching = Fetching { folder: cache, offline, download: &download, cancel: &cancel };
     let source = Source::read(&args.context, args.file.as_deref(), &fetching)?;
-    let request = request(args, &source)?;
+    let mut request = request(args, &source)?;
+    let mut proof = None;
+    if args.prove {
+        (request, proof) = release_form(args, request, engine, &cancel, printer)?;
+    }
     let progress = Progress::start(args.results.progress, printer.is_quiet());
     let built = engine.build(&request, &progress, &cancel);
     progress.end();
     drop(guard);
     let built = match built {
         Ok(built) => built,
-        Err(unfinished) => return Err(explain(unfinished, args, &request, printer)),
+        Err(unfinished) => return Err(explain(unfinished, &request, !args.run.debug_shell, printer)),
     };
     for folder in &checked.cache_to {
         engine.export_cache(&built, folder)?;
@@ -126,6 +148,7 @@ pub(crate) fn run(
     let cached = built.steps.iter().filter(|step| step.outcome == Outcome::Cached).count();
     let report = Report {
         level: args.level.to_string(),
+        proof,
         products: exported.products,
         notes: exported.notes,
         declines: exported.declines,
@@ -162,8 +185,8 @@ pub(crate) fn finish(args: &Build, report: &Report, has_stdout: bool, printer: &
     Ok(ExitCode::SUCCESS)
 }
 
-/// The error of a build that did not end well; what goes before it is printed.
-fn explain(unfinished: Unfinished, args: &Build, request: &Request, printer: &Printer) -> anyhow::Error {
+/// The error of a build that did not end well; what goes before it is printed. `hints` at a shell in the failed state.
+pub(crate) fn explain(unfinished: Unfinished, request: &Request, hints: bool, printer: &Printer) -> anyhow::Error {
     let failed = match unfinished {
         Unfinished::Other(error) => return error,
         Unfinished::Plan(error) => return refused(*error, request, printer),
@@ -182,7 +205,7 @@ fn explain(unfinished: Unfinished, args: &Build, request: &Request, printer: &Pr
     // Also where the user wants no talk: it is the reason of the error.
     printer.complain(&failure.report());
     let message = format!("{}: {:#}", jettison_report::one_line(&failed.text, 80), failed.error);
-    let hint = (failed.ran && !args.run.debug_shell).then(|| shell_hint(std::env::args()));
+    let hint = (failed.ran && hints).then(|| shell_hint(std::env::args()));
     Unbuilt { message, hint, code: 1 }.into()
 }
 

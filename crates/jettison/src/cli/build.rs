@@ -20,18 +20,8 @@ pub(crate) struct Build {
     /// The image's name, as in app:v1; several give several
     #[arg(short, long = "tag", value_name = "NAME[:TAG]")]
     pub(crate) tags: Vec<String>,
-    /// The stage to build [default: the last]
-    #[arg(long, value_name = "STAGE")]
-    pub(crate) target: Option<String>,
-    /// A build argument; without a value, the environment's
-    #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
-    pub(crate) build_args: Vec<String>,
-    /// A further context: a folder, or an image such as docker-image://alpine
-    #[arg(long = "build-context", value_name = "NAME=VALUE")]
-    pub(crate) build_contexts: Vec<String>,
-    /// The platform to build for, as in linux/arm64 [default: this machine's]
-    #[arg(long, value_name = "OS/ARCH")]
-    pub(crate) platform: Option<String>,
+    #[command(flatten)]
+    pub(crate) inputs: InputArgs,
     /// A label of the image
     #[arg(long = "label", value_name = "NAME=VALUE")]
     pub(crate) labels: Vec<String>,
@@ -47,19 +37,56 @@ pub(crate) struct Build {
     pub(crate) images: ImageArgs,
     #[command(flatten)]
     pub(crate) cache: CacheArgs,
+    /// Where to write the steps of this build: type=local,dest=DIR
+    #[arg(long, value_name = "type=local,dest=DIR", help_heading = "Cache")]
+    pub(crate) cache_to: Vec<String>,
     #[command(flatten)]
     pub(crate) results: ResultArgs,
     #[command(flatten)]
     pub(crate) passes: PassArgs,
+    /// Rewrite the Dockerfile at this level first, as far as building both forms proves it
+    #[arg(long, help_heading = "Passes")]
+    pub(crate) prove: bool,
     /// Have the judge compare after every pass
     #[arg(long, help_heading = "Passes")]
     pub(crate) verify_each: bool,
 }
 
-/// What RUN sees.
+/// What is built, beside the Dockerfile and its context.
+#[derive(Args)]
+pub(crate) struct InputArgs {
+    /// The stage to build [default: the last]
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) target: Option<String>,
+    /// A build argument; without a value, the environment's
+    #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
+    pub(crate) build_args: Vec<String>,
+    /// A further context: a folder, or an image such as docker-image://alpine
+    #[arg(long = "build-context", value_name = "NAME=VALUE")]
+    pub(crate) build_contexts: Vec<String>,
+    /// The platform to build for, as in linux/arm64 [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(crate) platform: Option<String>,
+}
+
+/// How RUN is run, and what is kept of it.
 #[derive(Args)]
 #[command(next_help_heading = "Steps")]
 pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) steps: StepArgs,
+    /// Record what each RUN read and wrote; with =FILE, write it there as JSON
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub(crate) trace: Option<Option<PathBuf>>,
+    /// Where a RUN fails, open a shell in the state that it left
+    #[arg(long)]
+    pub(crate) debug_shell: bool,
+}
+
+/// What RUN sees.
+#[derive(Args)]
+#[command(next_help_heading = "Steps")]
+pub(crate) struct StepArgs {
     /// A secret: id=NAME,src=FILE or id=NAME,env=VARIABLE
     #[arg(long = "secret", value_name = "id=NAME,…")]
     pub(crate) secrets: Vec<String>,
@@ -78,12 +105,6 @@ pub(crate) struct RunArgs {
     /// The most time that one RUN may take, as in 90s or 1h30m
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
-    /// Record what each RUN read and wrote; with =FILE, write it there as JSON
-    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
-    pub(crate) trace: Option<Option<PathBuf>>,
-    /// Where a RUN fails, open a shell in the state that it left
-    #[arg(long)]
-    pub(crate) debug_shell: bool,
     /// At most so many RUNs at once [default: the number of processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
@@ -117,9 +138,6 @@ pub(crate) struct CacheArgs {
     /// A cache to look steps up in: type=local,src=DIR
     #[arg(long = "cache-from", value_name = "type=local,src=DIR")]
     pub(crate) from: Vec<String>,
-    /// Where to write the steps of this build: type=local,dest=DIR
-    #[arg(long = "cache-to", value_name = "type=local,dest=DIR")]
-    pub(crate) to: Vec<String>,
     #[command(flatten)]
     pub(crate) place: CachePlace,
     /// How trees are made

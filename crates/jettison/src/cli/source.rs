@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use jettison_ir::Level;
 use jettison_ir::source::Goal;
 
-use super::{Format, PassArgs};
+use super::{CacheArgs, Format, ImageArgs, InputArgs, PassArgs, ProgressArg, StepArgs};
 
 #[derive(Args)]
 pub(crate) struct Rewrite {
@@ -42,6 +42,28 @@ pub(crate) struct Rewrite {
     pub(crate) format: Format,
     #[command(flatten)]
     pub(crate) passes: PassArgs,
+    #[command(flatten)]
+    pub(crate) proof: ProofArgs,
+}
+
+/// How rewrites are proven.
+#[derive(Args)]
+#[command(next_help_heading = "Proof")]
+pub(crate) struct ProofArgs {
+    /// Build both forms and keep only the changes that make the same image
+    #[arg(long)]
+    pub(crate) prove: bool,
+    #[command(flatten)]
+    pub(crate) inputs: InputArgs,
+    #[command(flatten)]
+    pub(crate) steps: StepArgs,
+    #[command(flatten)]
+    pub(crate) images: ImageArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    /// How the builds' progress is shown
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub(crate) progress: ProgressArg,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

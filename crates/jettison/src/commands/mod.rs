@@ -30,7 +30,7 @@ pub(crate) fn run(cli: &Cli, host: Option<&Host>, printer: &Printer) -> Result<E
         Command::Cache(args) => cache::run(args, printer),
         Command::Weigh(args) => weigh::run(args, printer),
         Command::Optimize(args) => optimize::run(args, printer),
-        Command::Rewrite(args) => rewrite::run(args, printer),
+        Command::Rewrite(args) => rewrite::run(args, host, printer),
         Command::Lint(args) => lint::run(args, printer),
         Command::Diff(args) => diff::run(args, printer),
         Command::Dump(args) => dump::run(args, printer),

@@ -4,22 +4,32 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use jettison_engine::build::Cancel;
+use jettison_engine::ids::Ids;
+use jettison_engine::sandbox::Host;
+use jettison_ir::Proof;
 use jettison_ir::source::{RunStyle, SourceOptions};
-use jettison_passes::{Fixes, Source};
+use jettison_passes::Rewritten;
 use jettison_report::{IgnoreChange, RewriteReport, rewrite_human, rewrite_json, source_map};
 use jettison_syntax::dockerfile::encode;
 
 use super::FAILED;
-use crate::cli::{Format, Rewrite};
+use crate::building::cancel::on_interrupt;
+use crate::building::context::Source as BuildSource;
+use crate::building::embedded::Embedded;
+use crate::building::request::Asked;
+use crate::cli::{Format, ProofArgs, Rewrite};
 use crate::context::{Walked, ignore_file, is_used, own_ignore_file, walk};
 use crate::dockerfile::{self, Located, named};
 use crate::error::Usage;
 use crate::pipeline::{self, Subject};
 use crate::printer::Printer;
+use crate::proving::{Prover, prove};
 use crate::replace::Replacement;
-use crate::rewriting::report;
+use crate::rewriting::{Rewriting, report};
 
-pub(crate) fn run(args: &Rewrite, printer: &Printer) -> Result<ExitCode> {
+/// `host` is what this process may do, where builds were asked for.
+pub(crate) fn run(args: &Rewrite, host: Option<&Host>, printer: &Printer) -> Result<ExitCode> {
     let selection = pipeline::selection(args.level, &args.passes, Subject::Dockerfiles)?;
     let located = Located::of(args.context.as_deref(), args.file.as_deref())?;
     if args.write && located.path.is_none() {
@@ -33,7 +43,6 @@ pub(crate) fn run(args: &Rewrite, printer: &Printer) -> Result<ExitCode> {
     let name = located.name();
     let tree = dockerfile::read(located.path.as_deref())?;
     dockerfile::accept(&name, &tree)?;
-    let before = tree.clone();
     let ignore_path = located.context.as_deref().map(|folder| ignore_file(located.path.as_deref(), folder));
     let walked = match (&located.context, &ignore_path) {
         (Some(folder), Some(ignore)) if is_used(&tree) => walk(folder, ignore)?,
@@ -45,10 +54,14 @@ pub(crate) fn run(args: &Rewrite, printer: &Printer) -> Result<ExitCode> {
         style: if args.heredoc { RunStyle::Heredoc } else { RunStyle::Operators },
         denied: args.passes.skip.clone(),
     };
-    let source = Source { tree, context: walked.context.as_ref() };
-    let rewritten = pipeline::rewrite(source, &options, &selection, Fixes::Applied, &args.passes, printer);
+    let rewriting = Rewriting { tree: &tree, context: walked.context.as_ref(), options, selection };
+    let (rewritten, proof) = match args.proof.prove {
+        true => proven(args, host, &located, &rewriting, printer)?,
+        false => (rewriting.shown(&args.passes, printer), None),
+    };
     let ignore_text = walked.context.as_ref().and_then(|context| context.ignore.clone());
-    let mut report = report(&name, &before, &rewritten, walked.notes);
+    let mut report = report(&name, &tree, &rewritten, walked.notes);
+    report.proof = proof;
     report.ignore = ignore_path.zip(rewritten.ignore.as_ref()).map(|(path, after)| IgnoreChange {
         name: named(&path),
         before: ignore_text.unwrap_or_default(),
@@ -63,6 +76,28 @@ pub(crate) fn run(args: &Rewrite, printer: &Printer) -> Result<ExitCode> {
         printer.say_lines(&rewrite_human(&report, remarks));
     }
     Ok(if args.check && report.is_change() { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// Builds both forms by the embedded engine.
+fn proven(
+    args: &Rewrite,
+    host: Option<&Host>,
+    located: &Located,
+    rewriting: &Rewriting<'_>,
+    printer: &Printer,
+) -> Result<(Rewritten, Option<Proof>)> {
+    let ProofArgs { inputs, steps, images, cache, progress, .. } = &args.proof;
+    let engine = Embedded::open(&cache.place.find()?, cache.snapshotter, host.map_or(Ids::Many, |host| host.ids))?;
+    let source = BuildSource::of_located(located, encode(rewriting.tree.text()))?;
+    let request = Asked { inputs, steps, images, cache, labels: &[] }.request(&source)?;
+    let cancel = Cancel::default();
+    let guard = on_interrupt(&cancel);
+    let wish = rewriting.wish();
+    let prover =
+        Prover { engine: &engine, request: &request, wish: &wish, cancel: &cancel, progress: *progress, printer };
+    let proven = prove(&prover, &|withdrawn, limit| rewriting.with(withdrawn, limit));
+    drop(guard);
+    proven
 }
 
 /// Writes what is asked for: all files beside their targets first, so that a full disk leaves them as they were.

@@ -1,0 +1,94 @@
+//! What building both forms of a Dockerfile showed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Difference;
+
+/// The comparison of the images of a Dockerfile and of its rewritten form.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Weighed {
+    /// How many paths were compared.
+    pub paths: usize,
+    /// The differences that speak against nothing, each with the reason.
+    pub excused: Vec<Excused>,
+    /// The differences that refute the rewrite.
+    pub refuting: Vec<Difference>,
+}
+
+/// A difference that speaks against nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Excused {
+    /// The difference.
+    #[serde(flatten)]
+    pub difference: Difference,
+    /// Why it does not count.
+    pub because: Because,
+}
+
+/// Why a difference does not count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Because {
+    /// A change claims it: the path is meant to be gone.
+    Claimed,
+    /// The contents are the same but for this, which is different in every build.
+    Form(String),
+    /// Two builds of the original differ there as well.
+    Noise,
+}
+
+/// A rewrite that was proven, and what had to be taken back for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// What the images of both forms differ in.
+    pub weighed: Weighed,
+    /// The changes that were refuted, in the order in which they were.
+    pub withdrawn: Vec<Withdrawal>,
+    /// What happened on the way that the user should know.
+    pub notes: Vec<String>,
+    /// How many builds it took; none where an earlier proof holds still.
+    pub builds: usize,
+    /// How long that took, in milliseconds.
+    pub took_ms: u64,
+    /// Whether it was proven earlier, from the same file, base, context and arguments.
+    #[serde(default)]
+    pub is_kept: bool,
+}
+
+/// A change that was refuted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawal {
+    /// The pass that proposed it.
+    pub pass: String,
+    /// The lines of the original that it is about, counted from 1.
+    pub lines: (usize, usize),
+    /// What its finding says.
+    pub message: String,
+    /// What speaks against it.
+    pub evidence: Evidence,
+}
+
+/// What speaks against a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Evidence {
+    /// The images differ.
+    Differs(Vec<Difference>),
+    /// The file does not build any more: how that ends.
+    Fails(String),
+}
+
+impl Evidence {
+    /// The evidence as a sentence without its full stop.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Fails(message) => format!("with it the file does not build: {message}"),
+            Self::Differs(differences) => match differences.as_slice() {
+                [] => "with it the images differ".to_owned(),
+                [one] => format!("with it {one}"),
+                [one, rest @ ..] => format!("with it {one}, and {} more differences", rest.len()),
+            },
+        }
+    }
+}

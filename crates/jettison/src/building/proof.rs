@@ -1,0 +1,56 @@
+//! `jettison build --prove`: the Dockerfile's release form is built in place of the Dockerfile, as far as it is proven.
+
+use anyhow::Result;
+use jettison_engine::build::{Cancel, Request};
+use jettison_ir::Proof;
+use jettison_ir::source::{Goal, RunStyle, SourceOptions};
+use jettison_passes::Selection;
+use jettison_syntax::dockerfile::{Dockerfile, encode};
+
+use super::run::Engine;
+use crate::cli::Build;
+use crate::context::{ignore_file, is_used, walk};
+use crate::dockerfile;
+use crate::printer::Printer;
+use crate::proving::{Prover, prove};
+use crate::rewriting::Rewriting;
+
+/// The build of the proven form, and the proof; none where nothing is to be changed.
+pub(crate) fn release_form(
+    args: &Build,
+    request: Request,
+    engine: &dyn Engine,
+    cancel: &Cancel,
+    printer: &Printer,
+) -> Result<(Request, Option<Proof>)> {
+    let tree = Dockerfile::from_bytes(request.dockerfile.clone());
+    dockerfile::accept(&request.dockerfile_name, &tree)?;
+    let walked = match &request.context.folder {
+        Some(folder) if is_used(&tree) => Some(walk(folder, &ignore_file(args.file.as_deref(), folder))?),
+        _ => None,
+    };
+    let options = SourceOptions {
+        level: args.level,
+        goal: Goal::Release,
+        style: RunStyle::Operators,
+        denied: args.passes.skip.clone(),
+    };
+    // Which passes run alone is said of those on images.
+    let selection = Selection { skip: args.passes.skip.clone(), ..crate::pipeline::all(args.level) };
+    let context = walked.as_ref().and_then(|walked| walked.context.as_ref());
+    let rewriting = Rewriting { tree: &tree, context, options, selection };
+    let (wish, progress) = (rewriting.wish(), args.results.progress);
+    let prover = Prover { engine, request: &request, wish: &wish, cancel, progress, printer };
+    let (rewritten, proof) = prove(&prover, &|withdrawn, limit| rewriting.with(withdrawn, limit))?;
+    let mut proven = request.clone();
+    proven.dockerfile = encode(rewritten.tree.text());
+    if let Some(ignore) = rewritten.ignore {
+        proven.context.ignore = ignore;
+    }
+    // The proof built everything anew already.
+    if proof.as_ref().is_some_and(|proof| !proof.is_kept) {
+        proven.no_cache = false;
+        proven.no_cache_stages.clear();
+    }
+    Ok((proven, proof))
+}

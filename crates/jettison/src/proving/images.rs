@@ -1,0 +1,81 @@
+//! The images of two builds, compared where they lie: nothing is packed for that.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use jettison_engine::build::{Built, BuiltLayers};
+use jettison_engine::snapshot::SnapshotContents;
+use jettison_image::changes::Contents as _;
+use jettison_image::{Config, Kind, Layer, Tree};
+use jettison_ir::source::SourceClaim;
+use jettison_ir::{Difference, Weighed};
+use jettison_verify::{Contents, Side, compare, weigh};
+
+/// Larger files are not read for the comparison of their forms.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// What a build made.
+pub(super) struct Form {
+    layers: Vec<Arc<Layer>>,
+    /// How many of the layers are the base's.
+    base: usize,
+    /// The folders of the own layers.
+    folders: Vec<PathBuf>,
+    config: Config,
+}
+
+impl Form {
+    pub(super) fn of(built: &Built) -> Result<Self> {
+        let BuiltLayers { base, own } = built.read()?;
+        let mut layers = base.map(|base| base.layers).unwrap_or_default();
+        let base = layers.len();
+        let folders = own.iter().map(|own| own.folder.clone()).collect();
+        layers.extend(own.into_iter().map(|own| own.layer));
+        Ok(Self { layers, base, folders, config: built.config.clone() })
+    }
+
+    fn tree(&self) -> Result<Tree<'_>> {
+        Tree::of(self.layers.iter().map(|layer| &**layer)).context("the built layers do not fit together")
+    }
+
+    /// How many paths the image has.
+    pub(super) fn paths(&self) -> Result<usize> {
+        Ok(self.tree()?.walk().count())
+    }
+
+    /// Compares with the image of another form, which has the changes that are claimed.
+    pub(super) fn weigh(&self, after: &Self, claims: &[SourceClaim], noise: &[Difference]) -> Result<Weighed> {
+        let (before_tree, after_tree) = (self.tree()?, after.tree()?);
+        let before = Side { tree: &before_tree, config: &self.config };
+        let verdict = compare(before, Side { tree: &after_tree, config: &after.config });
+        let mut contents = Files { before: (self, &before_tree), after: (after, &after_tree) };
+        Ok(weigh(verdict, claims, noise, &mut contents))
+    }
+
+    /// A file's content, where it is in a layer of the build's own.
+    fn content(&self, tree: &Tree<'_>, path: &str) -> Option<Vec<u8>> {
+        let origin = tree.origin(tree.find(path.as_bytes())?);
+        let (_, entry) = tree.entry(origin)?;
+        if !matches!(entry.kind, Kind::File | Kind::HardLink) || entry.size > MOST_BYTES {
+            return None;
+        }
+        let own = origin.layer.checked_sub(self.base)?;
+        let layers = self.layers[self.base..].iter().cloned().zip(self.folders.iter().cloned());
+        let mut content = Vec::new();
+        SnapshotContents::new(layers.collect()).copy(own, entry.data_offset, entry.size, &mut content).ok()?;
+        Some(content)
+    }
+}
+
+struct Files<'f> {
+    before: (&'f Form, &'f Tree<'f>),
+    after: (&'f Form, &'f Tree<'f>),
+}
+
+impl Contents for Files<'_> {
+    fn both(&mut self, path: &str) -> Option<(Vec<u8>, Vec<u8>)> {
+        let ((before, before_tree), (after, after_tree)) = (self.before, self.after);
+        Some((before.content(before_tree, path)?, after.content(after_tree, path)?))
+    }
+}

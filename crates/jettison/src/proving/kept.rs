@@ -1,0 +1,55 @@
+//! Proofs that were made before. One holds for as long as the Dockerfile, the base images, the copied files, the
+//! arguments and what was asked for are the same.
+
+use anyhow::Result;
+use jettison_image::Digest;
+use jettison_ir::Proof;
+use jettison_passes::Rewritten;
+use serde::{Deserialize, Serialize};
+
+use super::Prover;
+use crate::building::run::{Engine, explain};
+
+/// Changes when proofs of an earlier version say less than today's.
+const VERSION: u32 = 1;
+
+/// A proof, and the text that it is about.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Kept {
+    /// The digest of the rewritten form.
+    text: String,
+    pub(super) proof: Proof,
+}
+
+/// What a proof is kept under; none where the build depends on what cannot be known before it.
+pub(super) fn key(prover: &Prover<'_>) -> Result<Option<Digest>> {
+    let identified = prover.engine.identify(prover.request);
+    let identity = identified.map_err(|unfinished| explain(unfinished, prover.request, true, prover.printer))?;
+    Ok(identity.map(|identity| Digest::of(format!("proof {VERSION} {identity} {}", prover.wish).as_bytes())))
+}
+
+/// The rewritten form as one digest.
+fn digest(rewritten: &Rewritten) -> String {
+    let ignore = rewritten.ignore.as_deref().unwrap_or_default();
+    let parts = [rewritten.tree.text(), ignore].map(|text| Digest::of(text.as_bytes()).to_string());
+    Digest::of(parts.concat().as_bytes()).to_string()
+}
+
+impl Kept {
+    pub(super) fn of(rewritten: &Rewritten, proof: &Proof) -> Self {
+        Self { text: digest(rewritten), proof: proof.clone() }
+    }
+
+    /// What was kept; what cannot be read is none.
+    pub(super) fn find(engine: &dyn Engine, key: Digest) -> Option<Self> {
+        serde_json::from_slice(&engine.kept(key)?).ok()
+    }
+
+    pub(super) fn is_of(&self, rewritten: &Rewritten) -> bool {
+        self.text == digest(rewritten)
+    }
+
+    pub(super) fn keep(&self, engine: &dyn Engine, key: Digest) -> Result<()> {
+        engine.keep(key, &serde_json::to_vec(self)?)
+    }
+}

@@ -1,0 +1,254 @@
+//! Proving a rewrite: both forms of a Dockerfile are built and their images compared. A change that makes another image
+//! is found by bisection and taken back, and the rest is proven again.
+
+mod images;
+mod kept;
+#[cfg(debug_assertions)]
+pub(crate) mod wrong;
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use jettison_engine::build::{Built, Cancel, Request};
+use jettison_ir::{Difference, Evidence, Proof, Weighed, Withdrawal};
+use jettison_passes::{Rewritten, Withdrawn};
+use jettison_syntax::dockerfile::encode;
+
+use crate::building::progress::Progress;
+use crate::building::run::{Engine, Unfinished, explain};
+use crate::cli::ProgressArg;
+use crate::printer::Printer;
+use images::Form;
+use kept::Kept;
+
+/// Rewrites the Dockerfile without the changes that were withdrawn, with the first changes only where a number is given.
+pub(crate) type Rewrite<'r> = dyn Fn(&[Withdrawn], Option<usize>) -> Rewritten + 'r;
+
+/// What proofs are made with.
+pub(crate) struct Prover<'p> {
+    pub(crate) engine: &'p dyn Engine,
+    /// The build of the Dockerfile as it is.
+    pub(crate) request: &'p Request,
+    /// The level, passes and form that are asked for: a proof holds for these.
+    pub(crate) wish: &'p str,
+    pub(crate) cancel: &'p Cancel,
+    pub(crate) progress: ProgressArg,
+    pub(crate) printer: &'p Printer,
+}
+
+/// Proves what can be proven of a rewrite. Nothing is proven where there is nothing to change.
+///
+/// # Errors
+/// Where the Dockerfile as it is cannot be built, or the build is stopped.
+pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewritten, Option<Proof>)> {
+    let start = Instant::now();
+    let rewritten = rewrite(&[], None);
+    if !rewritten.is_change(prover.request) {
+        return Ok((rewritten, None));
+    }
+    let key = kept::key(prover)?;
+    if let Some(kept) = key.filter(|_| !prover.request.no_cache).and_then(|key| Kept::find(prover.engine, key)) {
+        let withdrawn: Vec<Withdrawn> = kept.proof.withdrawn.iter().map(withdrawn).collect();
+        let rewritten = rewrite(&withdrawn, None);
+        if kept.is_of(&rewritten) {
+            return Ok((
+                rewritten,
+                Some(Proof { builds: 0, took_ms: milliseconds(start), is_kept: true, ..kept.proof }),
+            ));
+        }
+    }
+    let mut proving = Proving::new(prover, rewrite)?;
+    let (rewritten, weighed) = proving.all()?;
+    let proof = Proof {
+        weighed,
+        withdrawn: proving.withdrawals,
+        notes: proving.notes,
+        builds: proving.builds,
+        took_ms: milliseconds(start),
+        is_kept: false,
+    };
+    if let Some(key) = key {
+        Kept::of(&rewritten, &proof).keep(prover.engine, key)?;
+    }
+    Ok((rewritten, Some(proof)))
+}
+
+fn milliseconds(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn withdrawn(withdrawal: &Withdrawal) -> Withdrawn {
+    Withdrawn {
+        pass: withdrawal.pass.clone(),
+        lines: withdrawal.lines,
+        message: withdrawal.message.clone(),
+        reason: withdrawal.evidence.summary(),
+    }
+}
+
+/// What builders are given of a rewrite.
+trait Inputs {
+    /// The build of a rewritten form.
+    fn request(&self, original: &Request) -> Request;
+    /// Whether that is another build at all.
+    fn is_change(&self, original: &Request) -> bool;
+}
+
+impl Inputs for Rewritten {
+    fn request(&self, original: &Request) -> Request {
+        let mut request = original.clone();
+        request.dockerfile = encode(self.tree.text());
+        if let Some(ignore) = &self.ignore {
+            request.context.ignore.clone_from(ignore);
+        }
+        // What it has in common with the original was built just now.
+        request.no_cache = false;
+        request.no_cache_stages.clear();
+        request
+    }
+
+    fn is_change(&self, original: &Request) -> bool {
+        let request = self.request(original);
+        request.dockerfile != original.dockerfile || request.context.ignore != original.context.ignore
+    }
+}
+
+/// What came of trying a rewritten form.
+enum Tried {
+    Proven(Weighed),
+    Refuted(Evidence),
+}
+
+struct Proving<'p> {
+    prover: &'p Prover<'p>,
+    rewrite: &'p Rewrite<'p>,
+    original: Form,
+    /// What two builds of the original differ in, once that was asked.
+    noise: Option<Vec<Difference>>,
+    withdrawals: Vec<Withdrawal>,
+    notes: Vec<String>,
+    builds: usize,
+}
+
+impl<'p> Proving<'p> {
+    fn new(prover: &'p Prover<'p>, rewrite: &'p Rewrite<'p>) -> Result<Self> {
+        prover.say("building the Dockerfile as it is");
+        let built = prover.build(prover.request);
+        let built = built.map_err(|unfinished| explain(unfinished, prover.request, true, prover.printer))?;
+        let (notes, withdrawals) = (Vec::new(), Vec::new());
+        let original = Form::of(&built)?;
+        Ok(Self { prover, rewrite, original, noise: None, withdrawals, notes, builds: 1 })
+    }
+
+    /// Withdraws changes until the rest is proven.
+    fn all(&mut self) -> Result<(Rewritten, Weighed)> {
+        loop {
+            let rewritten = self.rewritten(None);
+            if !rewritten.is_change(self.prover.request) {
+                return Ok((rewritten, Weighed { paths: self.original.paths()?, ..Weighed::default() }));
+            }
+            self.prover.say("building the rewritten form");
+            match self.attempt(&rewritten)? {
+                Tried::Proven(weighed) => return Ok((rewritten, weighed)),
+                Tried::Refuted(evidence) => {
+                    let withdrawal = self.culprit(&rewritten, evidence)?;
+                    self.prover.say(&format!("withdrawn: {}: {}", withdrawal.pass, withdrawal.evidence.summary()));
+                    self.withdrawals.push(withdrawal);
+                }
+            }
+        }
+    }
+
+    fn rewritten(&self, limit: Option<usize>) -> Rewritten {
+        let withdrawn: Vec<Withdrawn> = self.withdrawals.iter().map(withdrawn).collect();
+        (self.rewrite)(&withdrawn, limit)
+    }
+
+    /// The first change with which the image is another one. Each change is made on top of those before it.
+    fn culprit(&mut self, refuted: &Rewritten, evidence: Evidence) -> Result<Withdrawal> {
+        let applied = |rewritten: &Rewritten| rewritten.found.iter().filter(|found| found.applied).count();
+        let (mut proven, mut bad) = (0, applied(refuted));
+        let mut evidence = evidence;
+        while proven + 1 < bad {
+            let middle = usize::midpoint(proven, bad);
+            let rewritten = self.rewritten(Some(middle));
+            self.prover.say(&format!("building with the first {middle} of {bad} changes"));
+            match self.attempt(&rewritten)? {
+                Tried::Proven(_) => proven = middle,
+                Tried::Refuted(found) => (bad, evidence) = (middle, found),
+            }
+        }
+        let last = self.rewritten(Some(bad));
+        let found = last.found.iter().filter(|found| found.applied).nth(bad.saturating_sub(1));
+        let found = found.context("a change was refuted, and there is none")?;
+        Ok(Withdrawal {
+            pass: found.pass.name.to_owned(),
+            lines: found.lines,
+            message: found.finding.message.clone(),
+            evidence,
+        })
+    }
+
+    /// Builds a rewritten form and compares.
+    fn attempt(&mut self, rewritten: &Rewritten) -> Result<Tried> {
+        let request = rewritten.request(self.prover.request);
+        let form = match self.prover.build(&request) {
+            Ok(built) => built,
+            Err(Unfinished::Step(failed)) => {
+                self.builds += 1;
+                // A network may have failed rather than the change.
+                self.prover.say("that failed: once more");
+                match self.prover.build(&request) {
+                    Ok(built) => {
+                        let text = jettison_report::one_line(&failed.text, 80);
+                        self.notes.push(format!("{text} failed once, and did not when it was repeated"));
+                        built
+                    }
+                    Err(Unfinished::Step(failed)) => {
+                        self.builds += 1;
+                        return Ok(Tried::Refuted(Evidence::Fails(failed.sentence())));
+                    }
+                    Err(other) => return Err(explain(other, &request, true, self.prover.printer)),
+                }
+            }
+            Err(Unfinished::Plan(error)) => return Ok(Tried::Refuted(Evidence::Fails(error.to_string()))),
+            Err(other) => return Err(explain(other, &request, true, self.prover.printer)),
+        };
+        self.builds += 1;
+        let form = Form::of(&form)?;
+        let claims = &rewritten.claims;
+        let mut weighed = self.original.weigh(&form, claims, self.noise.as_deref().unwrap_or_default())?;
+        if !weighed.refuting.is_empty() && self.noise.is_none() {
+            self.noise = Some(self.listen()?);
+            weighed = self.original.weigh(&form, claims, self.noise.as_deref().unwrap_or_default())?;
+        }
+        if weighed.refuting.is_empty() {
+            return Ok(Tried::Proven(weighed));
+        }
+        Ok(Tried::Refuted(Evidence::Differs(weighed.refuting)))
+    }
+
+    /// What a second build of the original differs in from the first.
+    fn listen(&mut self) -> Result<Vec<Difference>> {
+        self.prover.say("building the Dockerfile as it is once more, for what differs in any two builds");
+        let again = Request { no_cache: true, ..self.prover.request.clone() };
+        let built = self.prover.build(&again);
+        let built = built.map_err(|unfinished| explain(unfinished, &again, true, self.prover.printer))?;
+        self.builds += 1;
+        let weighed = self.original.weigh(&Form::of(&built)?, &[], &[])?;
+        Ok(weighed.refuting)
+    }
+}
+
+impl Prover<'_> {
+    fn say(&self, what: &str) {
+        self.printer.say(&format!("proof: {what}"));
+    }
+
+    fn build(&self, request: &Request) -> Result<Built, Unfinished> {
+        let progress = Progress::start(self.progress, self.printer.is_quiet());
+        let built = self.engine.build(request, &progress, self.cancel);
+        progress.end();
+        built
+    }
+}

@@ -1,0 +1,228 @@
+//! Comparing the images of a Dockerfile's two forms: what a rewrite may change, what no two builds have in common, and
+//! what refutes it.
+
+use std::collections::BTreeMap;
+
+use jettison_ir::source::SourceClaim;
+use jettison_ir::{Because, Difference, Excused, Place, Verdict, Weighed};
+
+use crate::forms::same_but_for;
+
+/// The contents of both images' files.
+pub trait Contents {
+    /// The content at a path before and after; none where that cannot be had.
+    fn both(&mut self, path: &str) -> Option<(Vec<u8>, Vec<u8>)>;
+}
+
+/// Sorts the differences between the images of a Dockerfile and of its rewritten form. `noise` is what two builds of the
+/// Dockerfile as it was differ in.
+#[must_use]
+pub fn weigh(verdict: Verdict, claims: &[SourceClaim], noise: &[Difference], contents: &mut dyn Contents) -> Weighed {
+    let mut weighed = Weighed { paths: verdict.paths, ..Weighed::default() };
+    let noise = Noise::of(noise);
+    // What is known of a path's content holds for its size as well.
+    let mut formed: BTreeMap<String, Option<Because>> = BTreeMap::new();
+    for difference in verdict.differences.into_iter().filter(counts) {
+        let because = match &difference.place {
+            Place::Path(path) if is_claimed(path, &difference, claims) => Some(Because::Claimed),
+            Place::Path(path) if is_content(&difference) => {
+                let known = formed.entry(path.clone()).or_insert_with(|| {
+                    let (before, after) = contents.both(path)?;
+                    same_but_for(path, &before, &after).map(|form| Because::Form(form.to_owned()))
+                });
+                known.clone().or_else(|| noise.covers(&difference).then_some(Because::Noise))
+            }
+            _ => noise.covers(&difference).then_some(Because::Noise),
+        };
+        match because {
+            Some(because) => weighed.excused.push(Excused { difference, because }),
+            None => weighed.refuting.push(difference),
+        }
+    }
+    weighed
+}
+
+/// The differences that could be noise at all: what is left of them is compared with a second build.
+#[must_use]
+pub fn counts(difference: &Difference) -> bool {
+    // Every build has times and a history of its own.
+    match &difference.place {
+        Place::Path(_) => difference.what != "mtime",
+        Place::Setting(name) => !["created", "history"].contains(&name.as_str()),
+    }
+}
+
+fn is_content(difference: &Difference) -> bool {
+    ["content", "size"].contains(&difference.what.as_str())
+}
+
+/// Whether a change says that a path will be missing.
+fn is_claimed(path: &str, difference: &Difference, claims: &[SourceClaim]) -> bool {
+    let is_missing = difference.what == "path" && difference.after.is_none();
+    is_missing
+        && claims.iter().any(|claim| match claim {
+            SourceClaim::Gone(patterns) => patterns.iter().any(|pattern| matches(pattern, path)),
+            SourceClaim::Same | SourceClaim::PackagesGone(_) | SourceClaim::BuildOnly => false,
+        })
+}
+
+/// `*` stands for any part of one name, a trailing `/**` for all that is below.
+fn matches(pattern: &str, path: &str) -> bool {
+    let (pattern, is_below) = match pattern.strip_suffix("/**") {
+        Some(pattern) => (pattern, true),
+        None => (pattern, false),
+    };
+    let (mut wanted, mut found) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), found.next()) {
+            (None, rest) => return rest.is_some() == is_below,
+            (Some(_), None) => return false,
+            (Some(wanted), Some(found)) => {
+                if !matches_name(wanted.as_bytes(), found.as_bytes()) {
+                    return false;
+                }
+            }
+        }
+    }
+}
+
+fn matches_name(pattern: &[u8], name: &[u8]) -> bool {
+    match pattern.split_first() {
+        None => name.is_empty(),
+        Some((b'*', rest)) => (0..=name.len()).any(|at| matches_name(rest, &name[at..])),
+        Some((first, rest)) => name.split_first().is_some_and(|(own, name)| own == first && matches_name(rest, name)),
+    }
+}
+
+/// What differs between two builds of one file.
+struct Noise<'n> {
+    differences: &'n [Difference],
+}
+
+impl<'n> Noise<'n> {
+    fn of(differences: &'n [Difference]) -> Self {
+        Self { differences }
+    }
+
+    fn covers(&self, difference: &Difference) -> bool {
+        self.differences.iter().any(|noise| {
+            let is_same_kind = noise.what == difference.what || (is_content(noise) && is_content(difference));
+            is_same_kind && (noise.place == difference.place || is_random_name(noise, difference))
+        })
+    }
+}
+
+/// Files that are named at random lie in one folder, and their names have one shape.
+fn is_random_name(noise: &Difference, difference: &Difference) -> bool {
+    let (Place::Path(noise_path), Place::Path(path)) = (&noise.place, &difference.place) else { return false };
+    let split = |path: &str| path.rsplit_once('/').map(|(folder, name)| (folder.to_owned(), shape(name)));
+    noise.what == "path" && noise_path != path && split(noise_path) == split(path)
+}
+
+/// A name with its letters and digits all alike.
+fn shape(name: &str) -> String {
+    name.chars().map(|letter| if letter.is_ascii_alphanumeric() { 'x' } else { letter }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Files(Option<(Vec<u8>, Vec<u8>)>);
+
+    impl Contents for Files {
+        fn both(&mut self, _: &str) -> Option<(Vec<u8>, Vec<u8>)> {
+            self.0.clone()
+        }
+    }
+
+    fn difference(path: &str, what: &str, before: Option<&str>, after: Option<&str>) -> Difference {
+        let text = |side: Option<&str>| side.map(str::to_owned);
+        Difference {
+            place: Place::Path(path.to_owned()),
+            what: what.to_owned(),
+            before: text(before),
+            after: text(after),
+        }
+    }
+
+    fn weighed(
+        found: &Difference,
+        claims: &[SourceClaim],
+        noise: &[Difference],
+        files: Option<(&[u8], &[u8])>,
+    ) -> Weighed {
+        let verdict = Verdict { paths: 1, differences: vec![found.clone()] };
+        let files = files.map(|(before, after)| (before.to_vec(), after.to_vec()));
+        weigh(verdict, claims, noise, &mut Files(files))
+    }
+
+    fn refuted(weighed: &Weighed) -> bool {
+        !weighed.refuting.is_empty()
+    }
+
+    #[test]
+    fn patterns_match_names_and_what_is_below() {
+        for (pattern, path, expected) in [
+            ("/var/cache/apk/**", "/var/cache/apk/x", true),
+            ("/var/cache/apk/**", "/var/cache/apk/x/y", true),
+            ("/var/cache/apk/**", "/var/cache/apk", false),
+            ("/var/cache/apk/**", "/var/cache/apkx/y", false),
+            ("/tmp/*.tar", "/tmp/a.tar", true),
+            ("/tmp/*.tar", "/tmp/a/b.tar", false),
+            ("/tmp/*.tar", "/tmp/a.tar.gz", false),
+            ("/root/.cache", "/root/.cache", true),
+            ("/root/.cache", "/root/.cache/x", false),
+            ("/usr/*/x/**", "/usr/lib/x/y/z", true),
+        ] {
+            assert_eq!(matches(pattern, path), expected, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn only_missing_paths_are_claimed() {
+        let claims = [SourceClaim::Gone(vec!["/var/cache/**".to_owned()])];
+        let gone = difference("/var/cache/x", "path", Some("file of 3 bytes"), None);
+        assert_eq!(weighed(&gone, &claims, &[], None).excused[0].because, Because::Claimed);
+        for other in [
+            difference("/var/cache/x", "path", None, Some("file of 3 bytes")),
+            difference("/var/cache/x", "mode", Some("0644"), Some("0600")),
+            difference("/var/lib/x", "path", Some("directory"), None),
+        ] {
+            assert!(refuted(&weighed(&other, &claims, &[], None)), "{other}");
+        }
+        assert!(refuted(&weighed(&gone, &[SourceClaim::Same], &[], None)));
+    }
+
+    #[test]
+    fn times_and_history_are_of_each_build() {
+        let time = difference("/x", "mtime", Some("1"), Some("2"));
+        let weighed = weighed(&time, &[], &[], None);
+        assert!(weighed.excused.is_empty() && !refuted(&weighed));
+    }
+
+    #[test]
+    fn noise_is_of_the_same_place_and_kind() {
+        let content = difference("/x", "content", Some("a"), Some("b"));
+        let noise = [difference("/x", "content", Some("a"), Some("c"))];
+        assert_eq!(weighed(&content, &[], &noise, None).excused[0].because, Because::Noise);
+        assert!(refuted(&weighed(&content, &[], &[], None)));
+        let mode = difference("/x", "mode", Some("0644"), Some("0600"));
+        assert!(refuted(&weighed(&mode, &[], &noise, None)), "another kind");
+        let size = difference("/x", "size", Some("1"), Some("2"));
+        assert!(!refuted(&weighed(&size, &[], &noise, None)));
+        let named = [difference("/tmp/t.Ab3", "path", Some("file of 3 bytes"), None)];
+        let new = difference("/tmp/t.Zx9", "path", None, Some("file of 3 bytes"));
+        assert!(!refuted(&weighed(&new, &[], &named, None)));
+        assert!(refuted(&weighed(&difference("/tmp/long", "path", None, Some("f")), &[], &named, None)));
+    }
+
+    #[test]
+    fn forms_count_before_noise() {
+        let content = difference("/etc/machine-id", "content", Some("a"), Some("b"));
+        let (before, after) = ("a".repeat(32), "b".repeat(32));
+        let found = weighed(&content, &[], &[], Some((before.as_bytes(), after.as_bytes())));
+        assert!(matches!(&found.excused[0].because, Because::Form(form) if form.contains("machine")));
+        assert!(refuted(&weighed(&content, &[], &[], Some((before.as_bytes(), b"x")))));
+    }
+}

@@ -8,10 +8,13 @@ use jettison_ir::{Because, Difference, Excused, Place, Verdict, Weighed};
 
 use crate::forms::same_but_for;
 
-/// The contents of both images' files.
+/// What the verdict does not say of both images.
 pub trait Contents {
     /// The content at a path before and after; none where that cannot be had.
     fn both(&mut self, path: &str) -> Option<(Vec<u8>, Vec<u8>)>;
+    /// All that the image before has at a path and below it, each with whether it is a folder; none where the path is
+    /// the base's, which no change claims.
+    fn below(&mut self, path: &str) -> Option<Vec<(String, bool)>>;
 }
 
 /// Sorts the differences between the images of a Dockerfile and of its rewritten form. `noise` is what two builds of the
@@ -19,20 +22,19 @@ pub trait Contents {
 #[must_use]
 pub fn weigh(verdict: Verdict, claims: &[SourceClaim], noise: &[Difference], contents: &mut dyn Contents) -> Weighed {
     let mut weighed = Weighed { paths: verdict.paths, ..Weighed::default() };
-    let noise = Noise::of(noise);
     // What is known of a path's content holds for its size as well.
     let mut formed: BTreeMap<String, Option<Because>> = BTreeMap::new();
     for difference in verdict.differences.into_iter().filter(counts) {
         let because = match &difference.place {
-            Place::Path(path) if is_claimed(path, &difference, claims) => Some(Because::Claimed),
+            Place::Path(path) if is_claimed(path, &difference, claims, contents) => Some(Because::Claimed),
             Place::Path(path) if is_content(&difference) => {
                 let known = formed.entry(path.clone()).or_insert_with(|| {
                     let (before, after) = contents.both(path)?;
                     same_but_for(path, &before, &after).map(|form| Because::Form(form.to_owned()))
                 });
-                known.clone().or_else(|| noise.covers(&difference).then_some(Because::Noise))
+                known.clone().or_else(|| is_noise(&difference, noise).then_some(Because::Noise))
             }
-            _ => noise.covers(&difference).then_some(Because::Noise),
+            _ => is_noise(&difference, noise).then_some(Because::Noise),
         };
         match because {
             Some(because) => weighed.excused.push(Excused { difference, because }),
@@ -57,13 +59,33 @@ fn is_content(difference: &Difference) -> bool {
 }
 
 /// Whether a change says that a path will be missing.
-fn is_claimed(path: &str, difference: &Difference, claims: &[SourceClaim]) -> bool {
-    let is_missing = difference.what == "path" && difference.after.is_none();
-    is_missing
-        && claims.iter().any(|claim| match claim {
-            SourceClaim::Gone(patterns) => patterns.iter().any(|pattern| matches(pattern, path)),
-            SourceClaim::Same | SourceClaim::PackagesGone(_) | SourceClaim::BuildOnly => false,
+fn is_claimed(path: &str, difference: &Difference, claims: &[SourceClaim], contents: &mut dyn Contents) -> bool {
+    if difference.what != "path" || difference.after.is_some() {
+        return false;
+    }
+    let patterns: Vec<&str> = claims
+        .iter()
+        .flat_map(|claim| match claim {
+            SourceClaim::Gone(patterns) => patterns.as_slice(),
+            SourceClaim::Same | SourceClaim::PackagesGone(_) | SourceClaim::BuildOnly => &[],
         })
+        .map(String::as_str)
+        .collect();
+    // A folder is gone with what was in it: all of that is claimed, or leads to what is.
+    let claimed = |path: &str, is_folder: bool| {
+        let way = |pattern: &&&str| matches(pattern, path) || (is_folder && leads_to(pattern, path));
+        patterns.iter().any(|pattern| way(&pattern))
+    };
+    let is_candidate = patterns.iter().any(|pattern| matches(pattern, path) || leads_to(pattern, path));
+    is_candidate
+        && contents.below(path).is_some_and(|all| all.iter().all(|(path, is_folder)| claimed(path, *is_folder)))
+}
+
+/// Whether what a pattern matches lies below a path.
+fn leads_to(pattern: &str, path: &str) -> bool {
+    let (wanted, found) = (pattern.split('/').count(), path.split('/').count());
+    wanted > found
+        && pattern.split('/').zip(path.split('/')).all(|(one, other)| matches_name(one.as_bytes(), other.as_bytes()))
 }
 
 /// `*` stands for any part of one name, a trailing `/**` for all that is below.
@@ -94,22 +116,12 @@ fn matches_name(pattern: &[u8], name: &[u8]) -> bool {
     }
 }
 
-/// What differs between two builds of one file.
-struct Noise<'n> {
-    differences: &'n [Difference],
-}
-
-impl<'n> Noise<'n> {
-    fn of(differences: &'n [Difference]) -> Self {
-        Self { differences }
-    }
-
-    fn covers(&self, difference: &Difference) -> bool {
-        self.differences.iter().any(|noise| {
-            let is_same_kind = noise.what == difference.what || (is_content(noise) && is_content(difference));
-            is_same_kind && (noise.place == difference.place || is_random_name(noise, difference))
-        })
-    }
+/// Whether two builds of one file differ there in the same.
+fn is_noise(difference: &Difference, noise: &[Difference]) -> bool {
+    noise.iter().any(|noise| {
+        let is_same_kind = noise.what == difference.what || (is_content(noise) && is_content(difference));
+        is_same_kind && (noise.place == difference.place || is_random_name(noise, difference))
+    })
 }
 
 /// Files that are named at random lie in one folder, and their names have one shape.
@@ -133,6 +145,16 @@ mod tests {
     impl Contents for Files {
         fn both(&mut self, _: &str) -> Option<(Vec<u8>, Vec<u8>)> {
             self.0.clone()
+        }
+
+        fn below(&mut self, path: &str) -> Option<Vec<(String, bool)>> {
+            let all: &[(&str, bool)] = match path {
+                "/root/.cache" => &[("/root/.cache", true), ("/root/.cache/pip", true), ("/root/.cache/pip/x", false)],
+                "/srv/.cache" => &[("/srv/.cache", true), ("/srv/.cache/pip", true), ("/srv/.cache/other", false)],
+                "/base/.cache" => return None,
+                path => &[(path, false)],
+            };
+            Some(all.iter().map(|(path, is_folder)| ((*path).to_owned(), *is_folder)).collect())
         }
     }
 
@@ -192,6 +214,17 @@ mod tests {
             assert!(refuted(&weighed(&other, &claims, &[], None)), "{other}");
         }
         assert!(refuted(&weighed(&gone, &[SourceClaim::Same], &[], None)));
+    }
+
+    #[test]
+    fn folders_are_gone_with_what_was_in_them_alone() {
+        let claims = [SourceClaim::Gone(vec!["/*/.cache/pip/**".to_owned()])];
+        let gone =
+            |path: &str| !refuted(&weighed(&difference(path, "path", Some("directory"), None), &claims, &[], None));
+        assert!(gone("/root/.cache"));
+        assert!(!gone("/srv/.cache"), "it holds something else");
+        assert!(!gone("/base/.cache"), "it is the base's");
+        assert!(!gone("/root/.config"));
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub fn build(
     observer: &dyn Observer,
     cancel: &Cancel,
 ) -> Result<Built, BuildError> {
+    // A failed step stops this build, not whatever else the caller may stop.
+    let cancel = &cancel.below();
     let tree = Dockerfile::from_bytes(request.dockerfile.clone());
     let resolver = Resolver::new(request, session, observer);
     let plan = plan(&tree, &options(request), &mut &resolver)?;

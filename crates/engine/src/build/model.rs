@@ -97,18 +97,27 @@ pub enum Secret {
 
 /// Stops a build from another thread.
 #[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel {
+    stopped: Arc<AtomicBool>,
+    /// What stops it as well.
+    above: Option<Arc<Cancel>>,
+}
 
 impl Cancel {
     /// Stops it.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.stopped.store(true, Ordering::SeqCst);
     }
 
     /// Whether it was stopped.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.stopped.load(Ordering::SeqCst) || self.above.as_ref().is_some_and(|above| above.is_cancelled())
+    }
+
+    /// One that is stopped with this one, but not the other way round.
+    pub(crate) fn below(&self) -> Self {
+        Self { stopped: Arc::default(), above: Some(Arc::new(self.clone())) }
     }
 }
 

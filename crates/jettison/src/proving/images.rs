@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use bstr::ByteSlice as _;
 use jettison_engine::build::{Built, BuiltLayers};
 use jettison_engine::snapshot::SnapshotContents;
 use jettison_image::changes::Contents as _;
@@ -77,5 +78,19 @@ impl Contents for Files<'_> {
     fn both(&mut self, path: &str) -> Option<(Vec<u8>, Vec<u8>)> {
         let ((before, before_tree), (after, after_tree)) = (self.before, self.after);
         Some((before.content(before_tree, path)?, after.content(after_tree, path)?))
+    }
+
+    fn below(&mut self, path: &str) -> Option<Vec<(String, bool)>> {
+        let (form, tree) = self.before;
+        let top = tree.find(path.as_bytes())?;
+        if tree.origin(top).layer < form.base {
+            return None;
+        }
+        let (mut all, mut left) = (Vec::new(), vec![top]);
+        while let Some(node) = left.pop() {
+            all.push((format!("/{}", tree.path(node).escape_bytes()), tree.kind(node) == Kind::Directory));
+            left.extend(tree.children(node));
+        }
+        Some(all)
     }
 }

@@ -12,6 +12,7 @@ mod faults;
 mod format;
 mod hostile;
 mod isolation;
+mod prove;
 mod reuse;
 mod sampled;
 mod site;

@@ -57,7 +57,7 @@ fn comments(tree: &Dockerfile) -> BTreeSet<&str> {
 fn check_rewrite(tree: &Dockerfile, options: &SourceOptions) {
     let selection = Selection::of(options.level);
     let run = |tree: Dockerfile| -> Rewritten {
-        rewrite(Source { tree, context: None }, options, &selection, Fixes::Applied, &mut |_| {})
+        rewrite(Source { tree, context: None, observations: None }, options, &selection, Fixes::Applied, &mut |_| {})
     };
     let result = run(tree.clone());
     assert!(result.tree.is_valid(), "{:?} in:\n{}", result.tree.errors, result.tree.text());

@@ -46,6 +46,8 @@ pub struct Proof {
     pub withdrawn: Vec<Withdrawal>,
     /// What happened on the way that the user should know.
     pub notes: Vec<String>,
+    /// Whether some instructions were moved because a traced build showed that this is safe.
+    pub is_observed: bool,
     /// How many builds it took; none where an earlier proof holds still.
     pub builds: usize,
     /// How long that took, in milliseconds.

@@ -111,7 +111,7 @@ impl Linter {
     }
 
     fn run(&self, tree: Dockerfile, context: Option<&Context>, fixes: Fixes) -> Rewritten {
-        rewrite(Source { tree, context }, &self.options, &self.selection, fixes, &mut |_| {})
+        rewrite(Source { tree, context, observations: None }, &self.options, &self.selection, fixes, &mut |_| {})
     }
 
     fn findings(&self, path: String, tree: Dockerfile, context: Option<&Context>) -> LintedFile {

@@ -1,6 +1,6 @@
 //! What a rewrite did, in the form that reports are made from.
 
-use jettison_ir::source::{Context, SourceOptions};
+use jettison_ir::source::{Context, Observations, SourceOptions};
 use jettison_passes::{Fixes, Rewritten, Selection, Source, Withdrawn};
 use jettison_report::{Change, Declined, Layers, Outcome, RewriteReport};
 use jettison_syntax::dockerfile::Dockerfile;
@@ -8,6 +8,17 @@ use jettison_syntax::dockerfile::Dockerfile;
 use crate::cli::PassArgs;
 use crate::pipeline;
 use crate::printer::Printer;
+
+/// What builds of a Dockerfile showed.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Known<'k> {
+    /// Changes that are not made again.
+    pub(crate) withdrawn: &'k [Withdrawn],
+    /// So many changes are made.
+    pub(crate) limit: Option<usize>,
+    /// What its RUN instructions did.
+    pub(crate) observations: Option<&'k Observations>,
+}
 
 /// A Dockerfile, and how it is rewritten.
 pub(crate) struct Rewriting<'r> {
@@ -18,20 +29,21 @@ pub(crate) struct Rewriting<'r> {
 }
 
 impl Rewriting<'_> {
-    fn source(&self) -> Source<'_> {
-        Source { tree: self.tree.clone(), context: self.context }
+    fn source<'s>(&'s self, observations: Option<&'s Observations>) -> Source<'s> {
+        Source { tree: self.tree.clone(), context: self.context, observations }
     }
 
     /// Rewrites, and shows what the arguments ask to see of that.
     pub(crate) fn shown(&self, args: &PassArgs, printer: &Printer) -> Rewritten {
-        pipeline::rewrite(self.source(), &self.options, &self.selection, Fixes::Applied, args, printer)
+        pipeline::rewrite(self.source(None), &self.options, &self.selection, Fixes::Applied, args, printer)
     }
 
-    /// Rewrites without some changes, and with the first ones only where there is a limit.
-    pub(crate) fn with(&self, withdrawn: &[Withdrawn], limit: Option<usize>) -> Rewritten {
-        let limit = limit.or(self.selection.limit);
-        let selection = Selection { withdrawn: withdrawn.to_vec(), limit, ..self.selection.clone() };
-        jettison_passes::rewrite(self.source(), &self.options, &selection, Fixes::Applied, &mut |_| {})
+    /// Rewrites with what is known of an earlier try.
+    pub(crate) fn again(&self, known: &Known<'_>) -> Rewritten {
+        let limit = known.limit.or(self.selection.limit);
+        let selection = Selection { withdrawn: known.withdrawn.to_vec(), limit, ..self.selection.clone() };
+        let source = self.source(known.observations);
+        jettison_passes::rewrite(source, &self.options, &selection, Fixes::Applied, &mut |_| {})
     }
 
     /// What is asked for, as text: equal texts ask for the same.

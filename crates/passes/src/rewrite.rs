@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use jettison_ir::source::{
-    Context, Goal, Scripts, SourceClaim, SourceDecline, SourceFinding, SourceFix, SourceOptions, SourceRemark,
-    SourceUnit, Target,
+    Context, Goal, Observations, Observed, Scripts, SourceClaim, SourceDecline, SourceFinding, SourceFix,
+    SourceOptions, SourceRemark, SourceUnit, Target,
 };
 use jettison_ir::{Pass, Run, Safety};
 use jettison_syntax::Span;
-use jettison_syntax::dockerfile::Dockerfile;
+use jettison_syntax::dockerfile::{Dockerfile, Kind};
 use jettison_syntax::editor::Editor;
 
 use crate::PASSES;
@@ -27,6 +27,8 @@ pub struct Source<'a> {
     pub tree: Dockerfile,
     /// The build context, where it is at hand.
     pub context: Option<&'a Context>,
+    /// What its RUN instructions were seen to do, where it was built and traced.
+    pub observations: Option<&'a Observations>,
 }
 
 /// A finding, with the pass that made it and where it stood in the original.
@@ -113,8 +115,10 @@ pub fn rewrite(
     let mut work = Work {
         lines: LineMap::identity(source.tree.text()),
         allowances: Allowances::of(&source.tree),
+        runs: runs(&source.tree),
         tree: source.tree,
         context: source.context,
+        observations: source.observations,
         ignore: None,
         options,
         scripts: Scripts::default(),
@@ -159,6 +163,9 @@ pub fn rewrite(
 struct Work<'a> {
     tree: Dockerfile,
     context: Option<&'a Context>,
+    observations: Option<&'a Observations>,
+    /// The lines of the original's RUN instructions.
+    runs: Vec<(usize, usize)>,
     ignore: Option<String>,
     options: &'a SourceOptions,
     scripts: Scripts,
@@ -182,6 +189,7 @@ impl Work<'_> {
         if self.fixes != Fixes::Reported {
             unit.keep(self.allowances.instructions(pass));
         }
+        unit.observe(self.observed());
         let remarks = run(&unit);
         drop(unit);
         let mut declined = Vec::new();
@@ -261,6 +269,15 @@ impl Work<'_> {
         Found { pass, finding, lines, span, applied: false }
     }
 
+    /// What the RUN instructions were seen to do; joined ones did what each of them did.
+    fn observed(&self) -> Vec<(usize, Observed)> {
+        let Some(observations) = self.observations else { return Vec::new() };
+        let instructions = self.tree.instructions.iter().enumerate();
+        let runs = instructions.filter(|(_, instruction)| instruction.body.kind == Kind::Run);
+        runs.filter_map(|(at, run)| Some((at, observations.within(self.original_lines(run.span), &self.runs)?)))
+            .collect()
+    }
+
     /// Why a change is not to be made that was refuted.
     fn withdrawn(&self, pass: &Pass, finding: &SourceFinding) -> Option<String> {
         let lines = self.original_lines(finding.span);
@@ -303,6 +320,13 @@ impl Work<'_> {
         let holds = tree.is_valid() && keeps_comments(&self.tree, &tree) && settings::agree(&self.tree, &tree);
         holds.then_some(Applied { tree, ignore, lines })
     }
+}
+
+/// The lines of RUN instructions, counted from 1.
+fn runs(tree: &Dockerfile) -> Vec<(usize, usize)> {
+    let lines = LineMap::identity(tree.text());
+    let runs = tree.instructions.iter().filter(|instruction| instruction.body.kind == Kind::Run);
+    runs.map(|run| lines.original(lines.line_of(run.span.start), lines.line_of(run.span.end.max(1) - 1))).collect()
 }
 
 /// A pass's place in the table.

@@ -44,6 +44,10 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
     };
     let verdict = styled(GOOD, "proven");
     let _ = writeln!(out, "{verdict}: both forms make the same image: {paths} and all settings compared; {how}");
+    if proof.is_observed {
+        let moved = "  instructions were moved across RUNs that were seen to use nothing of theirs";
+        let _ = writeln!(out, "{}", styled(FAINT, moved));
+    }
     for (reason, places) in groups(&proof.weighed.excused) {
         let (what, names) = (count(places.len(), "path"), places.iter().take(shown).copied().collect::<Vec<_>>());
         let dots = if places.len() > shown { ", …" } else { "" };

@@ -110,7 +110,7 @@ fn look<'a>(file: &'a SourceFile, theirs: &mut BTreeMap<String, BTreeMap<String,
     let tree = Dockerfile::from_bytes(file.bytes.clone());
     let options =
         SourceOptions { level: Level::Os, goal: Goal::Release, style: RunStyle::Operators, denied: Vec::new() };
-    let source = Source { tree: tree.clone(), context: None };
+    let source = Source { tree: tree.clone(), context: None, observations: None };
     let ours = rewrite(source, &options, &Selection::of(Level::Os), Fixes::Reported, &mut |_| {});
     let theirs = theirs.remove(&file.path).unwrap_or_default();
     Seen { file, outline: Outline::of(&tree), tree, ours, theirs }

@@ -1,9 +1,11 @@
 //! A Dockerfile as passes see it, and what they say about it.
 
+mod observed;
 mod remark;
 mod scripts;
 mod unit;
 
+pub use observed::{Observations, Observed};
 pub use remark::{SourceClaim, SourceDecline, SourceFinding, SourceFix, SourceRemark, Target, TextEdit};
 pub use scripts::{RunText, Scripts};
 pub use unit::{Context, ContextFile, Entry, Goal, RunStyle, SourceOptions, SourceUnit};

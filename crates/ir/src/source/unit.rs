@@ -11,6 +11,7 @@ use jettison_syntax::view::{Outline, Scope, Settings, Stage};
 
 use crate::level::{Assumption, Level};
 
+use super::observed::Observed;
 use super::scripts::{RunText, Scripts};
 
 /// What a rewrite is for.
@@ -96,6 +97,8 @@ pub struct SourceUnit<'a> {
     variables: HashSet<&'a str>,
     /// Instructions that a comment of the file keeps the pass from, with its reason.
     kept: BTreeMap<usize, String>,
+    /// What RUN instructions were seen to do.
+    observed: BTreeMap<usize, Observed>,
 }
 
 impl<'a> SourceUnit<'a> {
@@ -129,7 +132,19 @@ impl<'a> SourceUnit<'a> {
             texts,
             variables,
             kept: BTreeMap::new(),
+            observed: BTreeMap::new(),
         }
+    }
+
+    /// Takes note of what RUN instructions were seen to do.
+    pub fn observe(&mut self, instructions: impl IntoIterator<Item = (usize, Observed)>) {
+        self.observed.extend(instructions);
+    }
+
+    /// What a RUN was seen to do, where a build was traced.
+    #[must_use]
+    pub fn observed(&self, at: usize) -> Option<&Observed> {
+        self.observed.get(&at)
     }
 
     /// The instructions.

@@ -41,7 +41,7 @@ pub(crate) fn release_form(
     let rewriting = Rewriting { tree: &tree, context, options, selection };
     let (wish, progress) = (rewriting.wish(), args.results.progress);
     let prover = Prover { engine, request: &request, wish: &wish, cancel, progress, printer };
-    let (rewritten, proof) = prove(&prover, &|withdrawn, limit| rewriting.with(withdrawn, limit))?;
+    let (rewritten, proof) = prove(&prover, &|known| rewriting.again(known))?;
     let mut proven = request.clone();
     proven.dockerfile = encode(rewritten.tree.text());
     if let Some(ignore) = rewritten.ignore {

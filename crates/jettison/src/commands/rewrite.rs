@@ -95,7 +95,7 @@ fn proven(
     let wish = rewriting.wish();
     let prover =
         Prover { engine: &engine, request: &request, wish: &wish, cancel: &cancel, progress: *progress, printer };
-    let proven = prove(&prover, &|withdrawn, limit| rewriting.with(withdrawn, limit));
+    let proven = prove(&prover, &|known| rewriting.again(known));
     drop(guard);
     proven
 }

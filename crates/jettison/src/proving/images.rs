@@ -9,9 +9,11 @@ use jettison_engine::build::{Built, BuiltLayers};
 use jettison_engine::snapshot::SnapshotContents;
 use jettison_image::changes::Contents as _;
 use jettison_image::{Config, Kind, Layer, Tree};
-use jettison_ir::source::SourceClaim;
+use jettison_ir::source::{Observations, SourceClaim};
 use jettison_ir::{Difference, Weighed};
 use jettison_verify::{Contents, Side, compare, weigh};
+
+use super::evidence::observations;
 
 /// Larger files are not read for the comparison of their forms.
 const MOST_BYTES: u64 = 256 << 20;
@@ -38,6 +40,11 @@ impl Form {
 
     fn tree(&self) -> Result<Tree<'_>> {
         Tree::of(self.layers.iter().map(|layer| &**layer)).context("the built layers do not fit together")
+    }
+
+    /// What the build that made it saw RUN instructions do.
+    pub(super) fn observations(&self, built: &Built) -> Result<Observations> {
+        Ok(observations(built, &self.tree()?))
     }
 
     /// How many paths the image has.

@@ -1,6 +1,7 @@
 //! Proving a rewrite: both forms of a Dockerfile are built and their images compared. A change that makes another image
 //! is found by bisection and taken back, and the rest is proven again.
 
+mod evidence;
 mod images;
 mod kept;
 #[cfg(debug_assertions)]
@@ -10,6 +11,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use jettison_engine::build::{Built, Cancel, Request};
+use jettison_ir::source::Observations;
 use jettison_ir::{Difference, Evidence, Proof, Weighed, Withdrawal};
 use jettison_passes::{Rewritten, Withdrawn};
 use jettison_syntax::dockerfile::encode;
@@ -18,11 +20,12 @@ use crate::building::progress::Progress;
 use crate::building::run::{Engine, Unfinished, explain};
 use crate::cli::ProgressArg;
 use crate::printer::Printer;
+use crate::rewriting::Known;
 use images::Form;
 use kept::Kept;
 
-/// Rewrites the Dockerfile without the changes that were withdrawn, with the first changes only where a number is given.
-pub(crate) type Rewrite<'r> = dyn Fn(&[Withdrawn], Option<usize>) -> Rewritten + 'r;
+/// Rewrites the Dockerfile by what is known of builds.
+pub(crate) type Rewrite<'r> = dyn Fn(&Known<'_>) -> Rewritten + 'r;
 
 /// What proofs are made with.
 pub(crate) struct Prover<'p> {
@@ -42,14 +45,18 @@ pub(crate) struct Prover<'p> {
 /// Where the Dockerfile as it is cannot be built, or the build is stopped.
 pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewritten, Option<Proof>)> {
     let start = Instant::now();
-    let rewritten = rewrite(&[], None);
-    if !rewritten.is_change(prover.request) {
+    let rewritten = rewrite(&Known::default());
+    let wants_evidence = wants_evidence(&rewritten);
+    if !wants_evidence && !rewritten.is_change(prover.request) {
         return Ok((rewritten, None));
     }
     let key = kept::key(prover)?;
     if let Some(kept) = key.filter(|_| !prover.request.no_cache).and_then(|key| Kept::find(prover.engine, key)) {
         let withdrawn: Vec<Withdrawn> = kept.proof.withdrawn.iter().map(withdrawn).collect();
-        let rewritten = rewrite(&withdrawn, None);
+        // What was seen then is in the cache with the steps.
+        let observations = if kept.proof.is_observed { Some(prover.original(true)?.1) } else { None };
+        let observations = observations.as_ref();
+        let rewritten = rewrite(&Known { withdrawn: &withdrawn, limit: None, observations });
         if kept.is_of(&rewritten) {
             return Ok((
                 rewritten,
@@ -57,12 +64,13 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
             ));
         }
     }
-    let mut proving = Proving::new(prover, rewrite)?;
+    let mut proving = Proving::new(prover, rewrite, wants_evidence)?;
     let (rewritten, weighed) = proving.all()?;
     let proof = Proof {
         weighed,
         withdrawn: proving.withdrawals,
         notes: proving.notes,
+        is_observed: wants_evidence && is_moved(&rewritten),
         builds: proving.builds,
         took_ms: milliseconds(start),
         is_kept: false,
@@ -71,6 +79,18 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
         Kept::of(&rewritten, &proof).keep(prover.engine, key)?;
     }
     Ok((rewritten, Some(proof)))
+}
+
+/// The pass that moves instructions across RUNs.
+const MOVER: &str = "late-context";
+
+/// Whether what RUNs do decides more.
+fn wants_evidence(rewritten: &Rewritten) -> bool {
+    rewritten.declined.iter().any(|left| left.pass.name == MOVER && left.decline.code == "not-proven")
+}
+
+fn is_moved(rewritten: &Rewritten) -> bool {
+    rewritten.found.iter().any(|found| found.applied && found.pass.name == MOVER)
 }
 
 fn milliseconds(start: Instant) -> u64 {
@@ -123,6 +143,7 @@ struct Proving<'p> {
     prover: &'p Prover<'p>,
     rewrite: &'p Rewrite<'p>,
     original: Form,
+    observations: Option<Observations>,
     /// What two builds of the original differ in, once that was asked.
     noise: Option<Vec<Difference>>,
     withdrawals: Vec<Withdrawal>,
@@ -131,13 +152,15 @@ struct Proving<'p> {
 }
 
 impl<'p> Proving<'p> {
-    fn new(prover: &'p Prover<'p>, rewrite: &'p Rewrite<'p>) -> Result<Self> {
-        prover.say("building the Dockerfile as it is");
-        let built = prover.build(prover.request);
-        let built = built.map_err(|unfinished| explain(unfinished, prover.request, true, prover.printer))?;
+    fn new(prover: &'p Prover<'p>, rewrite: &'p Rewrite<'p>, wants_evidence: bool) -> Result<Self> {
+        prover.say(match wants_evidence {
+            true => "building the Dockerfile as it is, and watching what each RUN uses",
+            false => "building the Dockerfile as it is",
+        });
+        let (original, observations) = prover.original(wants_evidence)?;
+        let observations = Some(observations).filter(|_| wants_evidence);
         let (notes, withdrawals) = (Vec::new(), Vec::new());
-        let original = Form::of(&built)?;
-        Ok(Self { prover, rewrite, original, noise: None, withdrawals, notes, builds: 1 })
+        Ok(Self { prover, rewrite, original, observations, noise: None, withdrawals, notes, builds: 1 })
     }
 
     /// Withdraws changes until the rest is proven.
@@ -161,7 +184,7 @@ impl<'p> Proving<'p> {
 
     fn rewritten(&self, limit: Option<usize>) -> Rewritten {
         let withdrawn: Vec<Withdrawn> = self.withdrawals.iter().map(withdrawn).collect();
-        (self.rewrite)(&withdrawn, limit)
+        (self.rewrite)(&Known { withdrawn: &withdrawn, limit, observations: self.observations.as_ref() })
     }
 
     /// The first change with which the image is another one. Each change is made on top of those before it.
@@ -243,6 +266,16 @@ impl<'p> Proving<'p> {
 impl Prover<'_> {
     fn say(&self, what: &str) {
         self.printer.say(&format!("proof: {what}"));
+    }
+
+    /// Builds the Dockerfile as it is; what was observed is empty without a trace.
+    fn original(&self, is_traced: bool) -> Result<(Form, Observations)> {
+        let request = Request { trace: is_traced || self.request.trace, ..self.request.clone() };
+        let built = self.build(&request);
+        let built = built.map_err(|unfinished| explain(unfinished, &request, true, self.printer))?;
+        let form = Form::of(&built)?;
+        let observations = form.observations(&built)?;
+        Ok((form, observations))
     }
 
     fn build(&self, request: &Request) -> Result<Built, Unfinished> {

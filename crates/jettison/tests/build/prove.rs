@@ -216,6 +216,67 @@ fn only_what_changes_claim_may_be_gone() {
     assert!(report["text"].as_str().is_some_and(|text| text.contains("&& pip install flask")), "{report}");
 }
 
+/// The text of a Dockerfile in which an instruction stands between two RUNs.
+fn between(first: &str, instruction: &str, second: &str) -> String {
+    format!("FROM alpine:3.20\nRUN {first}\n{instruction}\nRUN {second}\n")
+}
+
+#[test]
+fn instructions_move_across_runs_that_were_seen_to_use_nothing_of_theirs() {
+    let bench = Bench::of("FROM scratch\n");
+    let uses_both = "sed -n p /srv/data /x/data > /seen; ls / > /roots";
+    for (first, instruction) in [
+        ("sed -i s/e/E/ /etc/motd", "COPY data /srv/data"),
+        ("awk 'BEGIN { print 1 > \"/one\" }'", "COPY data /srv/new/data"),
+        ("sed -i s/e/E/ /etc/motd", "COPY --chown=daemon:daemon data /srv/data"),
+        ("find /etc /usr/share -name motd | sort > /found", "COPY data /x/data"),
+        ("sh -c 'cd /tmp && sed s/1/2/ /etc/motd > motd'", "ADD data /srv/"),
+    ] {
+        bench.write(&between(first, instruction, uses_both));
+        let report = bench.prove(None, &[]);
+        let text = report["text"].as_str().expect("a text");
+        assert_eq!(text.matches("RUN").count(), 1, "{first}; {instruction}: {report}");
+        assert!(report["proof"]["is_observed"] == true && withdrawn(&report).is_empty(), "{report}");
+        assert!(text.find(instruction) < text.find("RUN"), "{text}");
+        let again = bench.prove(None, &[]);
+        assert_eq!((builds(&again), &again["text"]), (0, &report["text"]), "{first}; {instruction}");
+    }
+}
+
+/// What a RUN uses is used by both here, so that an instruction can go neither above nor below.
+#[test]
+fn instructions_stay_where_runs_use_what_they_change() {
+    let bench = Bench::of("FROM scratch\n");
+    for (command, instruction, reason) in [
+        // It reads the file, or looks for it in vain.
+        ("sed -n p /etc/motd > /x", "COPY data /etc/motd", "/etc/motd"),
+        ("sed -n p /srv/none > /x || true", "COPY data /srv/none", "/srv/none"),
+        ("test -e /opt/app || sed -n 1p /etc/motd > /x", "COPY data /opt/app/data", "/opt/app"),
+        // It lists a folder above.
+        ("find /srv > /x", "COPY data /srv/data", "/srv"),
+        ("sh -c 'echo /*' > /x", "COPY data /new", "list /"),
+        // It makes the folder, or the link, or changes who they belong to.
+        ("install -d -m 700 /data", "COPY data /data/data", "/data"),
+        ("sh -c 'ln -sfn /srv /link'", "COPY data /link/data", "/link"),
+        ("find /home -exec chown daemon {} +", "COPY data /home/data", "/home"),
+        ("sed -n p /srv/x > /run/y || true", "COPY data /var/run/data", "/var/run is a link"),
+        // It makes the owner.
+        ("adduser -D app || true", "COPY --chown=app data /srv/data", "owner"),
+        // A program is looked for where the file would be.
+        ("tool || sed -n 1p /etc/motd > /x", "COPY --chmod=755 data /usr/local/bin/tool", "/usr/local/bin/tool"),
+        // No trace shows which variables it reads.
+        ("env | sed -n /SEEN/p > /env", "ARG SEEN=1", "SEEN"),
+    ] {
+        let text = between(command, instruction, command);
+        bench.write(&text);
+        let report = bench.prove(None, &["-O1"]);
+        let left = report["declines"].as_array().expect("a list").iter().find(|left| left["code"] == "not-proven");
+        let is_kept = report["text"].as_str().is_some_and(|text| text.matches("RUN").count() == 2);
+        let said = left.map(|left| left["reason"].to_string()).unwrap_or_default();
+        assert!(is_kept && said.contains(reason), "{command}; {instruction}: {said}\n{report}");
+    }
+}
+
 #[test]
 fn builds_ship_the_proven_form() {
     let bench = Bench::of(PLAIN);

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use jettison_ir::Assumption;
-use jettison_ir::source::SourceUnit;
+use jettison_ir::source::{Observed, SourceUnit};
 use jettison_syntax::packages::{self, Argument, Manager, Verb};
 use jettison_syntax::path;
 use jettison_syntax::shell::{Command, CommandKind, Script, Simple, Word};
@@ -31,6 +31,8 @@ pub(crate) struct Effects {
     pub(crate) variables: Vec<String>,
     /// Links on which the paths may lead elsewhere.
     pub(crate) links: Vec<String>,
+    /// What it was seen to use, where its text does not tell: then this is all that is known.
+    pub(crate) observed: Option<Observed>,
 }
 
 /// Where programs, libraries and what every program reads live.
@@ -110,8 +112,16 @@ fn is_system(path: &str) -> bool {
     SYSTEM_PATHS.iter().any(|system| overlap(path, system)) || overlap(path, "/usr")
 }
 
+/// What an instruction touches: by its text, else by what it was seen to do; or why that is not known.
+pub(crate) fn known(unit: &SourceUnit<'_>, at: usize) -> Result<Effects, String> {
+    of(unit, at).or_else(|reason| match unit.observed(at) {
+        Some(observed) => Ok(Effects { uses_directory: true, observed: Some(observed.clone()), ..Effects::default() }),
+        None => Err(reason),
+    })
+}
+
 /// What the script of an instruction touches, or why that is not known.
-pub(crate) fn of(unit: &SourceUnit<'_>, at: usize) -> Result<Effects, String> {
+fn of(unit: &SourceUnit<'_>, at: usize) -> Result<Effects, String> {
     let Some(script) = unit.script(at).filter(|script| script.exact) else {
         return Err("what it runs is not known".to_owned());
     };
@@ -245,8 +255,16 @@ fn package_effects(unit: &SourceUnit<'_>, simple: &Simple, effects: &mut Effects
 }
 
 impl Effects {
+    /// Whether an owner by name may be another one before it.
+    pub(crate) fn may_make_owners(&self) -> bool {
+        self.system || self.observed.as_ref().is_some_and(Observed::changes_owners)
+    }
+
     /// Why something that is written at `path` cannot be there before the RUN; nothing where it can.
     pub(crate) fn stands_against_path(&self, path: &str) -> Option<String> {
+        if let Some(observed) = &self.observed {
+            return observed.stands_against(path);
+        }
         let mut links = self.links.iter().map(String::as_str).chain(SYSTEM_LINKS);
         if let Some(link) = links.find(|link| overlap(path, link) || self.paths.iter().any(|own| overlap(own, link))) {
             return Some(format!("{link} leads elsewhere"));
@@ -262,6 +280,9 @@ impl Effects {
 
     /// Why a variable cannot be set before the RUN; nothing where it can.
     pub(crate) fn stands_against_variable(&self, name: &str) -> Option<String> {
+        if self.observed.is_some() {
+            return Some(format!("whether the command reads ${name} is not known"));
+        }
         if self.variables.iter().any(|own| own == name) {
             return Some(format!("the command reads ${name}"));
         }

@@ -66,8 +66,8 @@ pub(crate) fn up(
     match kind {
         Kind::Copy | Kind::Add => {
             let target = target(unit, at)?;
-            if names_an_owner(unit.instruction(at)) && effects.system {
-                return Err("its owner may be made by a package".to_owned());
+            if names_an_owner(unit.instruction(at)) && effects.may_make_owners() {
+                return Err("its owner may be made by the command".to_owned());
             }
             effects.stands_against_path(&target).map_or(Ok(()), Err)
         }

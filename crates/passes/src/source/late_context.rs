@@ -68,7 +68,7 @@ fn propose(
     hazards::between(unit, first, second).map_err(refused)?;
     let known = |run: usize| {
         let before = links.iter().filter(|(at, _)| *at <= run).map(|(_, path)| path.clone());
-        effects::of(unit, run).map(|effects| Effects { links: before.collect(), ..effects })
+        effects::known(unit, run).map(|effects| Effects { links: before.collect(), ..effects })
     };
     let (above, below) = (known(first), known(second));
     let mut ways: Vec<(usize, Way)> = Vec::new();

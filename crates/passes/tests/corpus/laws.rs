@@ -25,8 +25,13 @@ pub(crate) fn rewritten(tree: Dockerfile, options: &SourceOptions) -> Outcome {
             steps.push((pass, last.clone()));
         }
     };
-    let result =
-        rewrite(Source { tree, context: None }, options, &Selection::of(options.level), Fixes::Applied, &mut tell);
+    let result = rewrite(
+        Source { tree, context: None, observations: None },
+        options,
+        &Selection::of(options.level),
+        Fixes::Applied,
+        &mut tell,
+    );
     Outcome { result, steps }
 }
 

@@ -10,8 +10,14 @@ use crate::pages;
 fn form(text: &str, goal: Goal, pass: &str) -> Dockerfile {
     let options = SourceOptions { level: Level::O1, goal, style: RunStyle::Operators, denied: Vec::new() };
     let selection = Selection { only: vec![pass.to_owned()], ..Selection::of(Level::O1) };
-    rewrite(Source { tree: Dockerfile::parse(text), context: None }, &options, &selection, Fixes::Applied, &mut |_| {})
-        .tree
+    rewrite(
+        Source { tree: Dockerfile::parse(text), context: None, observations: None },
+        &options,
+        &selection,
+        Fixes::Applied,
+        &mut |_| {},
+    )
+    .tree
 }
 
 /// What a file says, without its layout and comments, and without the subshells that keep the lookups of joined steps

@@ -52,7 +52,7 @@ fn context(case: &PageCase) -> Option<Context> {
 }
 
 fn rewritten(text: &str, options: &SourceOptions, selection: &Selection, context: Option<&Context>) -> Rewritten {
-    let source = Source { tree: Dockerfile::parse(text), context };
+    let source = Source { tree: Dockerfile::parse(text), context, observations: None };
     rewrite(source, options, selection, Fixes::Applied, &mut |_| {})
 }
 

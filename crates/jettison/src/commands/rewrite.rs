@@ -4,27 +4,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use jettison_engine::build::Cancel;
-use jettison_engine::ids::Ids;
 use jettison_engine::sandbox::Host;
-use jettison_ir::Proof;
 use jettison_ir::source::{RunStyle, SourceOptions};
-use jettison_passes::Rewritten;
 use jettison_report::{IgnoreChange, RewriteReport, rewrite_human, rewrite_json, source_map};
 use jettison_syntax::dockerfile::encode;
 
 use super::FAILED;
-use crate::building::cancel::on_interrupt;
-use crate::building::context::Source as BuildSource;
-use crate::building::embedded::Embedded;
-use crate::building::request::Asked;
-use crate::cli::{Format, ProofArgs, Rewrite};
+use crate::cli::{Format, Rewrite};
 use crate::context::{Walked, ignore_file, is_used, own_ignore_file, walk};
 use crate::dockerfile::{self, Located, named};
 use crate::error::Usage;
 use crate::pipeline::{self, Subject};
 use crate::printer::Printer;
-use crate::proving::{Prover, prove};
+use crate::proving;
 use crate::replace::Replacement;
 use crate::rewriting::{Rewriting, report};
 
@@ -56,7 +48,7 @@ pub(crate) fn run(args: &Rewrite, host: Option<&Host>, printer: &Printer) -> Res
     };
     let rewriting = Rewriting { tree: &tree, context: walked.context.as_ref(), options, selection };
     let (rewritten, proof) = match args.proof.prove {
-        true => proven(args, host, &located, &rewriting, printer)?,
+        true => proving::of_rewrite(&args.proof, host, &located, &rewriting, printer)?,
         false => (rewriting.shown(&args.passes, printer), None),
     };
     let ignore_text = walked.context.as_ref().and_then(|context| context.ignore.clone());
@@ -76,28 +68,6 @@ pub(crate) fn run(args: &Rewrite, host: Option<&Host>, printer: &Printer) -> Res
         printer.say_lines(&rewrite_human(&report, remarks));
     }
     Ok(if args.check && report.is_change() { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
-}
-
-/// Builds both forms by the embedded engine.
-fn proven(
-    args: &Rewrite,
-    host: Option<&Host>,
-    located: &Located,
-    rewriting: &Rewriting<'_>,
-    printer: &Printer,
-) -> Result<(Rewritten, Option<Proof>)> {
-    let ProofArgs { inputs, steps, images, cache, progress, .. } = &args.proof;
-    let engine = Embedded::open(&cache.place.find()?, cache.snapshotter, host.map_or(Ids::Many, |host| host.ids))?;
-    let source = BuildSource::of_located(located, encode(rewriting.tree.text()))?;
-    let request = Asked { inputs, steps, images, cache, labels: &[] }.request(&source)?;
-    let cancel = Cancel::default();
-    let guard = on_interrupt(&cancel);
-    let wish = rewriting.wish();
-    let prover =
-        Prover { engine: &engine, request: &request, wish: &wish, cancel: &cancel, progress: *progress, printer };
-    let proven = prove(&prover, &|known| rewriting.again(known));
-    drop(guard);
-    proven
 }
 
 /// Writes what is asked for: all files beside their targets first, so that a full disk leaves them as they were.

@@ -1,11 +1,14 @@
 //! Proving a rewrite: both forms of a Dockerfile are built and their images compared. A change that makes another image
 //! is found by bisection and taken back, and the rest is proven again.
 
+mod command;
 mod evidence;
 mod images;
 mod kept;
 #[cfg(debug_assertions)]
 pub(crate) mod wrong;
+
+pub(crate) use command::of_rewrite;
 
 use std::time::Instant;
 

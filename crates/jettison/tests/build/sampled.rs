@@ -4,7 +4,7 @@ use crate::suite::{Way, run};
 use crate::ways;
 
 /// Of so many cases one is built.
-const ONE_OF: usize = 6;
+const ONE_OF: usize = 12;
 
 #[test]
 fn as_an_ordinary_user() {

@@ -52,19 +52,47 @@ pub(crate) fn shared(name: &str) -> PathBuf {
 
 impl Suite {
     pub(crate) fn new(way: Way) -> Self {
+        if way.prefix.is_empty() && way.arguments.is_empty() && crate::ways::is_root() {
+            return Self::prepared(way);
+        }
         let folder = tempfile::tempdir().expect("a folder");
         let mut suite = Self { folder, base: Tree::new(), way };
         suite.give(suite.folder.path());
-        // The root file system as an image of one layer, made by the engine itself.
-        let context = suite.path("alpine");
+        suite.make_base();
+        suite
+    }
+
+    /// With a copy of a cache that was made once for all processes of this test program.
+    fn prepared(way: Way) -> Self {
+        let program = fs::metadata(env!("CARGO_BIN_EXE_jettison")).and_then(|program| program.modified());
+        let made = program.expect("the program").duration_since(std::time::UNIX_EPOCH).expect("a time").as_nanos();
+        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("alpine-{made}"));
+        let lock = fs::File::create(kept.with_extension("lock")).expect("a file");
+        lock.lock().expect("a lock");
+        if !kept.exists() {
+            let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+            let mut first = Self { folder, base: Tree::new(), way: way.clone() };
+            first.make_base();
+            fs::rename(first.folder.keep(), &kept).expect("renames");
+        }
+        drop(lock);
+        let folder = tempfile::tempdir().expect("a folder");
+        let copied = Command::new("cp").arg("-a").arg(kept.join(".")).arg(folder.path()).status().expect("cp runs");
+        assert!(copied.success(), "{copied}");
+        let base = tree::read(&folder.path().join("alpine.tar"));
+        Self { folder, base, way }
+    }
+
+    /// Makes the root file system an image of one layer, by the engine itself.
+    fn make_base(&mut self) {
+        let context = self.path("alpine");
         fs::create_dir_all(&context).expect("a folder");
         fs::copy(shared("alpine-minirootfs-3.20.3-x86_64.tar.gz"), context.join("rootfs")).expect("copies");
         fs::write(context.join("Dockerfile"), "FROM scratch\nADD rootfs /\nCMD [\"/bin/sh\"]\n").expect("writes");
-        let tar = suite.path("alpine.tar");
-        let output = suite.build(&context, &tar, &["-t", "alpine:3.20", "-O1"]);
+        let tar = self.path("alpine.tar");
+        let output = self.build(&context, &tar, &["-t", "alpine:3.20", "-O1"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        suite.base = tree::read(&tar);
-        suite
+        self.base = tree::read(&tar);
     }
 
     /// Gives a path and all below it to whoever builds.

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString, OsStr};
 use std::fs::{self, DirEntry};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -184,8 +184,7 @@ impl View<'_> {
             reached.push(part);
             walk.enter(&above, &reached)
         });
-        let root = fs::File::open(&walk.at).map_err(FilesError::io("list", &walk.at))?;
-        let runs = walk.folder(&root.into(), Path::new(""), &above)?;
+        let (_, runs) = walk.folder(Path::new(""), &above)?;
         let mut entries = Vec::with_capacity(first.len() + count(&runs));
         entries.extend(first);
         entries.extend(runs.into_iter().flatten());
@@ -210,12 +209,17 @@ struct Walk<'a> {
     digests: &'a dyn Digests,
 }
 
-/// A folder that is being walked, and what rules of the ignore file matched at it.
-#[derive(Clone, Copy)]
-struct Within<'a> {
-    folder: BorrowedFd<'a>,
-    path: &'a Path,
-    above: &'a Matched,
+/// What lies in a folder, in order: what is no folder, and folders that are still to be walked.
+enum Part {
+    Entries(Vec<Entry>),
+    Folder(Below),
+}
+
+/// A folder that is to be walked.
+struct Below {
+    path: PathBuf,
+    is_taken: bool,
+    is_hidden: bool,
 }
 
 impl Walk<'_> {
@@ -229,40 +233,86 @@ impl Walk<'_> {
         self.ignore().map_or_else(Matched::default, |ignore| ignore.enter(above, &folder.to_string_lossy()))
     }
 
-    /// What is in a folder, each folder before what it holds. `above` is what rules matched at the folder.
-    fn folder(&self, folder: &OwnedFd, path: &Path, above: &Matched) -> Result<Runs, FilesError> {
-        use std::os::fd::AsFd as _;
-        let names = names(folder).map_err(|error| FilesError::io("list", &below(&self.at, path))(error))?;
-        let within = Within { folder: folder.as_fd(), path, above };
-        let part = |names: &[(CString, FileType)]| {
-            let mut runs = vec![Vec::with_capacity(names.len())];
+    /// A folder, and what is in it, each folder before what it holds. `above` is what rules matched at the folder.
+    fn folder(&self, path: &Path, above: &Matched) -> Result<(Stat, Runs), FilesError> {
+        let failed = |what, error| self.failed(what, path, error);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(below(&self.at, path), flags, Mode::empty())
+            .map_err(|error| failed("list", error.into()))?;
+        let stat = Stat::at(&folder, c"").map_err(|error| failed("look at", error))?;
+        let names = names(&folder).map_err(|error| failed("list", error))?;
+        let parts = |names: &[(CString, FileType)]| {
+            let mut parts = Vec::new();
             for (name, kind) in names {
-                self.name(within, name, *kind, &mut runs)?;
+                self.name(&folder, joined(path, name), above, (name, *kind), &mut parts)?;
             }
-            Ok(runs)
+            Ok(parts)
         };
-        if names.len() <= AT_ONCE {
-            return part(&names);
-        }
-        let parts: Vec<Runs> = names.par_chunks(AT_ONCE).into_par_iter().map(part).collect::<Result<_, _>>()?;
-        Ok(parts.into_iter().flatten().collect())
+        let parts: Vec<Vec<Part>> = if names.len() <= AT_ONCE {
+            vec![parts(&names)?]
+        } else {
+            names.par_chunks(AT_ONCE).map(parts).collect::<Result<_, _>>()?
+        };
+        // However deep the tree is and however many threads walk it, each keeps one folder open.
+        drop((folder, names));
+        let parts: Vec<Part> = parts.into_iter().flatten().collect();
+        let walk = |part| match part {
+            Part::Entries(entries) => Ok(vec![entries]),
+            Part::Folder(folder) => self.below(folder, above),
+        };
+        let runs: Vec<Runs> = if parts.iter().any(|part| matches!(part, Part::Folder(_))) {
+            parts.into_par_iter().map(walk).collect::<Result<_, _>>()?
+        } else {
+            parts.into_iter().map(walk).collect::<Result<_, _>>()?
+        };
+        Ok((stat, runs.into_iter().flatten().collect()))
     }
 
-    /// Adds what is under a name in a folder.
-    fn name(&self, within: Within<'_>, name: &CStr, kind: FileType, runs: &mut Runs) -> Result<(), FilesError> {
-        let path = joined(within.path, name);
-        let look = || Stat::at(within.folder, name).map_err(|error| self.failed("look at", &path, error));
+    /// A folder within another one; nothing where neither it nor anything in it is taken.
+    fn below(&self, folder: Below, above: &Matched) -> Result<Runs, FilesError> {
+        let Below { path, is_taken, is_hidden } = folder;
+        let entered = match self.ignore() {
+            Some(_) => self.enter(above, &self.start.join(&path)),
+            None => Matched::default(),
+        };
+        let (stat, found) = self.folder(&path, &entered)?;
+        if count(&found) == 0 && (!is_taken || is_hidden) {
+            return Ok(Vec::new());
+        }
+        let mut runs: Runs = vec![self.entry(path, stat, is_taken)?.into_iter().collect()];
+        runs.extend(found);
+        Ok(runs)
+    }
+
+    /// Adds what is under a name in an open folder; nothing where it is not taken.
+    fn name(
+        &self,
+        folder: &OwnedFd,
+        path: PathBuf,
+        above: &Matched,
+        (name, kind): (&CStr, FileType),
+        parts: &mut Vec<Part>,
+    ) -> Result<(), FilesError> {
+        let look = || Stat::at(folder, name).map_err(|error| self.failed("look at", &path, error));
         let in_context = self.ignore().map(|ignore| (ignore, self.start.join(&path)));
         let ignored = in_context.as_ref().map(|(ignore, path)| (ignore, path.to_string_lossy()));
-        let is_hidden = ignored.as_ref().is_some_and(|(ignore, text)| ignore.walk_excludes_in(within.above, text));
+        let is_hidden = ignored.as_ref().is_some_and(|(ignore, text)| ignore.walk_excludes_in(above, text));
         let is_taken = self.filter.takes_all() || self.filter.takes(&path.to_string_lossy());
         // Some file systems leave the kind to be asked for.
         let kind = if kind == FileType::Unknown { look()?.kind() } else { kind };
         if kind != FileType::Directory {
-            if !is_hidden && is_taken {
-                let stat = look()?;
-                let entry = self.entry(path, stat, true)?;
-                last(runs).extend(entry);
+            if is_hidden || !is_taken {
+                return Ok(());
+            }
+            let stat = look()?;
+            let entry = self.entry(path, stat, true)?;
+            match parts.last_mut() {
+                Some(Part::Entries(run)) => run.extend(entry),
+                _ => {
+                    let mut run = Vec::with_capacity(AT_ONCE);
+                    run.extend(entry);
+                    parts.push(Part::Entries(run));
+                }
             }
             return Ok(());
         }
@@ -271,19 +321,7 @@ impl Walk<'_> {
         if !may_be_visible || (!is_taken && !self.filter.may_take_below(&path.to_string_lossy())) {
             return Ok(());
         }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = rustix::fs::openat(within.folder, name, flags, Mode::empty())
-            .map_err(|error| self.failed("list", &path, error.into()))?;
-        let entered = in_context.as_ref().map_or_else(Matched::default, |(_, path)| self.enter(within.above, path));
-        let found = self.folder(&folder, &path, &entered)?;
-        if count(&found) == 0 && (!is_taken || is_hidden) {
-            return Ok(());
-        }
-        let stat = Stat::at(&folder, c"").map_err(|error| self.failed("look at", &path, error))?;
-        let entry = self.entry(path, stat, is_taken)?;
-        last(runs).extend(entry);
-        runs.extend(found);
-        runs.push(Vec::new());
+        parts.push(Part::Folder(Below { path, is_taken, is_hidden }));
         Ok(())
     }
 
@@ -323,15 +361,6 @@ impl Walk<'_> {
         let (mode, digest) = (stat.permissions(), known.map(|known| known.digest));
         Ok(Some(Entry { path, kind, mode, owner, xattrs, stat, is_included, digest }))
     }
-}
-
-/// The run that goes on.
-fn last(runs: &mut Runs) -> &mut Vec<Entry> {
-    if runs.is_empty() {
-        runs.push(Vec::new());
-    }
-    let last = runs.len() - 1;
-    &mut runs[last]
 }
 
 /// A name below a folder, in no more memory than it takes.

@@ -97,7 +97,12 @@ pub fn owner_of(path: &Path, metadata: &Metadata, ids: Ids) -> (u32, u32) {
         return (metadata.uid(), metadata.gid());
     }
     let may_hold_one = metadata.is_file() || metadata.is_dir();
-    may_hold_one.then(|| record(path, OWNER)).flatten().and_then(|text| pair(&text)).unwrap_or_default()
+    if may_hold_one { recorded_owner(path) } else { (0, 0) }
+}
+
+/// The owner that was recorded at a file or folder, with [`Ids::One`].
+pub(crate) fn recorded_owner(path: &Path) -> (u32, u32) {
+    record(path, OWNER).and_then(|text| pair(&text)).unwrap_or_default()
 }
 
 /// The device that the file at `path` is or stands for.
@@ -114,6 +119,11 @@ pub fn node_of(path: &Path, metadata: &Metadata) -> Option<(NodeKind, u32, u32)>
     if !kind.is_file() || metadata.len() > 0 {
         return None;
     }
+    recorded_node(path)
+}
+
+/// The device that an empty file stands for.
+pub(crate) fn recorded_node(path: &Path) -> Option<(NodeKind, u32, u32)> {
     let text = record(path, NODE)?;
     let (letter, numbers) = text.split_once(':')?;
     let (major, minor) = pair(numbers)?;

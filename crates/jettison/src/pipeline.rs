@@ -70,6 +70,9 @@ pub(crate) fn run(
     verify_each: bool,
     printer: &Printer,
 ) -> Result<Outcome> {
+    if !PASSES.iter().any(|pass| Subject::of(pass) == Subject::Images && selection.admits(pass)) {
+        return Ok(Outcome::as_shipped());
+    }
     let changes = Changes::between(&unit.lower, &unit.upper);
     let mut started = Instant::now();
     let mut failure = None;

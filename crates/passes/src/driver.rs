@@ -122,6 +122,15 @@ pub struct Outcome {
     pub claims: Vec<Claim>,
 }
 
+impl Outcome {
+    /// Of no pass: the image as it is.
+    #[must_use]
+    pub fn as_shipped() -> Self {
+        let plan = Plan::as_shipped();
+        Self { plan, findings: Vec::new(), declines: Vec::new(), acted: Vec::new(), claims: Vec::new() }
+    }
+}
+
 /// Runs the selected passes in order, in rounds, until a round changes nothing.
 pub fn run(
     unit: &ImageUnit<'_>,
@@ -129,10 +138,8 @@ pub fn run(
     selection: &Selection,
     tell: &mut dyn FnMut(Event<'_>),
 ) -> Outcome {
-    let plan = Plan::as_shipped();
-    let mut outcome =
-        Outcome { plan, findings: Vec::new(), declines: Vec::new(), acted: Vec::new(), claims: Vec::new() };
-    let mut size = plan.own_size(unit, changes);
+    let mut outcome = Outcome::as_shipped();
+    let mut size = outcome.plan.own_size(unit, changes);
     let mut fixes_left = selection.limit.unwrap_or(usize::MAX);
     for round in 0..MAX_ROUNDS {
         let before = outcome.plan;

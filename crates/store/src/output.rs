@@ -286,7 +286,9 @@ impl Output {
     pub fn publish(self) -> Result<()> {
         if let Some(store) = &self.store {
             let blobs: Vec<Digest> = self.blobs.keys().copied().collect();
-            return store.adopt(&self.stage.path(STAGED), &blobs, self.listed.clone());
+            let layers = self.images.iter().flat_map(|(_, manifest)| &manifest.layers);
+            let layers: HashSet<Digest> = layers.map(|layer| layer.digest).collect();
+            return store.adopt(&self.stage.path(STAGED), &blobs, &layers, self.listed.clone());
         }
         if self.transport == Transport::Oci && self.target.is_dir() {
             self.keep_blobs().map_err(Error::io("keep the other images of", &self.target))?;

@@ -41,6 +41,8 @@ pub(super) struct Tools {
     pub(super) work: PathBuf,
     /// After this time a build is stopped.
     pub(super) limit: Duration,
+    /// Whether the run is to end soon: an engine goes on from project to project.
+    pub(super) quick: bool,
 }
 
 /// Jettison's builds at -O0 and -O2, BuildKit, buildah.

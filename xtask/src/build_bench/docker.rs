@@ -52,8 +52,10 @@ impl Builder for BuildKit {
     }
 
     fn reset(&mut self, storage: &Path) -> Result<()> {
-        self.daemon.end();
-        self.daemon = Daemon::new(storage);
+        if !self.tools.quick || self.daemon.pid().is_none() {
+            self.daemon.end();
+            self.daemon = Daemon::new(storage);
+        }
         let base = self.tools.base.clone();
         self.docker_build(BASE, &base)?;
         // The base's image stays.
@@ -75,7 +77,9 @@ impl Builder for BuildKit {
     }
 
     fn leave(&mut self) {
-        self.daemon.end();
+        if !self.tools.quick {
+            self.daemon.end();
+        }
     }
 }
 

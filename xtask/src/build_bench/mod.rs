@@ -12,7 +12,7 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -97,23 +97,27 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let projects = projects::make(&work, options.quick, &options.only)?;
     let base = projects::base(&work, &rootfs(options)?)?;
     let helper = std::env::current_exe().context("cannot find the path of this program")?;
-    let tools = Tools { helper, jettison, base, work: work.clone(), limit: Duration::from_secs(options.limit) };
+    let limit = Duration::from_secs(options.limit);
+    let tools = Tools { helper, jettison, base, work: work.clone(), limit, quick: options.quick };
     let mut builders = builders::all(&tools);
     let rounds = if options.quick { 1 } else { options.rounds };
     let mut rows = Rows::new();
     let storage = work.join("storage");
-    for (number, project) in projects.iter().enumerate() {
-        settle(&storage, number > 0 && !options.quick)?;
+    settle(&storage, !options.quick)?;
+    for project in &projects {
         for round in 0..rounds {
             for builder in &mut builders {
-                let own = storage.join(format!("{round}-{}", builder.name().replace(' ', "")));
+                let name = builder.name().replace(' ', "");
+                let own = storage.join(format!("{}-{round}-{name}", project.name));
                 build_all(builder.as_mut(), project, (round, &own), options.quick, &mut rows)?;
             }
         }
     }
-    builders::remove(&storage);
     let versions = builders.iter().map(|builder| (builder.name(), builder.version())).collect();
+    let start = Instant::now();
     drop(builders);
+    builders::remove(&storage);
+    eprintln!("stopped the engine and removed all storage in {:.1} s", start.elapsed().as_secs_f64());
     let results = Results { load: before, rounds, quick: options.quick, versions, projects: &projects, rows: &rows };
     write_results(options, &root, &work, &results)?;
     let failed = rows.iter().find(|((_, _, builder), row)| builder.starts_with("jettison") && row.failure.is_some());
@@ -125,14 +129,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
 }
 
-/// Removes what the builds of a project left. Within one nothing is removed: for a minute ext4 gives nobody the inodes
-/// of files that were removed, and whoever makes many files next searches long for others.
+/// Removes what an earlier run left. Within a run nothing is removed: for minutes ext4 gives nobody the inodes of files
+/// that were removed, and whoever makes many files next searches long for others.
 fn settle(storage: &Path, waits: bool) -> Result<()> {
+    let had_any = storage.exists();
     builders::remove(storage);
     std::fs::create_dir_all(storage)?;
-    if waits {
+    if had_any && waits {
         nix::unistd::sync();
-        std::thread::sleep(Duration::from_secs(65));
+        // `recently_deleted` of ext4: a minute, and five more where the inodes are not on the disk yet.
+        std::thread::sleep(Duration::from_secs(6 * 60));
     }
     Ok(())
 }

@@ -34,21 +34,22 @@ impl Project {
 
 /// Makes the projects below `work`; contexts that are there are kept.
 pub(super) fn make(work: &Path, quick: bool, only: &[String]) -> Result<Vec<Project>> {
-    let (files, context) = if quick { (2_000, (500, 10 << 20)) } else { (200_000, (50_000, 1_000_000_000)) };
+    let (files, more, context) =
+        if quick { (1_000, 2, (200, 4_000_000)) } else { (200_000, 18, (50_000, 1_000_000_000)) };
     let size = if quick { "quick" } else { "full" };
     let folder = |name: &str| work.join(format!("projects-{size}")).join(name);
     let mut projects = vec![
         Project {
             name: "steps",
-            what: "nine steps on Alpine: files, owners, links, removals".to_owned(),
+            what: "steps on Alpine: files, owners, links, removals".to_owned(),
             folder: folder("steps"),
-            text: steps(),
+            text: steps(quick),
         },
         Project {
             name: "tree",
-            what: format!("20 steps over a tree of {files} files, which the first one makes"),
+            what: format!("{} steps over a tree of {files} files, which the first one makes", more + 2),
             folder: folder("tree"),
-            text: tree(files),
+            text: tree(files, more),
         },
         Project {
             name: "context",
@@ -83,7 +84,8 @@ pub(super) fn base(work: &Path, rootfs: &Path) -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn steps() -> String {
+/// With the last line nine steps; six where it is to be quick.
+fn steps(quick: bool) -> String {
     let commands = [
         "adduser -D app",
         "mkdir -p /srv/app/bin /srv/app/log && cp -r /etc /srv/app/etc",
@@ -95,20 +97,21 @@ fn steps() -> String {
         "gzip -1 < /srv/app/data > /srv/app/data.gz && rm /srv/app/data",
     ];
     let mut text = format!("FROM {BASE}\nENV MODE=production\nWORKDIR /srv\n");
-    for command in commands {
+    let count = if quick { commands.len() - 3 } else { commands.len() };
+    for command in &commands[..count] {
         let _ = writeln!(text, "RUN {command}");
     }
     text
 }
 
-/// With the last line, 20 steps.
-fn tree(files: usize) -> String {
+/// A step that makes the tree, and `more` that change it; the last line comes after them.
+fn tree(files: usize, more: usize) -> String {
     const FOLDERS: usize = 200;
     let each = files / FOLDERS;
     let fill = "mkdir -p /tree/$d && cd /tree/$d && for f in $(seq 1 ";
     let make = format!("for d in $(seq 1 {FOLDERS}); do {fill}{each}); do echo $d $f > $f; done; done");
     let mut text = format!("FROM {BASE}\nRUN {make}\n");
-    for step in 1..=18 {
+    for step in 1..=more {
         let _ = writeln!(text, "RUN echo {step} > /tree/{step}/1 && rm /tree/{step}/2 && echo new > /tree/{step}/new");
     }
     text

@@ -86,6 +86,7 @@ pub(super) fn markdown(results: &Results<'_>) -> String {
          left out.\n\n",
     );
     goals(&mut out, results);
+    summary(&mut out, results);
     for project in results.projects {
         table(&mut out, results, project);
     }
@@ -133,6 +134,27 @@ fn goals(out: &mut String, results: &Results<'_>) {
     };
     let text = "-O2 from nothing: at most BuildKit's time, export included";
     goal(text, 1.0, results.projects.iter().map(optimized).collect());
+    out.push('\n');
+}
+
+/// The table that the README has too.
+fn summary(out: &mut String, results: &Results<'_>) {
+    out.push_str("| build | | jettison -O0 | BuildKit takes | buildah takes | jettison -O2 | BuildKit takes |\n");
+    out.push_str("|---|---|--:|--:|--:|--:|--:|\n");
+    for project in results.projects {
+        for work in Work::ALL {
+            let own = |at: usize| results.median(project.name, work, OWN[at]);
+            let time = |at: usize| own(at).map_or("failed".to_owned(), seconds);
+            let takes = |at: usize, peer: &str| {
+                let ratio = own(at).zip(results.median(project.name, work, peer)).map(|(own, peer)| peer / own);
+                ratio.map_or("–".to_owned(), |ratio| format!("{ratio:.2}×"))
+            };
+            let against = (takes(0, PEERS[0]), takes(0, PEERS[1]), takes(1, BUILDKIT));
+            let cells =
+                [project.name, work.title(), &time(0), &against.0, &against.1, &time(1), &against.2].join(" | ");
+            let _ = writeln!(out, "| {cells} |");
+        }
+    }
     out.push('\n');
 }
 

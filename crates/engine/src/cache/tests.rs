@@ -8,7 +8,7 @@ use std::time::Duration;
 use jettison_image::{Digest, Layer};
 
 use super::{Cache, CacheError, Filter, Import, Snapshot, StepRecord, export};
-use crate::files::Digests as _;
+use crate::files::{Digests as _, Known, Stat};
 use crate::ids::{Ids, Owners};
 use crate::plan::CacheSharing;
 use crate::snapshot::{Kind, Snapshotter};
@@ -203,22 +203,35 @@ fn digests_are_remembered_until_the_file_changes() {
     let cache = Cache::open(&folder.path().join("cache")).expect("opens");
     let file = folder.path().join("file");
     fs::write(&file, "one").expect("writes");
-    let fresh = fs::metadata(&file).expect("metadata");
+    let stat = |path: &Path| Stat::from(&fs::metadata(path).expect("metadata"));
+    let known = |text: &str, is_plain| Known { digest: key(text), is_plain };
     let digests = cache.digests();
-    digests.put(&file, &fresh, key("fresh"));
-    assert_eq!(digests.get(&file, &fresh), None, "it may change again within its time's resolution");
+    digests.put(&stat(&file), known("fresh", true));
+    assert_eq!(digests.get(&stat(&file)), None, "it may change again within its time's resolution");
     // The system's own files changed long ago.
-    let (old, metadata) = (Path::new("/etc/passwd"), fs::metadata("/etc/passwd").expect("metadata"));
-    digests.put(old, &metadata, key("old"));
+    let old = [stat(Path::new("/etc/passwd")), stat(Path::new("/etc/group"))];
+    digests.put(&old[0], known("passwd", true));
+    digests.put(&old[1], known("group", false));
+    assert_eq!(digests.get(&old[0]), Some(known("passwd", true)), "within one build too");
     digests.save().expect("saves");
     let again = cache.digests();
-    assert_eq!(again.get(old, &metadata), Some(key("old")));
-    assert_eq!(again.get(&file, &fs::metadata(&file).expect("metadata")), None);
-    let stored = cache.folder().join("digests-1");
+    assert_eq!(again.get(&old[0]), Some(known("passwd", true)));
+    assert_eq!(again.get(&old[1]), Some(known("group", false)));
+    assert_eq!(again.get(&stat(&file)), None);
+    // Whoever restores size and mtime cannot restore the ctime.
+    let mut restored = old[0];
+    restored.ctime.1 ^= 1;
+    assert_eq!(again.get(&restored), None);
+    again.put(&restored, known("changed", true));
+    again.save().expect("saves");
+    let third = cache.digests();
+    assert_eq!(third.get(&restored), Some(known("changed", true)));
+    assert_eq!((third.get(&old[0]), third.get(&old[1])), (None, Some(known("group", false))));
+    let stored = cache.folder().join("digests-2");
     let mut bytes = fs::read(&stored).expect("reads");
     bytes[3] ^= 1;
     fs::write(&stored, bytes).expect("writes");
-    assert_eq!(cache.digests().get(old, &metadata), None, "damaged ones are none");
+    assert_eq!(cache.digests().get(&old[1]), None, "damaged ones are none");
 }
 
 #[test]

@@ -133,7 +133,7 @@ pub(super) struct Placing<'a> {
 
 impl Placing<'_> {
     fn tree(&mut self, tree: &Tree, destination: &str) -> Result<(), FilesError> {
-        let is_folder = tree.entries.first().is_some_and(|entry| entry.metadata.is_dir());
+        let is_folder = tree.entries.first().is_some_and(|entry| entry.stat.is_folder());
         let path = self.place(&tree.name, is_folder, tree.into, destination)?;
         write::tree(self, tree, &path)
     }

@@ -1,10 +1,10 @@
 //! Digests of what is copied: of each file's content, remembered from build to build, and of a whole selection.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use jettison_image::{Digest, Hasher};
@@ -13,23 +13,33 @@ use rayon::prelude::{IntoParallelRefMutIterator as _, ParallelIterator as _};
 use super::FilesError;
 use super::identity::NodeKind;
 use super::resolve::below;
+use super::stat::Stat;
 use super::walk::{Entry, Kind};
 
-/// Remembers the digests of files that have not changed.
+/// What is known of a file's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The digest of the content.
+    pub digest: Digest,
+    /// That there are no extended attributes that would be copied; else nothing is known of them.
+    pub is_plain: bool,
+}
+
+/// Remembers what files hold that have not changed.
 pub trait Digests: Sync {
-    /// The digest of the file's content, where it is known and the file is as it was.
-    fn get(&self, path: &Path, metadata: &Metadata) -> Option<Digest>;
-    /// Takes a digest into memory; `metadata` is of before the file was read.
-    fn put(&self, path: &Path, metadata: &Metadata, digest: Digest);
+    /// What is known of a file, if it is as it was.
+    fn get(&self, stat: &Stat) -> Option<Known>;
+    /// Takes what a file holds into memory; `stat` is of before the file was read.
+    fn put(&self, stat: &Stat, known: Known);
 }
 
 /// Remembers nothing.
 impl Digests for () {
-    fn get(&self, _path: &Path, _metadata: &Metadata) -> Option<Digest> {
+    fn get(&self, _stat: &Stat) -> Option<Known> {
         None
     }
 
-    fn put(&self, _path: &Path, _metadata: &Metadata, _digest: Digest) {}
+    fn put(&self, _stat: &Stat, _known: Known) {}
 }
 
 /// Opens a file that is no link, to read.
@@ -55,36 +65,55 @@ pub(super) fn content(path: &Path) -> io::Result<Digest> {
 }
 
 /// The digest of a file's content, from memory where that is possible.
-pub(super) fn remembered(path: &Path, metadata: &Metadata, digests: &dyn Digests) -> Result<Digest, FilesError> {
-    if let Some(digest) = digests.get(path, metadata) {
-        return Ok(digest);
+pub(super) fn remembered(path: &Path, stat: &Stat, digests: &dyn Digests) -> Result<Digest, FilesError> {
+    if let Some(known) = digests.get(stat) {
+        return Ok(known.digest);
     }
     let digest = content(path).map_err(FilesError::io("read", path))?;
-    digests.put(path, metadata, digest);
+    digests.put(stat, Known { digest, is_plain: false });
     Ok(digest)
 }
 
-/// Hashes the files of a tree.
+/// Hashes those files of a tree whose content is not known yet.
 pub(super) fn fill(root: &Path, entries: &mut [Entry], digests: &dyn Digests) -> Result<(), FilesError> {
-    entries.par_iter_mut().filter(|entry| entry.kind == Kind::File).try_for_each(|entry| {
-        entry.digest = Some(remembered(&below(root, &entry.path), &entry.metadata, digests)?);
+    let is_unknown = |entry: &&mut Entry| entry.kind == Kind::File && entry.digest.is_none();
+    entries.par_iter_mut().filter(is_unknown).try_for_each(|entry| {
+        let path = below(root, &entry.path);
+        // Further names of a file find what its first one's content is.
+        let known = if entry.stat.links > 1 { digests.get(&entry.stat) } else { None };
+        let digest = match known {
+            Some(known) => known.digest,
+            None => content(&path).map_err(FilesError::io("read", &path))?,
+        };
+        digests.put(&entry.stat, Known { digest, is_plain: entry.xattrs.is_empty() });
+        entry.digest = Some(digest);
         Ok(())
     })
 }
 
 /// Adds up what a selection's digest covers; every field goes in with its length.
 #[derive(Default)]
-pub(super) struct Sum(Hasher);
+pub(super) struct Sum {
+    hasher: Hasher,
+    /// What is not hashed yet: fields are short, and hashing goes by blocks.
+    waiting: Vec<u8>,
+}
 
 impl Sum {
     /// Adds a field.
     pub(super) fn field(&mut self, bytes: &[u8]) {
-        self.0.update(&(bytes.len() as u64).to_le_bytes());
-        self.0.update(bytes);
+        /// Fits a core's first-level cache.
+        const FULL: usize = 16 << 10;
+        self.waiting.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        self.waiting.extend_from_slice(bytes);
+        if self.waiting.len() >= FULL {
+            self.hasher.update(&self.waiting);
+            self.waiting.clear();
+        }
     }
 
     fn number(&mut self, number: u32) {
-        self.0.update(&number.to_le_bytes());
+        self.waiting.extend_from_slice(&number.to_le_bytes());
     }
 
     /// Adds a tree: all but the times.
@@ -101,8 +130,8 @@ impl Sum {
                 Kind::File => {
                     self.field(b"file");
                     self.field(entry.digest.as_ref().map_or(&[], |digest| &digest.0[..]));
-                    if entry.metadata.nlink() > 1 {
-                        let first = *inodes.entry((entry.metadata.dev(), entry.metadata.ino())).or_insert(index);
+                    if entry.stat.links > 1 {
+                        let first = *inodes.entry(entry.stat.inode).or_insert(index);
                         if first != index {
                             self.number(first);
                         }
@@ -130,6 +159,7 @@ impl Sum {
 
     /// The digest of all fields.
     pub(super) fn finish(mut self) -> Digest {
-        self.0.finish()
+        self.hasher.update(&self.waiting);
+        self.hasher.finish()
     }
 }

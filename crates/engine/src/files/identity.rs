@@ -2,27 +2,36 @@
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
-use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{Timespec, Timestamps, UTIME_OMIT, XattrFlags};
+use rustix::fs::{FileType, Timespec, Timestamps, UTIME_OMIT, XattrFlags};
 
+use super::stat::Stat;
 pub(super) use crate::ids::NodeKind;
 use crate::ids::{self, Ids};
 
 /// Extended attributes, sorted by name.
 pub(super) type Xattrs = Vec<(CString, Vec<u8>)>;
 
-/// Who owns a file of a stage or an image.
-pub(super) fn owner_of(path: &Path, metadata: &Metadata, ids: Ids) -> (u32, u32) {
-    ids::owner_of(path, metadata, ids)
+/// Who owns a file of a stage or an image; `path` is asked for only where that is recorded.
+pub(super) fn owner_of(path: impl FnOnce() -> PathBuf, stat: &Stat, ids: Ids) -> (u32, u32) {
+    match ids {
+        Ids::Many => stat.owner,
+        Ids::One if stat.is_file() || stat.is_folder() => ids::recorded_owner(&path()),
+        Ids::One => (0, 0),
+    }
 }
 
 /// The device node that a file is or stands for.
-pub(super) fn node_of(path: &Path, metadata: &Metadata) -> Option<(NodeKind, u32, u32)> {
-    ids::node_of(path, metadata)
+pub(super) fn node_of(path: impl FnOnce() -> PathBuf, stat: &Stat) -> Option<(NodeKind, u32, u32)> {
+    match stat.kind() {
+        FileType::CharacterDevice => Some((NodeKind::Char, stat.device.0, stat.device.1)),
+        FileType::BlockDevice => Some((NodeKind::Block, stat.device.0, stat.device.1)),
+        FileType::RegularFile if stat.size == 0 => ids::recorded_node(&path()),
+        _ => None,
+    }
 }
 
 /// Makes a device node, or records it.

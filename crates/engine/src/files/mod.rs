@@ -17,6 +17,7 @@ mod mode;
 mod remote;
 mod resolve;
 mod select;
+mod stat;
 mod unpack;
 mod walk;
 mod wildcard;
@@ -27,9 +28,10 @@ mod tests;
 
 pub use apply::{Applied, Target, apply, make_folder};
 pub use error::FilesError;
-pub use hash::Digests;
+pub use hash::{Digests, Known};
 pub use remote::{Download, Downloaded, FetchOptions, Fetched, Http, fetch, is_remote};
 pub use select::{Ownership, Selection, Source, select};
+pub use stat::{Stat, Time};
 
 use std::path::{Path, PathBuf};
 

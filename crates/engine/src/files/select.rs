@@ -11,6 +11,7 @@ use super::archive;
 use super::hash::{self, Digests, Sum};
 use super::remote::{self, Fetched};
 use super::resolve::{self, Last, below, shown};
+use super::stat::Stat;
 use super::walk::{Entry, Filter, View};
 use super::{FilesError, wildcard};
 use crate::ids::Ids;
@@ -132,7 +133,7 @@ pub fn select(copy: &Copy, source: &Source<'_>, digests: &dyn Digests) -> Result
                     .entries
                     .iter()
                     .filter(|entry| entry.digest.is_some())
-                    .map(|entry| entry.metadata.len())
+                    .map(|entry| entry.stat.size)
                     .sum::<u64>();
                 files += tree.entries.len() as u64;
             }
@@ -175,7 +176,7 @@ impl Selecting<'_> {
         for path in wildcard::matches(&view, &source)? {
             // What `--exclude` names is left out of the matches too, as the reference says; folders that
             // match lend only their contents, whose paths begin below them.
-            let is_folder = view.look(&path)?.is_some_and(|metadata| metadata.is_dir());
+            let is_folder = view.look(&path)?.is_some_and(|stat| stat.is_folder());
             if is_folder || !filter.excludes(&base_name(&path).to_string_lossy()) {
                 self.take(&view, &path, &filter)?;
             }
@@ -204,27 +205,27 @@ impl Selecting<'_> {
     }
 
     /// Where a source really is.
-    fn find(&self, view: &View<'_>, path: &Path) -> Result<(PathBuf, std::fs::Metadata), FilesError> {
+    fn find(&self, view: &View<'_>, path: &Path) -> Result<(PathBuf, Stat), FilesError> {
         let found = resolve::follow(view.root, path, Last::Follow)?;
         match view.look(&found)? {
-            Some(metadata) => Ok((found, metadata)),
+            Some(stat) => Ok((found, stat)),
             None => Err(not_found(view, path, &found)),
         }
     }
 
     fn take(&mut self, view: &View<'_>, path: &Path, filter: &Filter) -> Result<(), FilesError> {
-        let (found, metadata) = self.find(view, path)?;
+        let (found, stat) = self.find(view, path)?;
         let at = below(view.root, &found);
         let unpacks = self.copy.unpack.unwrap_or(self.copy.is_add);
-        if unpacks && metadata.is_file() && archive::is_archive(&at) {
-            return self.archive(at, &metadata, shown(path));
+        if unpacks && stat.is_file() && archive::is_archive(&at) {
+            return self.archive(at, &stat, shown(path));
         }
-        let entries = view.walk(&found, metadata, filter)?;
+        let entries = view.walk(&found, &stat, filter, self.digests)?;
         self.tree(Tree { name: base_name(path), root: at, entries, into: true })
     }
 
-    fn archive(&mut self, at: PathBuf, metadata: &std::fs::Metadata, name: String) -> Result<(), FilesError> {
-        let digest = hash::remembered(&at, metadata, self.digests)?;
+    fn archive(&mut self, at: PathBuf, stat: &Stat, name: String) -> Result<(), FilesError> {
+        let digest = hash::remembered(&at, stat, self.digests)?;
         self.sum.field(b"archive");
         self.sum.field(&digest.0);
         self.items.push(Item::Archive { at, name });
@@ -251,11 +252,12 @@ impl Selecting<'_> {
         };
         let view = View { root: &fetched.at, source: &source };
         let metadata = std::fs::symlink_metadata(&fetched.at).map_err(FilesError::io("look at", &fetched.at))?;
-        if metadata.is_file() && self.copy.unpack == Some(true) && archive::is_archive(&fetched.at) {
-            return self.archive(fetched.at.clone(), &metadata, fetched.location.clone());
+        let stat = Stat::from(&metadata);
+        if stat.is_file() && self.copy.unpack == Some(true) && archive::is_archive(&fetched.at) {
+            return self.archive(fetched.at.clone(), &stat, fetched.location.clone());
         }
         let filter = Filter::new(None, &self.copy.exclude)?;
-        let entries = view.walk(Path::new(""), metadata, &filter)?;
+        let entries = view.walk(Path::new(""), &stat, &filter, self.digests)?;
         self.tree(Tree { name: fetched.name.clone(), root: fetched.at.clone(), entries, into: false })
     }
 }

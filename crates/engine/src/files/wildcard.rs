@@ -39,7 +39,7 @@ pub(super) fn matches(view: &View<'_>, source: &str) -> Result<Vec<PathBuf>, Fil
     let (base, pattern) = split(source);
     let base_path = resolve::follow(view.root, Path::new(base), Last::Follow)?;
     match view.look(&base_path)? {
-        Some(metadata) if metadata.is_dir() => {}
+        Some(stat) if stat.is_folder() => {}
         _ => {
             return Err(FilesError::NotFound {
                 path: shown(Path::new(base.trim_end_matches('/'))),

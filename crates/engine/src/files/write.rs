@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -18,6 +18,7 @@ use super::hash;
 use super::identity::{self, Giver};
 use super::resolve::{below, shown};
 use super::select::Tree;
+use super::stat::Stat;
 use super::walk::{Entry, Kind};
 
 /// How a folder came to be where it is.
@@ -86,8 +87,8 @@ fn hard_links(entries: &[Entry]) -> (Vec<&Entry>, Vec<(&Entry, &Entry)>) {
     let mut firsts: HashMap<(u64, u64), &Entry> = HashMap::new();
     let (mut files, mut links) = (Vec::new(), Vec::new());
     for entry in entries.iter().filter(|entry| entry.kind != Kind::Folder) {
-        if entry.kind == Kind::File && entry.metadata.nlink() > 1 {
-            let inode = (entry.metadata.dev(), entry.metadata.ino());
+        if entry.kind == Kind::File && entry.stat.links > 1 {
+            let inode = entry.stat.inode;
             if let Some(first) = firsts.get(&inode) {
                 links.push((entry, *first));
                 continue;
@@ -212,7 +213,7 @@ impl Writing<'_> {
         let copied = io::copy(&mut source, &mut file).map_err(FilesError::io("copy to", to))?;
         self.placing.progress.add(copied);
         let now = source.metadata().map_err(FilesError::io("look at", &from))?;
-        Ok(entry.digest.filter(|_| copied == now.len() && is_same(&entry.metadata, &now)))
+        Ok(entry.digest.filter(|_| copied == now.len() && is_same(&entry.stat, &Stat::from(&now))))
     }
 
     fn hard_link(&self, entry: &Entry, first: &Entry) -> Result<(), FilesError> {
@@ -238,16 +239,13 @@ impl Writing<'_> {
     }
 
     fn set_time(&self, entry: &Entry, to: &Path) -> io::Result<()> {
-        let (seconds, nanoseconds) = self.placing.time((entry.metadata.mtime(), entry.metadata.mtime_nsec()));
+        let (seconds, nanoseconds) = self.placing.time((entry.stat.mtime.0, i64::from(entry.stat.mtime.1)));
         identity::set_time(to, seconds, nanoseconds)
     }
 }
 
 /// Whether a file is as it was when it was hashed.
-fn is_same(before: &Metadata, now: &Metadata) -> bool {
-    let of = |metadata: &Metadata| {
-        let changed = (metadata.ctime(), metadata.ctime_nsec());
-        (metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec(), changed)
-    };
+fn is_same(before: &Stat, now: &Stat) -> bool {
+    let of = |stat: &Stat| (stat.inode.1, stat.size, stat.mtime, stat.ctime);
     of(before) == of(now)
 }

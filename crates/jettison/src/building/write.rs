@@ -10,7 +10,7 @@ use jettison_image::changes::{Changes, Contents};
 use jettison_image::config::HistoryEntry;
 use jettison_image::manifest::{BASE_DIGEST, BASE_NAME};
 use jettison_image::{Base, Compression, Config, Descriptor, Digest, Layer, Manifest, Tree, history, media};
-use jettison_ir::{Acted, ImageUnit, Level, Verdict};
+use jettison_ir::{Acted, ImageUnit, Level, Own, Verdict};
 use jettison_passes::Outcome;
 use jettison_store::{Encoding, Output, PlainContents, Progress, ScannedLayer};
 use jettison_verify::{Side, judge};
@@ -125,9 +125,11 @@ impl<'r> Release<'r> {
                 output.copy_blob(&stored.blob, scan.digest, progress)?;
             }
         }
-        let changes = Changes::between(&self.unit.lower, &self.unit.upper);
         let mut notes = Vec::new();
-        if let Some(parts) = self.outcome.plan.parts(&changes) {
+        let is_rewritten = self.outcome.plan.own != Own::AsShipped;
+        let changes = is_rewritten.then(|| Changes::between(&self.unit.lower, &self.unit.upper));
+        let parts = changes.as_ref().and_then(|changes| Some((changes, self.outcome.plan.parts(changes)?)));
+        if let Some((changes, parts)) = parts {
             let mark = output.mark();
             let mut written = Vec::new();
             for part in &parts {
@@ -213,10 +215,15 @@ impl<'r> Release<'r> {
     pub(crate) fn judge(&self, written: &Written) -> Result<Verdict> {
         let base = self.image.layers().take(self.unit.base.layers).map(|layer| &**layer);
         let layers: Vec<&Layer> = base.chain(written.own.iter().map(|(_, layer)| &**layer)).collect();
-        let tree = Tree::of(layers.iter().copied()).context("the written layers do not fit together")?;
+        // Layers that say the very same make the very same tree.
+        let is_as_built = written.own.len() == self.image.own.len()
+            && written.own.iter().zip(self.image.own).all(|((_, read), own)| *read == own.layer);
+        let other = if is_as_built { None } else { Some(Tree::of(layers.iter().copied())) };
+        let other = other.transpose().context("the written layers do not fit together")?;
+        let tree = other.as_ref().unwrap_or(&self.unit.upper);
         let config = Config::parse(&written.done.config_bytes).context("the written config cannot be read back")?;
         let before = Side { tree: &self.unit.upper, config: self.image.config };
-        Ok(judge(before, Side { tree: &tree, config: &config }, &self.outcome.claims))
+        Ok(judge(before, Side { tree, config: &config }, &self.outcome.claims))
     }
 }
 

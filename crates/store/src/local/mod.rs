@@ -3,12 +3,18 @@
 //! A blob is written beside the others, synced to the disk, and then takes its name: a name always means
 //! whole content. `index.json` is replaced by a synced one, under an exclusive lock, after the blobs that
 //! it needs are there. Whatever is killed at any moment, the layout stays one that can be read.
+//!
+//! Layers that a build wrote are not synced, as its cache is not: a gigabyte would take as long to reach the disk as
+//! the build takes. Where the machine loses power within the next half minute, such a layer may be cut short. Its
+//! size, which every use compares, and its digest, which every reading does, then tell, and the next build writes it
+//! again.
 
 mod blob;
 mod garbage;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -191,14 +197,23 @@ impl LocalStore {
         Ok(Some(removed))
     }
 
-    /// Brings the blobs of a staged layout in and lists its images, which take the names they carry.
-    pub(crate) fn adopt(&self, staged: &Path, blobs: &[Digest], descriptors: Vec<Descriptor>) -> Result<()> {
+    /// Brings the blobs of a staged layout in and lists its images, which take the names they carry. All but `layers`
+    /// are synced.
+    pub(crate) fn adopt(
+        &self,
+        staged: &Path,
+        blobs: &[Digest],
+        layers: &HashSet<Digest>,
+        descriptors: Vec<Descriptor>,
+    ) -> Result<()> {
         for &digest in blobs {
             let from = staged.join(blob_name(digest));
             let size = fs::metadata(&from).map_err(Error::io("read", &from))?.len();
             if !self.reuse(digest, size) {
-                let file = File::open(&from).map_err(Error::io("read", &from))?;
-                file.sync_all().map_err(Error::io("write", &from))?;
+                if !layers.contains(&digest) {
+                    let file = File::open(&from).map_err(Error::io("read", &from))?;
+                    file.sync_all().map_err(Error::io("write", &from))?;
+                }
                 fs::rename(&from, self.blob_path(digest)).map_err(Error::io("write", &self.folder))?;
             }
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use jettison_image::Digest;
 
+use super::super::Stat;
 use super::{Bench, copy, ids, listing};
 use crate::build::Cancel;
 use crate::files::{Download, Downloaded, FetchOptions, FilesError, Ownership, Source, fetch, identity, is_remote};
@@ -93,7 +94,8 @@ fn archives_replace_what_is_in_their_way() {
     // Links lead within the folder that is unpacked to, as for a process whose root it is.
     assert!(bench.image("x/d/a").is_file() && bench.image("x/d/kept").is_file() && bench.image("x/real/b").is_file());
     let at = bench.image("x/d/a");
-    assert_eq!(identity::owner_of(&at, &at.metadata().expect("is there"), ids()), (12, 34));
+    let stat = Stat::from(&at.metadata().expect("is there"));
+    assert_eq!(identity::owner_of(|| at, &stat, ids()), (12, 34));
     let truncated = archive()[..1026].to_vec();
     fs::write(bench.context("file"), truncated).expect("writes");
     let result = bench.run(&Copy { is_add: true, ..copy(&["file"], "/x") });

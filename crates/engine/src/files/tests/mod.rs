@@ -13,7 +13,7 @@ use jettison_image::Digest;
 use jettison_syntax::ignore::Ignore;
 use tempfile::TempDir;
 
-use super::{Applied, Digests, FilesError, Ownership, Source, Target, apply, select};
+use super::{Applied, Digests, FilesError, Known, Ownership, Source, Stat, Target, apply, select};
 use crate::build::Cancel;
 use crate::ids::Ids;
 use crate::plan::{Copy, CopySource};
@@ -387,7 +387,8 @@ fn owners_are_given_or_recorded() {
     let applied = bench.run(&copy(&["dir"], "/new/x")).expect("copies");
     let owner = |path: &str| {
         let at = bench.image(path);
-        super::identity::owner_of(&at, &at.symlink_metadata().expect("is there"), ids())
+        let stat = Stat::from(&at.symlink_metadata().expect("is there"));
+        super::identity::owner_of(|| at, &stat, ids())
     };
     // The folders that are made for it belong to them too.
     for path in ["new", "new/x", "new/x/a"] {
@@ -459,15 +460,15 @@ fn the_digest_covers_what_is_copied_and_no_times() {
 
 /// Counts how often contents are asked for and remembered.
 #[derive(Default)]
-struct Memory(Mutex<HashMap<PathBuf, Digest>>);
+struct Memory(Mutex<HashMap<(u64, u64), Known>>);
 
 impl Digests for Memory {
-    fn get(&self, path: &Path, _metadata: &fs::Metadata) -> Option<Digest> {
-        self.0.lock().expect("locks").get(path).copied()
+    fn get(&self, stat: &Stat) -> Option<Known> {
+        self.0.lock().expect("locks").get(&stat.inode).copied()
     }
 
-    fn put(&self, path: &Path, _metadata: &fs::Metadata, digest: Digest) {
-        assert_eq!(self.0.lock().expect("locks").insert(path.to_owned(), digest), None);
+    fn put(&self, stat: &Stat, known: Known) {
+        assert_eq!(self.0.lock().expect("locks").insert(stat.inode, known), None);
     }
 }
 
@@ -507,8 +508,9 @@ fn devices_are_made_or_recorded() {
         apply(&selection, &copy, &target).expect("copies");
         let to = bench.image("x/null");
         let metadata = to.symlink_metadata().expect("is there");
-        assert_eq!(super::identity::node_of(&to, &metadata), Some(node));
-        assert_eq!(super::identity::owner_of(&to, &metadata, ids), (12, 34));
+        let stat = Stat::from(&metadata);
+        assert_eq!(super::identity::node_of(|| to.clone(), &stat), Some(node));
+        assert_eq!(super::identity::owner_of(|| to.clone(), &stat, ids), (12, 34));
         assert_eq!(metadata.is_file(), ids == Ids::One);
         fs::remove_file(from).expect("removes");
         fs::remove_dir_all(bench.image("x")).expect("removes");

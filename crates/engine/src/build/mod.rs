@@ -17,7 +17,9 @@ mod sources;
 mod stages;
 mod state;
 mod step;
+mod stoppable;
 mod time;
+mod transfer;
 
 pub use error::{BuildError, FailedStep, StepError};
 pub use execute::build;
@@ -25,3 +27,5 @@ pub use model::{
     Built, BuiltBase, BuiltLayer, BuiltLayers, BuiltStep, Cancel, ContextFolder, NamedContext, Outcome, Request, Secret,
 };
 pub use session::Session;
+pub use stoppable::Stoppable;
+pub(crate) use transfer::Transfer;

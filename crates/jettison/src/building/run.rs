@@ -15,7 +15,7 @@ use jettison_syntax::dockerfile::Dockerfile;
 use serde_json::{Value, json};
 
 use super::cancel::on_interrupt;
-use super::context::{Fetching, Source};
+use super::context::{Contexts, Fetching, Source};
 use super::export::{Export, Images, InCache};
 use super::failure::{Failure, shell_hint};
 use super::progress::Progress;
@@ -35,7 +35,7 @@ pub(crate) trait Engine {
     /// The local images.
     fn images(&self) -> &dyn Images;
     /// Writes what is at a URL to a file.
-    fn download(&self, url: &str, to: &Path) -> Result<()>;
+    fn download(&self, url: &str, to: &Path, cancel: &Cancel) -> Result<()>;
     /// Writes the steps that a build stands on to a folder that `--cache-from` reads.
     fn export_cache(&self, built: &Built, folder: &Path) -> Result<()>;
 }
@@ -77,11 +77,16 @@ pub(crate) fn run(
     let start = Instant::now();
     let cancel = Cancel::default();
     let guard = on_interrupt(&cancel);
-    let download = |url: &str, to: &Path| engine.download(url, to);
+    let download = |url: &str, to: &Path| engine.download(url, to, &cancel);
     let offline = args.images.offline;
     let fetching = Fetching { folder: cache, offline, download: &download, cancel: &cancel };
-    let source = Source::read(&args.context, args.file.as_deref(), &fetching)?;
-    let request = request(args, &source)?;
+    let read = || {
+        let source = Source::read(&args.context, args.file.as_deref(), &fetching)?;
+        Ok((source, Contexts::read(&args.build_contexts, &fetching)?))
+    };
+    // Whatever else fails where the user stops it, that is why.
+    let (source, contexts) = read().map_err(|error| if cancel.is_cancelled() { stopped() } else { error })?;
+    let request = request(args, &source, &contexts)?;
     let progress = Progress::start(args.results.progress, printer.is_quiet());
     let built = engine.build(&request, &progress, &cancel);
     progress.end();
@@ -162,13 +167,17 @@ pub(crate) fn finish(args: &Build, report: &Report, has_stdout: bool, printer: &
     Ok(ExitCode::SUCCESS)
 }
 
+fn stopped() -> anyhow::Error {
+    Unbuilt { message: "the build was stopped".to_owned(), hint: None, code: 130 }.into()
+}
+
 /// The error of a build that did not end well; what goes before it is printed.
 fn explain(unfinished: Unfinished, args: &Build, request: &Request, printer: &Printer) -> anyhow::Error {
     let failed = match unfinished {
         Unfinished::Other(error) => return error,
         Unfinished::Plan(error) => return refused(*error, request, printer),
         Unfinished::Stopped => {
-            return Unbuilt { message: "the build was stopped".to_owned(), hint: None, code: 130 }.into();
+            return stopped();
         }
         Unfinished::Step(failed) => failed,
     };

@@ -7,6 +7,7 @@ mod article;
 mod build_cases;
 mod cache;
 mod compare;
+mod contexts;
 mod faults;
 #[path = "../format/mod.rs"]
 mod format;
@@ -15,6 +16,7 @@ mod isolation;
 mod reuse;
 mod sampled;
 mod site;
+mod stopped;
 mod suite;
 mod talk;
 mod trace;

@@ -65,7 +65,16 @@ pub fn build(
     for message in &plan.warnings {
         observer.hear(Event::Warning { message: message.clone() });
     }
-    let imports = request.cache_from.iter().map(|folder| Import::open(folder)).collect::<Result<_, _>>()?;
+    let mut imports = Vec::new();
+    for folder in &request.cache_from {
+        if folder.exists() {
+            imports.push(Import::open(folder)?);
+        } else {
+            // The first build of a series has none yet; the same command is to do.
+            let message = format!("--cache-from {}: there is nothing yet", folder.display());
+            observer.hear(Event::Warning { message });
+        }
+    }
     let cx = Cx {
         request,
         session,

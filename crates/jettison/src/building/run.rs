@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use jettison_engine::base::BaseError;
 use jettison_engine::build::{Built, BuiltLayers, Cancel, Outcome, Request};
+use jettison_engine::cache::check_export;
 use jettison_engine::events::Observer;
 use jettison_engine::plan::{PlanError, PlanErrorKind};
 use jettison_syntax::dockerfile::Dockerfile;
@@ -75,6 +76,8 @@ pub(crate) fn run(
     printer: &Printer,
 ) -> Result<ExitCode> {
     let start = Instant::now();
+    // A build that took an hour is not lost to a folder that cannot be written.
+    checked.cache_to.iter().try_for_each(|folder| check_export(folder))?;
     let cancel = Cancel::default();
     let guard = on_interrupt(&cancel);
     let download = |url: &str, to: &Path| engine.download(url, to, &cancel);

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use jettison_image::{Config, Digest, Layer, Limits, Platform};
 use jettison_store::registry::{self, Options};
@@ -12,9 +14,9 @@ use jettison_store::{
     Wanted,
 };
 
-use crate::build::{NamedContext, Request, Session};
+use crate::build::{Cancel, NamedContext, Request, Session, Transfer};
 use crate::cache::{Cache, CacheError, Snapshot, StepRecord};
-use crate::events::{Event, Observer};
+use crate::events::{End, Event, Observer, Vertex};
 use crate::ids::Ids;
 use crate::plan::{Base, Bases, BasesError, Settings};
 use crate::snapshot::{self, BaseLayer, SnapshotError};
@@ -77,14 +79,23 @@ pub struct Resolver<'r> {
     request: &'r Request,
     session: &'r Session,
     observer: &'r dyn Observer,
+    cancel: &'r Cancel,
+    /// The number of the next step that is shown.
+    next: &'r AtomicUsize,
     found: Mutex<HashMap<(String, String), Arc<BaseImage>>>,
 }
 
 impl<'r> Resolver<'r> {
-    /// One for a build.
+    /// One for a build, whose shown steps are counted by `next`.
     #[must_use]
-    pub fn new(request: &'r Request, session: &'r Session, observer: &'r dyn Observer) -> Self {
-        Self { request, session, observer, found: Mutex::default() }
+    pub fn new(
+        request: &'r Request,
+        session: &'r Session,
+        observer: &'r dyn Observer,
+        cancel: &'r Cancel,
+        next: &'r AtomicUsize,
+    ) -> Self {
+        Self { request, session, observer, cancel, next, found: Mutex::default() }
     }
 
     /// The image of that name: a named context, else the local content store's, else a registry's.
@@ -143,20 +154,44 @@ impl<'r> Resolver<'r> {
         let here = here.filter(fits);
         let options =
             Options { mirrors: self.request.mirrors.clone(), offline: self.request.offline, ..Options::default() };
-        match here {
-            Some(opened) if !self.request.pull || self.request.offline => return Ok(opened),
-            Some(opened) => {
-                let stands_for = self.session.store.descriptor(name)?.map(|descriptor| descriptor.digest);
-                if registry::resolve(name, &options).ok() == stands_for {
-                    return Ok(opened);
-                }
-            }
+        match &here {
+            Some(_) if !self.request.pull || self.request.offline => {}
             None if self.request.offline => return Err(BaseError::Offline { name: name.full() }),
-            None => {}
+            known => return self.pulled(name, platform, known.is_some(), &options, wanted),
         }
-        registry::pull(name, platform, &self.session.store, &options, &())?;
-        let opened = self.session.store.find(name, wanted, Limits::default())?;
-        opened.ok_or_else(|| BaseError::Offline { name: name.full() })
+        here.ok_or_else(|| BaseError::Offline { name: name.full() })
+    }
+
+    /// From its registry, shown as a step: it may take long.
+    fn pulled(
+        &self,
+        name: &ImageName,
+        platform: &Platform,
+        is_here: bool,
+        options: &Options,
+        wanted: &Wanted,
+    ) -> Result<Opened, BaseError> {
+        let store = &self.session.store;
+        let (vertex, start) = (Vertex(self.next.fetch_add(1, Ordering::Relaxed)), Instant::now());
+        self.observer.hear(Event::Started { vertex, name: format!("[internal] pull {}", name.full()).into() });
+        let transfer = Transfer::new(self.cancel, self.observer, vertex);
+        let pull = || -> Result<End, BaseError> {
+            let stands_for = store.descriptor(name)?.map(|descriptor| descriptor.digest);
+            if is_here && registry::resolve(name, options, &transfer).ok() == stands_for {
+                return Ok(End::Cached);
+            }
+            registry::pull(name, platform, store, options, &transfer)?;
+            Ok(End::Done)
+        };
+        let pulled = pull();
+        let end = match &pulled {
+            Ok(end) => end.clone(),
+            Err(BaseError::Remote(RemoteError::Stopped)) => End::Cancelled,
+            Err(error) => End::Failed(error.to_string()),
+        };
+        self.observer.hear(Event::Finished { vertex, end, took: start.elapsed() });
+        pulled?;
+        store.find(name, wanted, Limits::default())?.ok_or_else(|| BaseError::Offline { name: name.full() })
     }
 
     /// The named context that a name stands for; `alpine` is `docker.io/library/alpine:latest`.

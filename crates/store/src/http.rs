@@ -67,12 +67,13 @@ pub fn download(
     }
     let host = parsed.host_str().ok_or_else(|| address("it has no host".to_owned()))?.to_owned();
     let job = Job { what: without_secrets(url), host, url: parsed, expected, limits: *limits, progress };
-    block_on(async {
+    let work = async {
         match limits.time {
             Some(time) => tokio::time::timeout(time, job.run(to)).await.unwrap_or_else(|elapsed| Err(job.cut(elapsed))),
             None => job.run(to).await,
         }
-    })
+    };
+    block_on(work, progress)
 }
 
 struct Job<'j> {

@@ -41,6 +41,11 @@ pub trait Progress: Sync {
 
     /// So many more bytes are to come.
     fn expect(&self, _bytes: u64) {}
+
+    /// Whether the work is to be given up. What waits for a server then ends soon, with [`RemoteError::Stopped`].
+    fn is_stopped(&self) -> bool {
+        false
+    }
 }
 
 /// For callers that show no progress.

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use jettison_image::Digest;
 
+use crate::Progress;
 use crate::error::Error;
 
 /// How long nothing may come over a connection before it counts as cut.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a connection may take to stand.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a stop may go unnoticed.
+const NOTICED: Duration = Duration::from_millis(50);
 /// How the program names itself to servers.
 pub(crate) const USER_AGENT: &str = concat!("jettison/", env!("CARGO_PKG_VERSION"));
 /// The longest answer that is taken from a `Retry-After`, and the longest pause.
@@ -63,6 +66,8 @@ pub enum RemoteError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("it was stopped")]
+    Stopped,
     #[error(transparent)]
     Store(#[from] Error),
 }
@@ -193,10 +198,28 @@ impl Retry {
     }
 }
 
-/// Runs asynchronous work on this thread until it ends.
-pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, RemoteError>>) -> Result<T, RemoteError> {
+/// Runs asynchronous work on this thread until it ends, or is to be given up.
+pub(crate) fn block_on<T>(
+    work: impl Future<Output = Result<T, RemoteError>>,
+    progress: &dyn Progress,
+) -> Result<T, RemoteError> {
+    use futures_util::future::{Either, select};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| RemoteError::Client { source: Box::new(error) })?.block_on(work)
+    let runtime = runtime.map_err(|error| RemoteError::Client { source: Box::new(error) })?;
+    let stop = async {
+        while !progress.is_stopped() {
+            tokio::time::sleep(NOTICED).await;
+        }
+    };
+    let result = runtime.block_on(async {
+        match select(std::pin::pin!(work), std::pin::pin!(stop)).await {
+            Either::Left((result, _)) => result,
+            Either::Right(((), _)) => Err(RemoteError::Stopped),
+        }
+    });
+    // A name that is being looked up is not waited for.
+    runtime.shutdown_background();
+    result
 }
 
 /// Whether a host (with or without a port) is this machine itself, to which plain HTTP is as good as any.

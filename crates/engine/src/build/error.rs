@@ -183,6 +183,15 @@ impl fmt::Display for Ending<'_> {
     }
 }
 
+impl From<FilesError> for StepError {
+    fn from(error: FilesError) -> Self {
+        match error {
+            FilesError::Cancelled => Self::Cancelled,
+            error => Self::Files(Box::new(error)),
+        }
+    }
+}
+
 /// Errors are large, and results are passed around often: they are kept apart.
 macro_rules! boxed {
     ($($outer:ident::$variant:ident($inner:ty)),* $(,)?) => {
@@ -200,7 +209,6 @@ boxed!(
     BuildError::Snapshot(SnapshotError),
     BuildError::Store(jettison_store::Error),
     StepError::Sandbox(SandboxError),
-    StepError::Files(FilesError),
     StepError::User(UserError),
     StepError::Snapshot(SnapshotError),
     StepError::Cache(CacheError),

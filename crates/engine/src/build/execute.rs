@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use jettison_image::{Config, Digest};
+use jettison_store::RemoteError;
 use jettison_syntax::dockerfile::Dockerfile;
 use jettison_syntax::ignore::Ignore;
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ use super::sources::Selected;
 use super::stages::{Slots, Stages};
 use super::state::State;
 use super::time::rfc3339;
-use crate::base::{BaseImage, Resolver};
+use crate::base::{BaseError, BaseImage, Resolver};
 use crate::cache::{FileDigests, Import, Snapshot, StepRecord};
 use crate::events::{End, Event, Observer, Vertex};
 use crate::plan::{Base, Options, Plan, StagePlan, Step, StepKind, plan};
@@ -37,7 +38,7 @@ pub(crate) struct Cx<'b> {
     /// Files of the context that are copied, by stage and step.
     pub(crate) selected: HashMap<(usize, usize), OnceLock<Selected>>,
     imports: Vec<Import>,
-    next: AtomicUsize,
+    next: &'b AtomicUsize,
     steps: Mutex<Vec<BuiltStep>>,
     keys: Mutex<Vec<Digest>>,
     failure: Mutex<Option<BuildError>>,
@@ -56,12 +57,26 @@ pub fn build(
     // A failed step stops this build, not whatever else the caller may stop.
     let cancel = &cancel.below();
     let tree = Dockerfile::from_bytes(request.dockerfile.clone());
-    let resolver = Resolver::new(request, session, observer);
-    let plan = plan(&tree, &options(request), &mut &resolver)?;
+    let next = AtomicUsize::new(1);
+    let resolver = Resolver::new(request, session, observer, cancel, &next);
+    let planned = plan(&tree, &options(request), &mut &resolver);
+    if cancel.is_cancelled() {
+        return Err(BuildError::Cancelled);
+    }
+    let plan = planned?;
     for message in &plan.warnings {
         observer.hear(Event::Warning { message: message.clone() });
     }
-    let imports = request.cache_from.iter().map(|folder| Import::open(folder)).collect::<Result<_, _>>()?;
+    let mut imports = Vec::new();
+    for folder in &request.cache_from {
+        if folder.exists() {
+            imports.push(Import::open(folder)?);
+        } else {
+            // The first build of a series has none yet; the same command is to do.
+            let message = format!("--cache-from {}: there is nothing yet", folder.display());
+            observer.hear(Event::Warning { message });
+        }
+    }
     let cx = Cx {
         request,
         session,
@@ -75,7 +90,7 @@ pub fn build(
         digests: session.cache.digests(),
         selected: Cx::selections(&plan),
         imports,
-        next: AtomicUsize::new(1),
+        next: &next,
         steps: Mutex::default(),
         keys: Mutex::default(),
         failure: Mutex::default(),
@@ -178,6 +193,10 @@ impl Cx<'_> {
                 let image = self.resolver.image(name, &stage.platform);
                 match image {
                     Ok(image) => Some(self.announce(stage, image)),
+                    Err(BaseError::Remote(RemoteError::Stopped)) => {
+                        self.fail(BuildError::Cancelled);
+                        None
+                    }
                     Err(source) => {
                         self.fail(BuildError::Base { image: name.clone(), source: Box::new(source) });
                         None

@@ -1,12 +1,14 @@
 //! What a build depends on, as one digest, told without running a step.
 
+use std::sync::atomic::AtomicUsize;
+
 use jettison_image::Digest;
 use jettison_syntax::dockerfile::Dockerfile;
 use jettison_syntax::ignore::Ignore;
 
 use super::error::BuildError;
 use super::execute::options;
-use super::model::{ContextFolder, NamedContext, Request};
+use super::model::{Cancel, ContextFolder, NamedContext, Request};
 use super::mounts::whole;
 use super::session::Session;
 use crate::base::Resolver;
@@ -23,9 +25,16 @@ const VERSION: u32 = 1;
 ///
 /// # Errors
 /// Where the Dockerfile cannot be built or a base is missing.
-pub fn identify(request: &Request, session: &Session, observer: &dyn Observer) -> Result<Option<Digest>, BuildError> {
+pub fn identify(
+    request: &Request,
+    session: &Session,
+    observer: &dyn Observer,
+    cancel: &Cancel,
+) -> Result<Option<Digest>, BuildError> {
     let tree = Dockerfile::from_bytes(request.dockerfile.clone());
-    let resolver = Resolver::new(request, session, observer);
+    // What is pulled is numbered for an observer that hears of this alone.
+    let next = AtomicUsize::new(1);
+    let resolver = Resolver::new(request, session, observer, cancel, &next);
     let plan = plan(&tree, &options(request), &mut &resolver)?;
     let identifying = Identifying { request, session, resolver: &resolver, digests: session.cache.digests() };
     let parts = identifying.plan(&plan)?;

@@ -18,7 +18,9 @@ mod sources;
 mod stages;
 mod state;
 mod step;
+mod stoppable;
 mod time;
+mod transfer;
 
 pub use error::{BuildError, FailedStep, StepError};
 pub use execute::build;
@@ -27,3 +29,5 @@ pub use model::{
     Built, BuiltBase, BuiltLayer, BuiltLayers, BuiltStep, Cancel, ContextFolder, NamedContext, Outcome, Request, Secret,
 };
 pub use session::Session;
+pub use stoppable::Stoppable;
+pub(crate) use transfer::Transfer;

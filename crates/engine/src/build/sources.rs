@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use jettison_image::Digest;
+use jettison_store::RemoteError;
 use jettison_store::http::Limits;
 use jettison_syntax::ignore::Ignore;
 
+use super::Transfer;
 use super::error::StepError;
 use super::execute::Cx;
 use super::keys;
@@ -137,7 +139,8 @@ impl Cx<'_> {
             return Ok(fetched);
         }
         let work = self.session.cache.work()?;
-        let download = files::Http { limits: Limits::default(), progress: &() };
+        let transfer = Transfer::new(self.cancel, self.observer, doing.vertex);
+        let download = files::Http { limits: Limits::default(), progress: &transfer };
         let options = FetchOptions {
             folder: work.path(),
             offline: self.request.offline,
@@ -154,8 +157,10 @@ impl Cx<'_> {
             CopySource::Stage(stage) => self.stages.wait(*stage).ok_or(StepError::Cancelled),
             CopySource::Image(name) => {
                 let image = self.resolver.image(name, &doing.stage.platform);
-                let image =
-                    image.map_err(|source| StepError::Base { image: name.clone(), source: Box::new(source) })?;
+                let image = image.map_err(|source| match source {
+                    BaseError::Remote(RemoteError::Stopped) => StepError::Cancelled,
+                    source => StepError::Base { image: name.clone(), source: Box::new(source) },
+                })?;
                 Ok(State::of_image(image))
             }
             CopySource::Context | CopySource::Named(_) => Ok(State::scratch()),

@@ -61,6 +61,14 @@ pub enum CacheError {
         /// What is missing or wrong.
         reason: String,
     },
+    /// A folder given as a cache is not as it was exported.
+    #[error("the cache in {} is damaged: {problem}", folder.display())]
+    Damaged {
+        /// The folder.
+        folder: PathBuf,
+        /// What is missing or wrong.
+        problem: String,
+    },
     /// A snapshot of a given cache cannot be brought in.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),

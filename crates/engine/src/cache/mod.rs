@@ -27,7 +27,7 @@ pub use error::CacheError;
 pub use mounts::MountFolder;
 pub use records::{KeyLock, StepRecord};
 pub use snapshots::Snapshot;
-pub use transfer::{Import, export};
+pub use transfer::{Import, check_export, export};
 pub use usage::{Filter, Part, Pruned, Usage};
 pub use work::Work;
 

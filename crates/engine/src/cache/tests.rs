@@ -259,7 +259,7 @@ fn an_exported_cache_gives_the_same_elsewhere() {
     for blob in fs::read_dir(out.join("blobs/sha256")).expect("reads").flatten() {
         fs::write(blob.path(), "damaged").expect("writes");
     }
-    assert!(matches!(Import::open(&out), Err(CacheError::Foreign { .. })));
+    assert!(matches!(Import::open(&out), Err(CacheError::Damaged { .. })));
     fs::remove_file(out.join("index.json")).expect("removes");
     assert!(matches!(export(&cache, &[], &out), Err(CacheError::Foreign { .. })), "the folder is not ours any more");
 }

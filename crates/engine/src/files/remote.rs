@@ -156,8 +156,10 @@ fn fetch_url(copy: &Copy, url: &str, folder: &Path, options: &FetchOptions<'_>) 
         return Err(FilesError::Offline { location: url.to_owned() });
     }
     let at = folder.join("file");
-    let downloaded = options.download.download(url, &at);
-    let downloaded = downloaded.map_err(|source| FilesError::Download { location: url.to_owned(), source })?;
+    let downloaded = options.download.download(url, &at).map_err(|source| match options.cancel.is_cancelled() {
+        true => FilesError::Cancelled,
+        false => FilesError::Download { location: url.to_owned(), source },
+    })?;
     if let Some(checksum) = checksum {
         checksum.check(url, &at)?;
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jettison_image::Platform;
-use jettison_syntax::dockerfile::{Arguments, Dockerfile, ErrorKind, Instruction, Kind};
+use jettison_syntax::dockerfile::{Arguments, Dockerfile, ErrorKind, Instruction, Kind, closest};
 use jettison_syntax::expand::Lexer;
 
 use super::error::{PlanError, PlanErrorKind, value};
@@ -159,7 +159,8 @@ impl Planner<'_> {
         let number = || wanted.parse().ok().filter(|number| *number < self.heads.len());
         self.named(wanted).or_else(number).ok_or_else(|| {
             let stages: Vec<String> = (0..self.heads.len()).map(|stage| self.name(stage)).collect();
-            let meant = stages.iter().find(|stage| is_near(stage, &wanted.to_ascii_lowercase())).cloned();
+            let names: Vec<&str> = stages.iter().map(String::as_str).collect();
+            let meant = closest(wanted, &names).map(str::to_owned);
             PlanErrorKind::NoTarget { name: wanted.to_owned(), stages, meant }
         })
     }
@@ -355,16 +356,4 @@ fn parse_trigger(trigger: &str) -> Result<Dockerfile, PlanErrorKind> {
         return Err(refuse(format!("{} is not allowed as a trigger", only.body.kind.keyword())));
     }
     Ok(parsed)
-}
-
-/// Whether two names differ by a slip of the hand: a letter more, less, or another one.
-fn is_near(left: &str, right: &str) -> bool {
-    let (short, long) = if left.len() <= right.len() { (left, right) } else { (right, left) };
-    let same = short.bytes().zip(long.bytes()).take_while(|(a, b)| a == b).count();
-    let (short, long) = (&short.as_bytes()[same..], &long.as_bytes()[same..]);
-    match long.len() - short.len() {
-        0 => short.len() <= 1 || short[1..] == long[1..],
-        1 => *short == long[1..],
-        _ => false,
-    }
 }

@@ -199,9 +199,14 @@ fn stages_are_found_and_only_needed_ones_read() {
     let mut options = options();
     options.target = Some("TOOLS".to_owned());
     assert_eq!(planned(text, &options).target, 0);
-    options.target = Some("tool".to_owned());
-    let error = super::plan(&Dockerfile::parse(text), &options, &mut Fake).expect_err("no such stage").to_string();
-    assert!(error.contains("did you mean tools?"), "{error}");
+    let mut refused = |target: &str| {
+        options.target = Some(target.to_owned());
+        super::plan(&Dockerfile::parse(text), &options, &mut Fake).expect_err("no such stage").to_string()
+    };
+    for slip in ["tool", "tolos", "Toolz", "ttols"] {
+        assert!(refused(slip).contains("did you mean tools?"), "{slip}");
+    }
+    assert!(!refused("other").contains("did you mean"));
 }
 
 #[test]

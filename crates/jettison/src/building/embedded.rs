@@ -9,7 +9,7 @@ use jettison_engine::events::Observer;
 use jettison_engine::ids::Ids;
 use jettison_engine::snapshot::Kind;
 use jettison_image::Digest;
-use jettison_store::http;
+use jettison_store::{Progress, http};
 
 use super::export::Images;
 use super::local::LocalImages;
@@ -60,14 +60,29 @@ fn unfinished(error: BuildError) -> Unfinished {
     }
 }
 
+/// Goes on unless the build is stopped.
+struct Unless<'c>(&'c Cancel);
+
+impl Progress for Unless<'_> {
+    fn advance(&self, _bytes: u64) {}
+
+    fn is_stopped(&self) -> bool {
+        self.0.is_cancelled()
+    }
+}
+
 impl Engine for Embedded {
     fn build(&self, request: &Request, observer: &dyn Observer, cancel: &Cancel) -> Result<Built, Unfinished> {
         build(request, &self.session, observer, cancel).map_err(unfinished)
     }
 
-    fn identify(&self, request: &Request) -> Result<Option<Digest>, Unfinished> {
-        // Whatever there is to say, the building says it.
-        identify(request, &self.session, &()).map_err(unfinished)
+    fn identify(
+        &self,
+        request: &Request,
+        observer: &dyn Observer,
+        cancel: &Cancel,
+    ) -> Result<Option<Digest>, Unfinished> {
+        identify(request, &self.session, observer, cancel).map_err(unfinished)
     }
 
     fn kept(&self, key: Digest) -> Option<Vec<u8>> {
@@ -82,9 +97,9 @@ impl Engine for Embedded {
         &self.images
     }
 
-    fn download(&self, url: &str, to: &Path) -> Result<()> {
+    fn download(&self, url: &str, to: &Path, cancel: &Cancel) -> Result<()> {
         let mut file = File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
-        http::download(url, &mut file, None, &http::Limits::default(), &())?;
+        http::download(url, &mut file, None, &http::Limits::default(), &Unless(cancel))?;
         Ok(())
     }
 

@@ -170,6 +170,8 @@ impl Csv {
 
     fn place(&self) -> Result<Place> {
         match self.place.as_deref() {
+            // As buildx has it.
+            None | Some("") if matches!(self.kind.as_deref(), Some("oci" | "tar")) => Ok(Place::Stdout),
             None | Some("") => Err(Usage::new(format!("--output {} names no dest", self.text)).into()),
             Some("-") => Ok(Place::Stdout),
             Some(path) => Ok(Place::Path(PathBuf::from(path))),
@@ -243,6 +245,8 @@ mod tests {
             ("type=local,dest=out", Kind::Folder(PathBuf::from("out"))),
             ("type=tar,dest=a.tar", Kind::Tar(path("a.tar"))),
             ("type=tar,dest=-", Kind::Tar(Place::Stdout)),
+            ("type=tar", Kind::Tar(Place::Stdout)),
+            ("type=oci", Kind::Image(Transport::OciArchive, Place::Stdout)),
             ("type=oci,dest=a.tar", Kind::Image(Transport::OciArchive, path("a.tar"))),
             ("type=oci,tar=false,dest=a", Kind::Image(Transport::Oci, path("a"))),
             ("type=docker,dest=-", Kind::Image(Transport::DockerArchive, Place::Stdout)),
@@ -272,7 +276,7 @@ mod tests {
             ("type=registry,name=x", "type=registry"),
             ("type=docker", "later"),
             ("type=image,push=true", "push=true"),
-            ("type=oci", "dest"),
+            ("type=local", "dest"),
             ("type=docker,dest=x,tar=false", "tar"),
             ("type=oci,dest=x,compression=estargz", "estargz"),
             ("type=oci,dest=x,compression-level=99", "99"),

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use anyhow::Result;
-use jettison_engine::build::{NamedContext, Request, Secret};
+use jettison_engine::build::{Request, Secret};
 use jettison_engine::sandbox::Network;
 use jettison_image::Platform;
 use jettison_ir::Level;
 
-use super::context::{Source, context_folder};
+use super::context::{Contexts, Source};
 use super::outputs::{Kind, Place, Target, later};
 use super::values::{build_args, cache_folder, host, pair, secret, ssh, tagged};
 use crate::cli::{Build, CacheArgs, ImageArgs, InputArgs, NetworkArg, StepArgs};
@@ -52,6 +52,10 @@ pub(crate) fn check(args: &Build) -> Result<Checked> {
     let prints = args.results.format == crate::cli::Format::Json;
     if to_stdout > 1 || (to_stdout == 1 && prints) {
         return Err(Usage::new("only one thing can be written to the standard output").into());
+    }
+    if to_stdout == 1 && std::io::stdout().is_terminal() {
+        let hint = "name a file by dest=FILE, or have the output go to a pipe";
+        return Err(Usage::new("an archive is not written to a terminal").with_hint(hint).into());
     }
     let is_image = |target: &Target| !matches!(target.kind, Kind::Folder(_) | Kind::Tar(_));
     let wants_id = args.results.iidfile.is_some() || args.results.metadata_file.is_some();
@@ -96,7 +100,7 @@ pub(crate) struct Asked<'a> {
 }
 
 /// The request of `jettison build`.
-pub(crate) fn request(args: &Build, source: &Source) -> Result<Request> {
+pub(crate) fn request(args: &Build, source: &Source, contexts: &Contexts) -> Result<Request> {
     let asked = Asked {
         inputs: &args.inputs,
         steps: &args.run.steps,
@@ -104,13 +108,13 @@ pub(crate) fn request(args: &Build, source: &Source) -> Result<Request> {
         cache: &args.cache,
         labels: &args.labels,
     };
-    let request = asked.request(source)?;
+    let request = asked.request(source, contexts)?;
     Ok(Request { trace: args.run.trace.is_some(), debug_shell: args.run.debug_shell, ..request })
 }
 
 impl Asked<'_> {
     /// The request of a build that is not traced and opens no shell.
-    pub(crate) fn request(&self, source: &Source) -> Result<Request> {
+    pub(crate) fn request(&self, source: &Source, contexts: &Contexts) -> Result<Request> {
         let Self { inputs, steps, images, cache, labels } = self;
         let build_args = build_args(&inputs.build_args)?;
         let secrets: BTreeMap<String, Secret> = steps.secrets.iter().map(|text| secret(text)).collect::<Result<_>>()?;
@@ -120,7 +124,7 @@ impl Asked<'_> {
             dockerfile: source.dockerfile.clone(),
             dockerfile_name: source.name.clone(),
             context: source.context.clone(),
-            contexts: inputs.build_contexts.iter().map(|text| named_context(text)).collect::<Result<_>>()?,
+            contexts: contexts.named.clone(),
             source_date_epoch: source_date_epoch(&build_args)?,
             build_args,
             target: inputs.target.clone(),
@@ -154,32 +158,20 @@ fn platform(text: Option<&str>) -> Result<Platform> {
         let hint = "build each platform by itself";
         return Err(Usage::new(format!("--platform {text}: several at once are not supported")).with_hint(hint).into());
     }
-    text.parse().map_err(|error| Usage::new(format!("{error}")).into())
+    // As containerd reads them: a system alone has this machine's architecture, an architecture alone is Linux's.
+    let this = this_platform();
+    let full = match text {
+        "linux" => format!("linux/{}", this.architecture),
+        "local" => this.to_string(),
+        _ if text.contains('/') => text.to_owned(),
+        architecture => format!("linux/{architecture}"),
+    };
+    full.parse().map_err(|error| Usage::new(format!("{error}")).into())
 }
 
 /// A label may have no value.
 fn label(text: &str) -> Result<(String, String)> {
     if text.contains('=') { pair("--label", text) } else { pair("--label", &format!("{text}=")) }
-}
-
-/// `--build-context`: a folder, or an image by the names that docker has for it.
-fn named_context(text: &str) -> Result<(String, NamedContext)> {
-    let (name, value) = pair("--build-context", text)?;
-    if let Some(image) = value.strip_prefix("docker-image://") {
-        return Ok((name, NamedContext::Image(image.to_owned())));
-    }
-    if let Some(layout) = value.strip_prefix("oci-layout://") {
-        return Ok((name, NamedContext::Image(format!("oci:{layout}"))));
-    }
-    if ["oci:", "oci-archive:", "docker-archive:"].iter().any(|transport| value.starts_with(transport)) {
-        return Ok((name, NamedContext::Image(value)));
-    }
-    let folder = Path::new(&value);
-    if folder.is_dir() {
-        return Ok((name, NamedContext::Folder(context_folder(folder, None)?)));
-    }
-    let message = format!("--build-context {name}: {value} is no folder");
-    Err(Usage::new(message).with_hint("images are written as docker-image://NAME or oci:DIR").into())
 }
 
 /// The build argument's, else the environment's.
@@ -212,7 +204,7 @@ mod tests {
              --trace=t.json -O0 --layers 3 --skip split-layers -o out --progress plain .",
         );
         let source = Source::of_bytes(b"FROM scratch\n");
-        let request = request(&args, &source).expect("a request");
+        let request = request(&args, &source, &Contexts::default()).expect("a request");
         assert_eq!(request.build_args.get("A").map(String::as_str), Some("1"));
         assert_eq!(request.platform.to_string(), "linux/arm64");
         assert_eq!(request.extra_hosts, [("h".to_owned(), "1.2.3.4".to_owned())]);
@@ -221,6 +213,12 @@ mod tests {
         assert!(request.no_cache && request.trace && !request.pull);
         let checked = check(&args).expect("checks");
         assert_eq!(checked.names, ["app:latest", "b:2"]);
+        let of = |text: &str| platform(Some(text)).expect(text).to_string();
+        assert_eq!(
+            (of("arm64"), of("aarch64"), of("linux/arm/v7")),
+            ("linux/arm64".into(), "linux/arm64".into(), "linux/arm/v7".into())
+        );
+        assert_eq!((of("linux"), of("local")), (this_platform().to_string(), this_platform().to_string()));
     }
 
     #[test]
@@ -239,18 +237,5 @@ mod tests {
         }
         let parsed = Cli::try_parse_from(["jettison", "build", "-Os"]);
         assert!(parsed.is_err_and(|error| error.to_string().contains("up to -O2")));
-    }
-
-    #[test]
-    fn contexts_by_name() {
-        let image = |text: &str| match named_context(text).expect(text) {
-            (_, NamedContext::Image(image)) => image,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(image("a=docker-image://alpine:3"), "alpine:3");
-        assert_eq!(image("a=oci-layout:///x"), "oci:/x");
-        assert_eq!(image("a=oci-archive:x.tar"), "oci-archive:x.tar");
-        assert!(matches!(named_context("a=/tmp"), Ok((_, NamedContext::Folder(_)))));
-        assert!(named_context("a=/no/such").is_err() && named_context("a").is_err());
     }
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use jettison_engine::base::BaseError;
 use jettison_engine::build::{Built, BuiltLayers, Cancel, Outcome, Request};
+use jettison_engine::cache::check_export;
 use jettison_engine::events::Observer;
 use jettison_engine::plan::{PlanError, PlanErrorKind};
 use jettison_image::Digest;
@@ -16,7 +17,7 @@ use jettison_syntax::dockerfile::Dockerfile;
 use serde_json::{Value, json};
 
 use super::cancel::on_interrupt;
-use super::context::{Fetching, Source};
+use super::context::{Contexts, Fetching, Source};
 use super::export::{Export, Images, InCache};
 use super::failure::{Failure, shell_hint};
 use super::progress::Progress;
@@ -37,13 +38,18 @@ pub(crate) trait Engine {
     /// The local images.
     fn images(&self) -> &dyn Images;
     /// What a build depends on, told without running a step; none where only the building tells.
-    fn identify(&self, request: &Request) -> Result<Option<Digest>, Unfinished>;
+    fn identify(
+        &self,
+        request: &Request,
+        observer: &dyn Observer,
+        cancel: &Cancel,
+    ) -> Result<Option<Digest>, Unfinished>;
     /// A small value that was kept in the cache.
     fn kept(&self, key: Digest) -> Option<Vec<u8>>;
     /// Keeps a small value in the cache.
     fn keep(&self, key: Digest, value: &[u8]) -> Result<()>;
     /// Writes what is at a URL to a file.
-    fn download(&self, url: &str, to: &Path) -> Result<()>;
+    fn download(&self, url: &str, to: &Path, cancel: &Cancel) -> Result<()>;
     /// Writes the steps that a build stands on to a folder that `--cache-from` reads.
     fn export_cache(&self, built: &Built, folder: &Path) -> Result<()>;
 }
@@ -93,13 +99,20 @@ pub(crate) fn run(
     printer: &Printer,
 ) -> Result<ExitCode> {
     let start = Instant::now();
+    // A build that took an hour is not lost to a folder that cannot be written.
+    checked.cache_to.iter().try_for_each(|folder| check_export(folder))?;
     let cancel = Cancel::default();
     let guard = on_interrupt(&cancel);
-    let download = |url: &str, to: &Path| engine.download(url, to);
+    let download = |url: &str, to: &Path| engine.download(url, to, &cancel);
     let offline = args.images.offline;
     let fetching = Fetching { folder: cache, offline, download: &download, cancel: &cancel };
-    let source = Source::read(&args.context, args.file.as_deref(), &fetching)?;
-    let mut request = request(args, &source)?;
+    let read = || {
+        let source = Source::read(&args.context, args.file.as_deref(), &fetching)?;
+        Ok((source, Contexts::read(&args.inputs.build_contexts, &fetching)?))
+    };
+    // Whatever else fails where the user stops it, that is why.
+    let (source, contexts) = read().map_err(|error| if cancel.is_cancelled() { stopped() } else { error })?;
+    let mut request = request(args, &source, &contexts)?;
     let mut proof = None;
     if args.prove {
         (request, proof) = release_form(args, request, engine, &cancel, printer)?;
@@ -185,13 +198,17 @@ pub(crate) fn finish(args: &Build, report: &Report, has_stdout: bool, printer: &
     Ok(ExitCode::SUCCESS)
 }
 
+fn stopped() -> anyhow::Error {
+    Unbuilt { message: "the build was stopped".to_owned(), hint: None, code: 130 }.into()
+}
+
 /// The error of a build that did not end well; what goes before it is printed. `hints` at a shell in the failed state.
 pub(crate) fn explain(unfinished: Unfinished, request: &Request, hints: bool, printer: &Printer) -> anyhow::Error {
     let failed = match unfinished {
         Unfinished::Other(error) => return error,
         Unfinished::Plan(error) => return refused(*error, request, printer),
         Unfinished::Stopped => {
-            return Unbuilt { message: "the build was stopped".to_owned(), hint: None, code: 130 }.into();
+            return stopped();
         }
         Unfinished::Step(failed) => failed,
     };

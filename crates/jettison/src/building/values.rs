@@ -192,7 +192,9 @@ pub(crate) fn cache_folder(flag: &str, text: &str, place: &str) -> Result<PathBu
         let message = format!("{flag}: caches of type {kind} are not supported");
         return Err(Usage::new(message).with_hint(format!("use {flag} type=local,{place}=DIR")).into());
     }
-    if let Some((key, _)) = all.iter().find(|(key, _)| key != "type" && key != place) {
+    // All steps are written, which is what docker calls max.
+    let is_max = |key: &str| flag == "--cache-to" && key == "mode" && get(key).as_deref() == Some("max");
+    if let Some((key, _)) = all.iter().find(|(key, _)| key != "type" && key != place && !is_max(key)) {
         return Err(Usage::new(format!("{flag}: type=local has no option {key:?}")).into());
     }
     match get(place).filter(|folder| !folder.is_empty()) {
@@ -294,7 +296,10 @@ mod tests {
             let error = cache_folder("--cache-from", bad, "src").expect_err(bad).to_string();
             assert!(error.contains(part), "{error}");
         }
-        assert!(cache_folder("--cache-to", "type=local,src=/x", "dest").is_err());
+        assert!(cache_folder("--cache-to", "type=local,dest=/x,mode=max", "dest").is_ok());
+        for bad in ["type=local,dest=/x,mode=min", "type=local,src=/x"] {
+            assert!(cache_folder("--cache-to", bad, "dest").is_err(), "{bad}");
+        }
         assert!(cache_folder("--cache-to", "type=local", "dest").is_err());
     }
 

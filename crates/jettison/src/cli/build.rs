@@ -10,6 +10,8 @@ use super::{Format, PassArgs, parse_size};
 use crate::building::values::{duration, memory_size};
 
 #[derive(Args)]
+// As docker has it: of what is given twice the last counts, so that scripts can add to what they were given.
+#[command(args_override_self = true)]
 pub(crate) struct Build {
     /// The build context: a folder, a git repository's address, or `-` for a tar or a Dockerfile on stdin
     #[arg(default_value = ".")]
@@ -61,7 +63,7 @@ pub(crate) struct InputArgs {
     /// A build argument; without a value, the environment's
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
     pub(crate) build_args: Vec<String>,
-    /// A further context: a folder, or an image such as docker-image://alpine
+    /// A further context: a folder, a tar, a URL, a git repository, or an image such as docker-image://alpine
     #[arg(long = "build-context", value_name = "NAME=VALUE")]
     pub(crate) build_contexts: Vec<String>,
     /// The platform to build for, as in linux/arm64 [default: this machine's]

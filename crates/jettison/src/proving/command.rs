@@ -1,5 +1,7 @@
 //! `jettison rewrite --prove`.
 
+use std::path::Path;
+
 use anyhow::Result;
 use jettison_engine::build::Cancel;
 use jettison_engine::ids::Ids;
@@ -10,9 +12,10 @@ use jettison_syntax::dockerfile::encode;
 
 use super::{Prover, prove};
 use crate::building::cancel::on_interrupt;
-use crate::building::context::Source;
+use crate::building::context::{Contexts, Fetching, Source};
 use crate::building::embedded::Embedded;
 use crate::building::request::Asked;
+use crate::building::run::Engine as _;
 use crate::cli::ProofArgs;
 use crate::dockerfile::Located;
 use crate::printer::Printer;
@@ -27,11 +30,15 @@ pub(crate) fn of_rewrite(
     printer: &Printer,
 ) -> Result<(Rewritten, Option<Proof>)> {
     let ProofArgs { inputs, steps, images, cache, progress, .. } = args;
-    let engine = Embedded::open(&cache.place.find()?, cache.snapshotter, host.map_or(Ids::Many, |host| host.ids))?;
+    let place = cache.place.find()?;
+    let engine = Embedded::open(&place, cache.snapshotter, host.map_or(Ids::Many, |host| host.ids))?;
     let source = Source::of_located(located, encode(rewriting.tree.text()))?;
-    let request = Asked { inputs, steps, images, cache, labels: &[] }.request(&source)?;
     let cancel = Cancel::default();
     let guard = on_interrupt(&cancel);
+    let download = |url: &str, to: &Path| engine.download(url, to, &cancel);
+    let fetching = Fetching { folder: &place, offline: images.offline, download: &download, cancel: &cancel };
+    let contexts = Contexts::read(&inputs.build_contexts, &fetching)?;
+    let request = Asked { inputs, steps, images, cache, labels: &[] }.request(&source, &contexts)?;
     let wish = rewriting.wish();
     let prover =
         Prover { engine: &engine, request: &request, wish: &wish, cancel: &cancel, progress: *progress, printer };

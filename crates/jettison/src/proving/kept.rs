@@ -8,6 +8,7 @@ use jettison_passes::Rewritten;
 use serde::{Deserialize, Serialize};
 
 use super::Prover;
+use crate::building::progress::Progress;
 use crate::building::run::{Engine, explain};
 
 /// Changes when proofs of an earlier version say less than today's.
@@ -23,7 +24,9 @@ pub(super) struct Kept {
 
 /// What a proof is kept under; none where the build depends on what cannot be known before it.
 pub(super) fn key(prover: &Prover<'_>) -> Result<Option<Digest>> {
-    let identified = prover.engine.identify(prover.request);
+    let progress = Progress::start(prover.progress, prover.printer.is_quiet());
+    let identified = prover.engine.identify(prover.request, &progress, prover.cancel);
+    progress.end();
     let identity = identified.map_err(|unfinished| explain(unfinished, prover.request, true, prover.printer))?;
     Ok(identity.map(|identity| Digest::of(format!("proof {VERSION} {identity} {}", prover.wish).as_bytes())))
 }

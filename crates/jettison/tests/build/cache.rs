@@ -1,6 +1,7 @@
 //! What the cache answers, and what two builds at once make of it.
 
 use std::fs::{self, File};
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, SystemTime};
 
@@ -67,8 +68,55 @@ fn an_exported_cache_serves_an_empty_one() {
     let said = site.build(&arguments).expect(0, &[]);
     assert!(said.is_cached("COPY file") && said.is_cached("RUN date"), "{}", said.err);
     assert_eq!(fs::read(first).expect("reads"), fs::read(second).expect("reads"));
-    // A folder that is none is said to be.
-    site.build(&["--cache-from", "type=local,src=/no/such"]).expect(3, &["/no/such"]);
+    // What came is passed on as it is, and traces with it.
+    let (third, passed) = (site.path("third").display().to_string(), site.path("passed").display().to_string());
+    let trace = site.path("trace").display().to_string();
+    site.build(&["--no-cache", "--trace", "--cache-to", &to]).expect(0, &[]);
+    let to = format!("type=local,dest={passed},mode=max");
+    let (more, trace) = (["--build-context", &base, "--cache-from", &from], format!("--trace={trace}"));
+    let said = site.build(&[&["--cache-dir", &third, "--cache-to", &to, &trace][..], &more].concat()).expect(0, &[]);
+    assert!(said.is_cached("COPY file") && said.is_cached("RUN date"), "{}", said.err);
+    let trace: serde_json::Value = serde_json::from_slice(&fs::read(&trace[8..]).expect("reads")).expect("JSON");
+    let run = trace["steps"].as_array().expect("steps").iter().find(|step| step["step"] != "COPY file /file");
+    assert!(run.is_some_and(|step| step["cached"] == true && step["trace"]["written"].is_array()), "{trace}");
+    let blobs = |folder: &str| names(&std::path::Path::new(folder).join("blobs/sha256"));
+    assert_eq!(blobs(&passed), blobs(&exported));
+    assert_eq!(fs::read(format!("{passed}/index.json")).ok(), fs::read(format!("{exported}/index.json")).ok());
+    // One that is not there yet is no reason to fail; a folder that holds something else is, before anything runs.
+    site.build(&["--cache-from", "type=local,src=/no/such"]).expect(0, &["WARNING: --cache-from /no/such"]);
+    let said = site.build(&["--no-cache", "--cache-to", "type=local,dest=."]).expect(3, &["is not a cache"]);
+    assert!(!said.err.contains("RUN"), "{}", said.err);
+}
+
+#[test]
+fn a_damaged_cache_is_refused_and_the_own_stays_whole() {
+    let site = Site::new();
+    site.dockerfile("FROM alpine:3.20\nRUN head -c 2000 /dev/urandom > /random\nRUN echo second > /second\n");
+    let exported = site.path("exported");
+    site.build(&["--cache-to", &format!("type=local,dest={}", exported.display())]).expect(0, &[]);
+    let from = format!("type=local,src={}", exported.display());
+    let base = format!("alpine:3.20=oci:{}:docker.io/library/alpine:3.20", site.path("cache/images").display());
+    let largest =
+        names(&exported.join("blobs/sha256")).into_iter().map(|name| exported.join("blobs/sha256").join(name));
+    let largest = largest.max_by_key(|path| fs::metadata(path).expect("is there").len()).expect("a blob");
+    let whole = fs::read(&largest).expect("reads");
+    let mut other = whole.clone();
+    other[1000] ^= 1;
+    // Cut off, changed, far larger than it says, and not there.
+    let bomb = zstd::encode_all(std::io::repeat(0).take(50 << 20), 1).expect("packs");
+    for damaged in [Some(&whole[..500]), Some(&other), Some(&bomb), None] {
+        match damaged {
+            Some(bytes) => fs::write(&largest, bytes).expect("writes"),
+            None => fs::remove_file(&largest).expect("removes"),
+        }
+        let cache = site.path("other").display().to_string();
+        let arguments = ["--cache-dir", &cache, "--build-context", &base];
+        let said = site.build(&[&arguments[..], &["--cache-from", &from]].concat()).expect(1, &["is damaged", "blob"]);
+        assert!(said.err.contains(&exported.display().to_string()), "{}", said.err);
+        assert!(names(&site.path("other/work")).is_empty() && names(&site.path("other/steps")).len() < 2);
+        site.build(&arguments).expect(0, &["verdict: equal"]);
+        fs::remove_dir_all(site.path("other")).expect("removes");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod article;
 mod build_cases;
 mod cache;
 mod compare;
+mod contexts;
 mod faults;
 #[path = "../format/mod.rs"]
 mod format;
@@ -16,6 +17,7 @@ mod prove;
 mod reuse;
 mod sampled;
 mod site;
+mod stopped;
 mod suite;
 mod talk;
 mod trace;

@@ -18,7 +18,7 @@ fn mistakes_are_named_with_their_place() {
         site.build(more).expect(code, parts);
     };
     of("FROM alpine:3.20\nRUM x\n", &[], 3, &["Dockerfile:2", "RUM", "did you mean RUN?"]);
-    of("FROM alpine:3.20 AS one\n", &["--target", "oen"], 2, &["\"oen\"", "the stages are one"]);
+    of("FROM alpine:3.20 AS one\n", &["--target", "oen"], 2, &["\"oen\"", "the stages are one (did you mean one?)"]);
     of(
         "FROM alpine:3.20\nRUN echo told; exit 7\n",
         &[],

@@ -101,7 +101,7 @@ fn pull_and_compare(name: &ImageName, digest: &str, archive: &str, credentials: 
     let options = options(credentials);
     let pulled = pull(name, &platform(), &store, &options, &()).expect("pulls");
     assert_eq!(pulled.digest.to_string(), digest);
-    assert_eq!(resolve(name, &options).expect("resolves"), pulled.digest);
+    assert_eq!(resolve(name, &options, &()).expect("resolves"), pulled.digest);
     let found = store.find(name, &Wanted::Platform(platform()), Limits::default()).expect("reads");
     assert_eq!(found.expect("is there").images.len(), 1);
     let cache_folder = [("JETTISON_CACHE", text(cache.path()))];
@@ -129,7 +129,7 @@ fn images_come_from_an_open_registry() {
         assert!(store.descriptor(&by_digest).expect("reads").is_some());
     }
     let none = format!("{}/suite/none:v1", registry.host).parse().expect("a name");
-    let error = resolve(&none, &options(Credentials::Anonymous)).expect_err("is missing");
+    let error = resolve(&none, &options(Credentials::Anonymous), &()).expect_err("is missing");
     assert!(matches!(error, RemoteError::NotFound { .. }), "{error}");
 }
 
@@ -141,7 +141,7 @@ fn images_come_from_a_registry_that_wants_a_login() {
     let given = |password: &str| Credentials::Given { user: USER.to_owned(), password: password.to_owned() };
     pull_and_compare(&name, &digest, archive, given(PASSWORD));
     for credentials in [Credentials::Anonymous, given("wrong")] {
-        let error = resolve(&name, &options(credentials)).expect_err("is refused");
+        let error = resolve(&name, &options(credentials), &()).expect_err("is refused");
         assert!(matches!(error, RemoteError::Unauthorized { .. }), "{error}");
     }
 }

@@ -64,15 +64,15 @@ pub fn pull(
         let pull = Pull { session: &session, store, incoming: store.incoming()?, platform, progress };
         pull.image(name).await
     };
-    at_first_place(name, options, work)
+    at_first_place(name, options, progress, work)
 }
 
 /// The digest that a name stands for in its registry now.
 ///
 /// # Errors
 /// Where the registry cannot be asked or does not have it.
-pub fn resolve(name: &ImageName, options: &Options) -> Result<Digest, RemoteError> {
-    at_first_place(name, options, |place| async move {
+pub fn resolve(name: &ImageName, options: &Options, progress: &dyn Progress) -> Result<Digest, RemoteError> {
+    at_first_place(name, options, progress, |place| async move {
         let session = Session::start(place, name, options).await?;
         session.digest().await
     })
@@ -83,13 +83,14 @@ pub fn resolve(name: &ImageName, options: &Options) -> Result<Digest, RemoteErro
 fn at_first_place<T, F: Future<Output = Result<T, RemoteError>>>(
     name: &ImageName,
     options: &Options,
+    progress: &dyn Progress,
     work: impl Fn(Place) -> F,
 ) -> Result<T, RemoteError> {
     if options.offline {
         return Err(RemoteError::Offline { what: name.to_string() });
     }
     let mirrors: &[String] = if name.is_of_default_registry() { &options.mirrors } else { &[] };
-    block_on(async {
+    let asked = async {
         for mirror in mirrors {
             // The place of a mirror is its host; people also write it with a scheme, as for Docker's engine.
             let host = mirror.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/');
@@ -104,7 +105,8 @@ fn at_first_place<T, F: Future<Output = Result<T, RemoteError>>>(
         let registry = name.domain().to_owned();
         let host = if name.is_of_default_registry() { DEFAULT_HOST.to_owned() } else { registry.clone() };
         work(Place { host, repository: name.path().to_owned(), registry }).await
-    })
+    };
+    block_on(asked, progress)
 }
 
 /// One pull from one host.

@@ -143,7 +143,7 @@ fn an_image_comes_byte_for_byte_and_only_once() {
     assert_eq!(blobs(case.server.asked()), 3);
     case.pull(":one", &options()).expect("pulls");
     assert_eq!(blobs(case.server.asked()), 3);
-    assert_eq!(resolve(&case.name(":one"), &options()).expect("resolves"), content.manifest);
+    assert_eq!(resolve(&case.name(":one"), &options(), &()).expect("resolves"), content.manifest);
 }
 
 #[test]
@@ -246,10 +246,10 @@ fn a_missing_tag_and_a_refusing_host_are_told() {
     let host = listener.local_addr().expect("an address");
     drop(listener);
     let name: ImageName = format!("{host}/app").parse().expect("a name");
-    let error = resolve(&name, &options()).expect_err("is refused");
+    let error = resolve(&name, &options(), &()).expect_err("is refused");
     assert!(matches!(error, RemoteError::Unreachable { .. }), "{error}");
     assert!(crate::remote::chain(&error).contains("refused"), "{error:?}");
-    let offline = resolve(&name, &Options { offline: true, ..options() });
+    let offline = resolve(&name, &Options { offline: true, ..options() }, &());
     assert!(matches!(offline, Err(RemoteError::Offline { .. })));
 }
 
@@ -308,7 +308,7 @@ fn mirrors_are_asked_first_and_only_for_the_default_registry() {
     assert!(case.store().descriptor(&name).expect("reads").is_some());
     assert!(!broken.server.asked().is_empty());
     let before = case.server.asked().len();
-    assert!(resolve(&broken.name(":one"), &options).is_err());
+    assert!(resolve(&broken.name(":one"), &options, &()).is_err());
     assert_eq!(case.server.asked().len(), before);
 }
 

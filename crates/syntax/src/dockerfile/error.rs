@@ -162,11 +162,13 @@ impl fmt::Display for SyntaxError {
 
 /// The candidate that is closest to `found`, where one is close enough to be a slip of the hand.
 #[must_use]
-pub fn closest(found: &str, candidates: &[&'static str]) -> Option<&'static str> {
+pub fn closest<'c>(found: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let found = found.to_ascii_lowercase();
-    let distance = |candidate: &&'static str| edit_distance(&found, &candidate.to_ascii_lowercase());
+    let distance = |candidate: &&'c str| edit_distance(&found, &candidate.to_ascii_lowercase());
     let best = candidates.iter().min_by_key(|candidate| distance(candidate))?;
-    (distance(best) <= 1 + best.len() / 4).then_some(*best)
+    // A name of which nothing is left was not meant.
+    let most = (1 + best.len() / 4).min(best.chars().count().saturating_sub(1));
+    (distance(best) <= most).then_some(*best)
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours that lead from `a` to `b`.

@@ -84,18 +84,10 @@ const SETTINGS: [&str; 11] = [
 /// # Errors
 /// Where git fails or is missing, the commit is not the one asked for, or the folder is not there.
 pub fn checkout(reference: &GitReference, to: &Path, options: &CheckoutOptions<'_>) -> Result<PathBuf, FilesError> {
-    checkout_over(reference, to, options, PROTOCOLS)
-}
-
-fn checkout_over(
-    reference: &GitReference,
-    to: &Path,
-    options: &CheckoutOptions<'_>,
-    protocols: &str,
-) -> Result<PathBuf, FilesError> {
-    if options.offline {
+    if options.offline && !reference.is_local() {
         return Err(FilesError::Offline { location: reference.remote.clone() });
     }
+    let protocols = if reference.is_local() { "file" } else { PROTOCOLS };
     let git = Git { remote: &reference.remote, folder: to, cancel: options.cancel, protocols };
     git.run("init", &["--quiet", "--template=", "."])?;
     git.run("config", &["remote.origin.url", &reference.remote])?;
@@ -112,6 +104,8 @@ fn checkout_over(
     }
     git.run("checkout", &["--quiet", "--detach", "--force", &commit])?;
     if reference.submodules != Some(false) && to.join(".gitmodules").exists() {
+        // Those of a repository of this machine are not of this machine too: its author could name any other.
+        let git = Git { protocols: PROTOCOLS, ..git };
         git.run("submodule", &["--quiet", "update", "--init", "--recursive", "--depth=1"])?;
     }
     let keeps = reference.keep_git_dir.unwrap_or(options.keep_git_dir);
@@ -250,7 +244,7 @@ mod tests {
     use std::path::Path;
     use std::process::Command;
 
-    use super::{CheckoutOptions, checkout, checkout_over};
+    use super::{CheckoutOptions, checkout};
     use crate::build::Cancel;
     use crate::files::FilesError;
     use crate::files::git::GitReference;
@@ -296,8 +290,9 @@ mod tests {
             number += 1;
             let to = folder.path().join(format!("to{number}"));
             fs::create_dir(&to).expect("makes");
-            let options = CheckoutOptions { keep_git_dir, checksum, offline: false, cancel: &cancel };
-            checkout_over(reference, &to, &options, "file")
+            // Nothing of it comes from elsewhere.
+            let options = CheckoutOptions { keep_git_dir, checksum, offline: true, cancel: &cancel };
+            checkout(reference, &to, &options)
         };
         let with = |reference: Option<&str>, folder: Option<&str>| GitReference {
             remote: remote.clone(),

@@ -23,14 +23,16 @@ pub struct GitReference {
 /// The schemes of URLs that name repositories whatever their paths are.
 const SCHEMES: [&str; 2] = ["ssh", "git"];
 
+/// How repositories of this machine begin.
+const LOCAL: &str = "file://";
+
 impl GitReference {
     /// Reads a reference; `None` for what is none. A URL of HTTP is one where its path ends in `.git`.
     ///
     /// # Errors
     /// [`FilesError::GitReference`] for a reference that contradicts itself or asks for what is not known.
     pub fn parse(text: &str) -> Result<Option<Self>, FilesError> {
-        let (address, fragment) = text.split_once('#').unwrap_or((text, ""));
-        let (address, query) = address.split_once('?').unwrap_or((address, ""));
+        let address = text.split(['#', '?']).next().unwrap_or_default();
         let is_git = match address.split_once("://") {
             Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
                 "http" | "https" => rest.split_once('/').is_some_and(|(_, path)| path.ends_with(".git")),
@@ -38,9 +40,18 @@ impl GitReference {
             },
             None => is_scp_style(address),
         };
-        if !is_git {
-            return Ok(None);
-        }
+        if is_git { Self::read(text) } else { Ok(None) }
+    }
+
+    /// Whether it is a repository of this machine.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.remote.starts_with(LOCAL)
+    }
+
+    fn read(text: &str) -> Result<Option<Self>, FilesError> {
+        let (address, fragment) = text.split_once('#').unwrap_or((text, ""));
+        let (address, query) = address.split_once('?').unwrap_or((address, ""));
         let problem = |problem: String| FilesError::GitReference { reference: text.to_owned(), problem };
         let mut found = Self { remote: address.to_owned(), ..Self::default() };
         let (reference, folder) = fragment.split_once(':').unwrap_or((fragment, ""));
@@ -58,11 +69,15 @@ impl GitReference {
         Ok(Some(found))
     }
 
-    /// Reads the short form that only build contexts have: `github.com/owner/name`.
+    /// Reads what only build contexts, which the user names himself, may be as well: the short form
+    /// `github.com/owner/name`, and repositories of this machine, `file:///path`.
     ///
     /// # Errors
     /// As [`Self::parse`].
     pub fn parse_context(text: &str) -> Result<Option<Self>, FilesError> {
+        if text.starts_with(LOCAL) {
+            return Self::read(text);
+        }
         match text.strip_prefix("github.com/") {
             Some(rest) => {
                 let (path, fragment) = rest
@@ -189,6 +204,11 @@ mod tests {
         }
         let short = GitReference::parse_context("github.com/a/b#main").expect("reads").expect("a reference");
         assert_eq!((&*short.remote, short.reference.as_deref()), ("https://github.com/a/b.git", Some("main")));
+        // What a Dockerfile names never is on this machine.
+        let local = "file:///a/b#main:docs";
+        assert_eq!(GitReference::parse(local).expect("reads"), None);
+        let local = GitReference::parse_context(local).expect("reads").expect("a reference");
+        assert_eq!((&*local.remote, local.folder.as_deref(), local.is_local()), ("file:///a/b", Some("docs"), true));
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::io;
 
 use libc::{c_int, pid_t};
 
+use crate::kernel::seccomp::SPECULATION;
+
 fn checked(result: c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
@@ -136,7 +138,8 @@ pub(crate) fn load_plain(filter: &[libc::sock_filter]) -> io::Result<()> {
     };
     let program = libc::sock_fprog { len, filter: filter.as_ptr().cast_mut() };
     // SAFETY: `program` points to `len` instructions that outlive the call; the kernel only reads them.
-    let result =
-        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, std::ptr::from_ref(&program)) };
+    let result = unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, SPECULATION, std::ptr::from_ref(&program))
+    };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

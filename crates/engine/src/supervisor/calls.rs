@@ -53,7 +53,7 @@ pub(super) enum Does {
     Owner(Name, Follow, usize),
     /// Makes a node: its name and the argument of its mode; the device is next.
     Node(Name, usize),
-    /// Changes which folder a relative path starts at, or which descriptor is which, or the root.
+    /// Changes which folder a relative path starts at, or the root.
     Turns(Turn),
 }
 
@@ -62,7 +62,7 @@ pub(super) enum Does {
 pub(super) enum Turn {
     /// The working directory, by a path.
     Folder,
-    /// The working directory or a descriptor.
+    /// The working directory, by a descriptor.
     Descriptor,
     /// The root.
     Root,
@@ -80,8 +80,6 @@ pub(super) enum When {
     /// trace as listed, which stands for its entries. A notification for each of them would make a walk four times as
     /// slow: three quarters of that are what the kernel takes to switch there and back, whatever we do in between.
     NotHeld(usize),
-    /// Only where this argument (a command of fcntl) makes a second descriptor.
-    Duplicates(usize),
     /// Only where this argument (a mode) is a device's, unless all are wanted.
     Device(usize),
 }
@@ -124,9 +122,6 @@ const EVERYWHERE: &[Call] = &[
     call(libc::SYS_openat2, Does::Open(Name::At(0, 1), Flags::Pointed(2))),
     call(libc::SYS_execve, Does::Uses(&[(Name::Path(0), EXECUTED)])),
     call(libc::SYS_execveat, Does::Uses(&[(Name::At(0, 1), EXECUTED)])),
-    sometimes(libc::SYS_fcntl, When::Duplicates(1), Does::Turns(Turn::Descriptor)),
-    call(libc::SYS_dup, Does::Turns(Turn::Descriptor)),
-    call(libc::SYS_dup3, Does::Turns(Turn::Descriptor)),
     call(libc::SYS_fchdir, Does::Turns(Turn::Descriptor)),
     call(libc::SYS_chdir, Does::Turns(Turn::Folder)),
     call(libc::SYS_chroot, Does::Turns(Turn::Root)),
@@ -162,7 +157,6 @@ const OLDER: &[Call] = &[
     call(libc::SYS_access, EXAMINES),
     call(libc::SYS_readlink, EXAMINES),
     call(libc::SYS_creat, Does::Open(Name::Path(0), Flags::Create)),
-    call(libc::SYS_dup2, Does::Turns(Turn::Descriptor)),
     call(libc::SYS_mkdir, WRITES),
     call(libc::SYS_rmdir, WRITES),
     call(libc::SYS_unlink, WRITES),

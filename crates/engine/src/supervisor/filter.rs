@@ -55,13 +55,6 @@ fn body(call: &Call, watch: Watch) -> Vec<sock_filter> {
             allow(),
             notify(),
         ],
-        When::Duplicates(command) => vec![
-            load_argument(command),
-            jump(BPF_JEQ, libc::F_DUPFD as u32, 2, 0),
-            jump(BPF_JEQ, libc::F_DUPFD_CLOEXEC as u32, 1, 0),
-            allow(),
-            notify(),
-        ],
         When::Device(mode) if !watch.traces() => vec![
             load_argument(mode),
             statement(BPF_ALU | BPF_AND | BPF_K, libc::S_IFMT),

@@ -15,7 +15,6 @@ mod record;
 mod tests;
 mod worker;
 
-use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -70,7 +69,7 @@ impl Supervisor {
 }
 
 fn trace(root: &Path, outcome: &mut Outcome, mounts: &[Vec<u8>]) -> Trace {
-    let paths: HashMap<Vec<u8>, u8> = std::mem::take(&mut outcome.record.paths);
+    let paths = std::mem::take(&mut outcome.record.paths);
     let mut gaps = std::mem::take(&mut outcome.gaps);
     if outcome.record.unreadable > 0 {
         gaps.push(format!("{} paths could not be read from the processes' memory", outcome.record.unreadable));

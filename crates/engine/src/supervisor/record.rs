@@ -1,6 +1,6 @@
 //! The paths seen so far, and what was done with each.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use crate::trace::clean;
 

@@ -160,7 +160,6 @@ impl Worker {
             Does::Open(name, flags) => {
                 self.read(notification, name, 0);
                 marks[0] = self.open_marks(notification, flags);
-                self.folders.forget_descriptors();
             }
             Does::Uses(list) => {
                 for (place, &(name, mark)) in list.iter().enumerate() {
@@ -229,14 +228,13 @@ impl Worker {
             if directory == libc::AT_FDCWD {
                 return Err(io::Error::from_raw_os_error(libc::EFAULT));
             }
-            out.extend_from_slice(self.folders.get(pid, directory)?);
-            return Ok(());
+            return self.folders.append(pid, directory, out);
         }
         read_string(pid, address, &mut self.raw)?;
         if self.raw.first() == Some(&b'/') {
             out.extend_from_slice(&self.folders.root(pid));
         } else if !self.raw.is_empty() || directory != libc::AT_FDCWD {
-            out.extend_from_slice(self.folders.get(pid, directory)?);
+            self.folders.append(pid, directory, out)?;
             out.push(b'/');
         }
         out.extend_from_slice(&self.raw);

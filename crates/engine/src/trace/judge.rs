@@ -4,11 +4,11 @@
 //! that the step leaves: one `lstat` for each path, in the order of the folders. What is not there, and was not changed
 //! by the step, was not there before.
 
-use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use hashbrown::HashMap;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 
 use crate::supervisor::marks::{EXAMINED, EXECUTED, LISTED, OPENED, WRITTEN};

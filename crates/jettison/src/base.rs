@@ -41,7 +41,9 @@ pub(crate) fn find(
         }
     }
     let base = Base::from_history(&image.config, image.layers.len());
-    if let (Evidence::Nothing, Some(name)) = (&base.evidence, image.manifest.annotation(BASE_NAME)) {
+    if let (Evidence::Nothing, Some(name)) =
+        (&base.evidence, image.manifest.annotation(BASE_NAME).filter(|name| !name.is_empty()))
+    {
         notes.push(format!("the annotations name the base {name}, which is not at hand: --base IMAGE can point to it"));
     }
     Ok(base)

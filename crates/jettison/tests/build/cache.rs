@@ -179,3 +179,23 @@ fn the_cache_tells_its_size_and_is_emptied() {
     assert!(!said.is_cached("echo made"), "{}", said.err);
     assert!(!names(&site.path("cache/snapshots")).is_empty());
 }
+
+/// What a pull that broke off leaves: blobs that no image names. Fresh ones may be about to be named.
+#[test]
+fn blobs_that_no_image_needs_go_once_they_are_old() {
+    let site = Site::new();
+    site.dockerfile("FROM alpine:3.20\nRUN touch /x\n");
+    site.build(&["-t", "app"]).expect(0, &[]);
+    let blobs = site.path("cache/images/blobs/sha256");
+    let before = names(&blobs);
+    let (old, fresh) = (blobs.join("0".repeat(64)), blobs.join("1".repeat(64)));
+    fs::write(&old, "old").expect("writes");
+    fs::write(&fresh, "fresh").expect("writes");
+    let yesterday = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
+    fs::File::options().write(true).open(&old).and_then(|file| file.set_modified(yesterday)).expect("a time");
+    let removed = site.run(&["cache", "prune"]).expect(0, &[]).out;
+    assert!(removed.contains("removed 1 blobs"), "{removed}");
+    assert!(!old.exists() && fresh.exists());
+    assert_eq!(names(&blobs).len(), before.len() + 1);
+    site.run(&["weigh", "local:app"]).expect(0, &[]);
+}

@@ -67,6 +67,17 @@ impl Bench {
         serde_json::from_slice(&output.stdout).expect("a report")
     }
 
+    /// Rewrites the site's Dockerfile, proven by building both forms.
+    fn prove(&self) -> Value {
+        let packages = format!("packages={}", self.at("packages/archives").display());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_jettison"));
+        command.args(["rewrite", "--prove", "--offline", "--network=none", "--progress=quiet", "--format=json"]);
+        command.args(["--build-context", &packages, "--cache-dir"]).arg(self.at("cache")).arg(self.at("site"));
+        let output = command.output().expect("jettison");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("a report")
+    }
+
     /// Builds the site: base layers, own layers, steps from the cache, and all steps.
     fn build(&self, level: &str) -> [u64; 4] {
         let packages = format!("packages={}", self.at("packages/archives").display());
@@ -98,6 +109,12 @@ fn the_example_with_jekyll_at_every_level() {
     let place = format!("oci:{}", bench.at("out").display());
     let config = run("skopeo", &["inspect", "--config", &place]);
     assert!(config.contains("4000/tcp") && config.contains("\"/app\""), "{config}");
+
+    let report = bench.prove();
+    println!("{report}");
+    let text = report["text"].as_str().expect("a text");
+    assert!(text.matches("RUN").count() < dockerfile.matches("RUN").count(), "{report}");
+    assert!(report.pointer("/proof/withdrawn").and_then(Value::as_array).is_some_and(Vec::is_empty), "{report}");
 
     let packages = format!("packages={}", bench.at("packages/archives").display());
     let tree = bench.at("tree.tar");

@@ -99,6 +99,10 @@ fn install_interruption() {
 fn install_panic_message() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        // What is caught is no end of the run.
+        if jettison_syntax::shell::is_guarded() {
+            return;
+        }
         // A closed pipe (`jettison dump X | head`) is the reader's decision.
         let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
         if text.contains("Broken pipe") {

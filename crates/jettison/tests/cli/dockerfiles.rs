@@ -133,6 +133,19 @@ fn what_is_no_file_is_refused() {
     assert_eq!(folder.names(), ["Dockerfile", "folder"]);
 }
 
+/// The parser behind scripts gives up on some texts: that costs what the rules could say of one RUN, and not the run.
+#[test]
+fn a_script_that_no_parser_reads_is_left_alone() {
+    let folder = Folder::new();
+    let odd = "\u{192a}L\"*=\\\"$`\u{ce2}\u{f87}`)/*\"?";
+    let text = format!("FROM a:1\nRUN {odd}\nRUN b\nRUN c\n");
+    fs::write(folder.at("odd"), &text).expect("writes");
+    let ran = run(&format!("rewrite -f {} --only adjacent-runs -q -o {}", folder.at("odd"), folder.at("out")));
+    ran.ok();
+    let out = fs::read_to_string(folder.at("out")).expect("reads");
+    assert!(out.contains(odd) && out.matches("RUN").count() == 2, "{out}");
+}
+
 #[test]
 fn large_files_end_soon() {
     let folder = Folder::new();

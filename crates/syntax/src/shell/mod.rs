@@ -32,6 +32,7 @@ pub use tree::{
 };
 pub use visit::Node;
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use shuck_parser::ShellDialect;
@@ -76,6 +77,17 @@ pub struct ScriptError {
     pub message: String,
 }
 
+thread_local! {
+    /// Whether this thread parses a script now.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic in this thread now would be caught, and cost no more than one script's tree: for panic hooks.
+#[must_use]
+pub fn is_guarded() -> bool {
+    GUARDED.get()
+}
+
 impl Script {
     /// Parses `text`. Of a text that is no valid script it keeps what could be recovered, and says so in
     /// [`error`](Self::error).
@@ -85,8 +97,10 @@ impl Script {
             return Self::failed(text, "the text is larger than 4 GiB");
         }
         // The parser behind it is young: a defect there must cost one script's tree and not the run.
-        catch_unwind(AssertUnwindSafe(|| Self::parse_guarded(text, dialect)))
-            .unwrap_or_else(|_| Self::failed(text, "the parser gave up"))
+        GUARDED.set(true);
+        let parsed = catch_unwind(AssertUnwindSafe(|| Self::parse_guarded(text, dialect)));
+        GUARDED.set(false);
+        parsed.unwrap_or_else(|_| Self::failed(text, "the parser gave up"))
     }
 
     fn parse_guarded(text: &str, dialect: Dialect) -> Self {

@@ -1,4 +1,4 @@
-//! Some of the cases by other users and with the fallbacks; the suite of real tools builds all of them.
+//! Some of the cases by other users and with the fallbacks; the suite of real tools builds more of them.
 
 use crate::suite::{Way, run};
 use crate::ways;

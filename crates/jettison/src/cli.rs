@@ -60,6 +60,7 @@ pub(crate) enum Command {
     /// Write a smaller image, proven equal to the input
     Optimize(Optimize),
     /// Rewrite a Dockerfile to its release form, or to its development form
+    #[command(mut_args(source::needs_proof))]
     Rewrite(Rewrite),
     /// Find waste in Dockerfiles
     Lint(Lint),

@@ -7,7 +7,7 @@
 mod forms;
 mod proof;
 
-pub use proof::{Contents, counts, weigh};
+pub use proof::{Contents, weigh};
 
 use bstr::ByteSlice as _;
 use hashbrown::HashMap;

@@ -24,18 +24,20 @@ pub fn weigh(verdict: Verdict, claims: &[SourceClaim], noise: &[Difference], con
     let mut weighed = Weighed { paths: verdict.paths, ..Weighed::default() };
     // What is known of a path's content holds for its size as well.
     let mut formed: BTreeMap<String, Option<Because>> = BTreeMap::new();
-    for difference in verdict.differences.into_iter().filter(counts) {
+    let found: Vec<Difference> = verdict.differences.into_iter().filter(counts).collect();
+    for difference in &found {
         let because = match &difference.place {
-            Place::Path(path) if is_claimed(path, &difference, claims, contents) => Some(Because::Claimed),
-            Place::Path(path) if is_content(&difference) => {
+            Place::Path(path) if is_claimed(path, difference, claims, contents) => Some(Because::Claimed),
+            Place::Path(path) if is_content(difference) => {
                 let known = formed.entry(path.clone()).or_insert_with(|| {
                     let (before, after) = contents.both(path)?;
                     same_but_for(path, &before, &after).map(|form| Because::Form(form.to_owned()))
                 });
-                known.clone().or_else(|| is_noise(&difference, noise).then_some(Because::Noise))
+                known.clone().or_else(|| is_noise(difference, &found, noise).then_some(Because::Noise))
             }
-            _ => is_noise(&difference, noise).then_some(Because::Noise),
+            _ => is_noise(difference, &found, noise).then_some(Because::Noise),
         };
+        let difference = difference.clone();
         match because {
             Some(because) => weighed.excused.push(Excused { difference, because }),
             None => weighed.refuting.push(difference),
@@ -44,9 +46,8 @@ pub fn weigh(verdict: Verdict, claims: &[SourceClaim], noise: &[Difference], con
     weighed
 }
 
-/// The differences that could be noise at all: what is left of them is compared with a second build.
-#[must_use]
-pub fn counts(difference: &Difference) -> bool {
+/// Whether a difference is one that two builds need not have.
+fn counts(difference: &Difference) -> bool {
     // Every build has times and a history of its own.
     match &difference.place {
         Place::Path(_) => difference.what != "mtime",
@@ -116,19 +117,35 @@ fn matches_name(pattern: &[u8], name: &[u8]) -> bool {
     }
 }
 
-/// Whether two builds of one file differ there in the same.
-fn is_noise(difference: &Difference, noise: &[Difference]) -> bool {
-    noise.iter().any(|noise| {
+/// Whether two builds of one file differ there in the same. `found` are all differences that were found.
+fn is_noise(difference: &Difference, found: &[Difference], noise: &[Difference]) -> bool {
+    let is_known = noise.iter().any(|noise| {
         let is_same_kind = noise.what == difference.what || (is_content(noise) && is_content(difference));
-        is_same_kind && (noise.place == difference.place || is_random_name(noise, difference))
-    })
+        is_same_kind && noise.place == difference.place
+    });
+    is_known || is_random_name(difference, found, noise)
 }
 
-/// Files that are named at random lie in one folder, and their names have one shape.
-fn is_random_name(noise: &Difference, difference: &Difference) -> bool {
-    let (Place::Path(noise_path), Place::Path(path)) = (&noise.place, &difference.place) else { return false };
-    let split = |path: &str| path.rsplit_once('/').map(|(folder, name)| (folder.to_owned(), shape(name)));
-    noise.what == "path" && noise_path != path && split(noise_path) == split(path)
+/// Whether a new path has a name that is another one in every build: the second build of the original has as many new
+/// ones of that shape in that folder, and they are the same but for their names.
+fn is_random_name(difference: &Difference, found: &[Difference], noise: &[Difference]) -> bool {
+    let Some((key, _)) = new_name(difference) else { return false };
+    let like_it = |differences: &[Difference]| {
+        let new = differences.iter().filter_map(new_name).filter(|(other, _)| *other == key);
+        let mut what: Vec<String> = new.map(|(_, what)| what.to_owned()).collect();
+        what.sort_unstable();
+        what
+    };
+    like_it(found) == like_it(noise)
+}
+
+/// Of a path that is new: its folder and the shape of its name, and what it is.
+fn new_name(difference: &Difference) -> Option<((&str, String), &str)> {
+    let (Place::Path(path), "path", None) = (&difference.place, difference.what.as_str(), &difference.before) else {
+        return None;
+    };
+    let (folder, name) = path.rsplit_once('/')?;
+    Some(((folder, shape(name)), difference.after.as_deref()?))
 }
 
 /// A name with its letters and digits all alike.
@@ -244,10 +261,26 @@ mod tests {
         assert!(refuted(&weighed(&mode, &[], &noise, None)), "another kind");
         let size = difference("/x", "size", Some("1"), Some("2"));
         assert!(!refuted(&weighed(&size, &[], &noise, None)));
-        let named = [difference("/tmp/t.Ab3", "path", Some("file of 3 bytes"), None)];
-        let new = difference("/tmp/t.Zx9", "path", None, Some("file of 3 bytes"));
-        assert!(!refuted(&weighed(&new, &[], &named, None)));
-        assert!(refuted(&weighed(&difference("/tmp/long", "path", None, Some("f")), &[], &named, None)));
+    }
+
+    #[test]
+    fn random_names_are_as_many_as_in_a_second_build() {
+        let file = Some("file of 3 bytes");
+        let gone = |path: &str| difference(path, "path", file, None);
+        let new = |path: &str| difference(path, "path", None, file);
+        let noise = [gone("/tmp/t.Ab3"), new("/tmp/t.Cd4")];
+        let refuting = |found: &[Difference]| {
+            let verdict = Verdict { paths: 1, differences: found.to_vec() };
+            let weighed = weigh(verdict, &[], &noise, &mut Files(None));
+            weighed.refuting.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(refuting(&[gone("/tmp/t.Ab3"), new("/tmp/t.Zx9")]), [""; 0]);
+        assert_eq!(refuting(&[gone("/tmp/t.Ab3"), gone("/tmp/t.Own"), new("/tmp/t.Zx9")]).len(), 1, "one more is gone");
+        assert_eq!(refuting(&[gone("/tmp/t.Ab3"), new("/tmp/t.Zx9"), new("/tmp/t.Own")]).len(), 2, "one more is new");
+        let other = difference("/tmp/t.Zx9", "path", None, Some("file of 4 bytes"));
+        assert_eq!(refuting(&[gone("/tmp/t.Ab3"), other]).len(), 1, "it is something else");
+        assert_eq!(refuting(&[new("/srv/t.Zx9")]).len(), 1, "another folder");
+        assert_eq!(refuting(&[new("/tmp/longer")]).len(), 1, "another shape");
     }
 
     #[test]

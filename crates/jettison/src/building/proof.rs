@@ -5,14 +5,14 @@ use jettison_engine::build::{Cancel, Request};
 use jettison_ir::Proof;
 use jettison_ir::source::{Goal, RunStyle, SourceOptions};
 use jettison_passes::Selection;
-use jettison_syntax::dockerfile::{Dockerfile, encode};
+use jettison_syntax::dockerfile::Dockerfile;
 
 use super::run::Engine;
 use crate::cli::Build;
 use crate::context::{ignore_file, is_used, walk};
 use crate::dockerfile;
 use crate::printer::Printer;
-use crate::proving::{Prover, prove};
+use crate::proving::{Inputs as _, Prover, prove};
 use crate::rewriting::Rewriting;
 
 /// The build of the proven form, and the proof; none where nothing is to be changed.
@@ -42,15 +42,9 @@ pub(crate) fn release_form(
     let (wish, progress) = (rewriting.wish(), args.results.progress);
     let prover = Prover { engine, request: &request, wish: &wish, cancel, progress, printer };
     let (rewritten, proof) = prove(&prover, &|known| rewriting.again(known))?;
-    let mut proven = request.clone();
-    proven.dockerfile = encode(rewritten.tree.text());
-    if let Some(ignore) = rewritten.ignore {
-        proven.context.ignore = ignore;
+    if proof.is_none() {
+        printer.say(&format!("proof: {} has nothing to prove at {}", request.dockerfile_name, args.level));
+        return Ok((request, None));
     }
-    // The proof built everything anew already.
-    if proof.as_ref().is_some_and(|proof| !proof.is_kept) {
-        proven.no_cache = false;
-        proven.no_cache_stages.clear();
-    }
-    Ok((proven, proof))
+    Ok((rewritten.request(&request), proof))
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Arg, Args, Command, ValueEnum};
 use jettison_ir::Level;
 use jettison_ir::source::Goal;
 
@@ -51,7 +51,7 @@ pub(crate) struct Rewrite {
 #[command(next_help_heading = "Proof")]
 pub(crate) struct ProofArgs {
     /// Build both forms and keep only the changes that make the same image
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["print_after", "time_passes"])]
     pub(crate) prove: bool,
     #[command(flatten)]
     pub(crate) inputs: InputArgs,
@@ -64,6 +64,14 @@ pub(crate) struct ProofArgs {
     /// How the builds' progress is shown
     #[arg(long, value_name = "HOW", default_value = "auto")]
     pub(crate) progress: ProgressArg,
+}
+
+/// What says how to build means nothing where nothing is built.
+pub(super) fn needs_proof(argument: Arg) -> Arg {
+    let proof = ProofArgs::augment_args(Command::new("proof"));
+    let is_of_proof =
+        argument.get_id() != "prove" && proof.get_arguments().any(|own| own.get_id() == argument.get_id());
+    if is_of_proof { argument.requires("prove").help_heading("Proof") } else { argument }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

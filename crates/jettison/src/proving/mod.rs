@@ -12,7 +12,7 @@ pub(crate) use command::of_rewrite;
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use jettison_engine::build::{Built, Cancel, Request};
 use jettison_ir::source::Observations;
 use jettison_ir::{Difference, Evidence, Proof, Weighed, Withdrawal};
@@ -54,7 +54,8 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
         return Ok((rewritten, None));
     }
     let key = kept::key(prover)?;
-    if let Some(kept) = key.filter(|_| !prover.request.no_cache).and_then(|key| Kept::find(prover.engine, key)) {
+    let is_anew = prover.request.no_cache || !prover.request.no_cache_stages.is_empty();
+    if let Some(kept) = key.filter(|_| !is_anew).and_then(|key| Kept::find(prover.engine, key)) {
         let withdrawn: Vec<Withdrawn> = kept.proof.withdrawn.iter().map(withdrawn).collect();
         // What was seen then is in the cache with the steps.
         let observations = if kept.proof.is_observed { Some(prover.original(true)?.1) } else { None };
@@ -110,7 +111,7 @@ fn withdrawn(withdrawal: &Withdrawal) -> Withdrawn {
 }
 
 /// What builders are given of a rewrite.
-trait Inputs {
+pub(crate) trait Inputs {
     /// The build of a rewritten form.
     fn request(&self, original: &Request) -> Request;
     /// Whether that is another build at all.
@@ -178,11 +179,18 @@ impl<'p> Proving<'p> {
                 Tried::Proven(weighed) => return Ok((rewritten, weighed)),
                 Tried::Refuted(evidence) => {
                     let withdrawal = self.culprit(&rewritten, evidence)?;
+                    // Or the same change would be withdrawn for ever.
+                    ensure!(!self.knows(&withdrawal), "{} was withdrawn and made again", withdrawal.pass);
                     self.prover.say(&format!("withdrawn: {}: {}", withdrawal.pass, withdrawal.evidence.summary()));
                     self.withdrawals.push(withdrawal);
                 }
             }
         }
+    }
+
+    fn knows(&self, withdrawal: &Withdrawal) -> bool {
+        let change = |one: &Withdrawal| (one.pass.clone(), one.lines, one.message.clone());
+        self.withdrawals.iter().any(|known| change(known) == change(withdrawal))
     }
 
     fn rewritten(&self, limit: Option<usize>) -> Rewritten {

@@ -17,6 +17,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::each::each;
 use crate::format::{self, Draft};
 
 /// One Dockerfile, and what must come of it.
@@ -49,6 +50,17 @@ pub(crate) enum Expected {
 pub(crate) fn all() -> Vec<Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/builds");
     format::all(&folder, &["tree", "config"]).into_iter().map(Case::of).collect()
+}
+
+/// Checks cases, several at a time; gives a paragraph for each that is wrong.
+pub(crate) fn wrong_ones(
+    workers: usize,
+    cases: &[Case],
+    check: impl Fn(usize, &Case) -> Result<(), String> + Sync,
+) -> Vec<String> {
+    let results = cases.iter().zip(each(workers, cases, check));
+    let wrong = results.filter_map(|(case, result)| Some((&case.draft, result.err()?)));
+    wrong.map(|(draft, message)| format!("######## {} ({})\n{message}", draft.name, draft.place)).collect()
 }
 
 impl Case {

@@ -199,3 +199,21 @@ fn blobs_that_no_image_needs_go_once_they_are_old() {
     assert_eq!(names(&blobs).len(), before.len() + 1);
     site.run(&["weigh", "local:app"]).expect(0, &[]);
 }
+
+/// Layers that a build writes are not synced: a machine that loses its power may cut one short.
+#[test]
+fn a_layer_that_was_cut_short_is_told_and_written_again() {
+    let site = Site::new();
+    site.dockerfile("FROM alpine:3.20\nRUN head -c 300000 /dev/zero > /x\n");
+    site.build(&["-t", "app"]).expect(0, &[]);
+    let blobs = site.path("cache/images/blobs/sha256");
+    let size = |name: &String| fs::metadata(blobs.join(name)).expect("a blob").len();
+    let layer = names(&blobs).into_iter().find(|name| (300_000..400_000).contains(&size(name))).expect("the layer");
+    let whole = size(&layer);
+    let file = fs::File::options().write(true).open(blobs.join(&layer)).expect("opens");
+    file.set_len(whole / 2).expect("cuts");
+    site.run(&["weigh", "local:app"]).expect(3, &[&layer]);
+    site.build(&["-t", "app"]).expect(0, &[]);
+    assert_eq!(size(&layer), whole);
+    site.run(&["weigh", "local:app"]).expect(0, &[]);
+}

@@ -8,6 +8,7 @@ mod build_cases;
 mod cache;
 mod compare;
 mod contexts;
+mod each;
 mod faults;
 #[path = "../format/mod.rs"]
 mod format;

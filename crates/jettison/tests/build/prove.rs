@@ -97,6 +97,7 @@ fn a_proof_is_kept_until_something_changes() {
     assert_eq!(builds(&bench.prove(None, &["--build-arg", "X=2"])), 2, "an argument");
     assert_eq!(builds(&bench.prove(None, &["-O1"])), 2, "the level");
     assert_eq!(builds(&bench.prove(None, &["--no-cache"])), 2, "by request");
+    assert_eq!(builds(&bench.prove(None, &["--no-cache-filter", "0"])), 2, "by request, of a stage");
     bench.write(&format!("ARG X=1\n{PLAIN}ARG X\nLABEL x=$X y=\n"));
     assert_eq!(builds(&bench.prove(None, &[])), 2, "the file");
 }
@@ -287,6 +288,9 @@ fn builds_ship_the_proven_form() {
     assert_eq!((builds(&report), &report["steps"]["all"]), (2, &Value::from(2)), "{report}");
     let built = tree::read(&tar);
     assert!(built.contains_key("a/link") && built.contains_key("a/data"), "{built:?}");
+    bench.write("FROM alpine:3.20\nRUN true\n");
+    let nothing = bench.suite.build(&bench.context, &tar, &["--prove"]);
+    assert!(nothing.status.success() && said(&nothing).contains("nothing to prove at -O2"), "{}", said(&nothing));
     let refused = bench.suite.build(&bench.context, &tar, &["--prove", "-O0"]);
     assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
 }

@@ -4,9 +4,6 @@ use std::fs;
 use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -33,6 +30,17 @@ pub(crate) struct Way {
     pub(crate) has_subordinate_ids: bool,
     /// Of so many cases one is built; 0 and 1 are all.
     pub(crate) one_of: usize,
+}
+
+/// Removes what programs of before today's left.
+fn remove_older(kept: &Path) {
+    let siblings = fs::read_dir(kept.parent().expect("a folder")).expect("a folder");
+    for path in siblings.map(|entry| entry.expect("an entry").path()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with("alpine-") && path.is_dir() {
+            fs::remove_dir_all(&path).expect("removes");
+        }
+    }
 }
 
 /// A place to build in, with a cache of its own that the cases share.
@@ -70,6 +78,7 @@ impl Suite {
         let lock = fs::File::create(kept.with_extension("lock")).expect("a file");
         lock.lock().expect("a lock");
         if !kept.exists() {
+            remove_older(&kept);
             let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
             let mut first = Self { folder, base: Tree::new(), way: way.clone() };
             first.make_base();
@@ -207,30 +216,7 @@ pub(crate) fn run(way: Way) -> usize {
         way.one_of < 2 || number % way.one_of == 0
     });
     let suite = Suite::new(way);
-    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    thread::scope(|scope| {
-        for _ in 0..WORKERS {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(case) = cases.get(number) else { break };
-                    if let Err(message) = suite.check(number, case) {
-                        wrong.lock().expect("no worker panicked").push((number, message));
-                    }
-                }
-            });
-        }
-    });
-    let mut wrong = wrong.into_inner().expect("no worker panicked");
-    wrong.sort();
-    let count = wrong.len();
-    let shown: Vec<String> = wrong
-        .into_iter()
-        .map(|(number, message)| {
-            let draft = &cases[number].draft;
-            format!("######## {} ({})\n{message}", draft.name, draft.place)
-        })
-        .collect();
-    assert!(shown.is_empty(), "{count} of {} cases are wrong:\n{}", cases.len(), shown.join("\n"));
+    let wrong = cases::wrong_ones(WORKERS, &cases, |number, case| suite.check(number, case));
+    assert!(wrong.is_empty(), "{} of {} cases are wrong:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
     skipped
 }

@@ -133,6 +133,19 @@ fn what_is_no_file_is_refused() {
     assert_eq!(folder.names(), ["Dockerfile", "folder"]);
 }
 
+#[test]
+fn how_to_build_is_refused_where_nothing_is_built() {
+    let folder = Folder::new();
+    fs::write(folder.at("Dockerfile"), "FROM a:1\n").expect("writes");
+    let rewrite = format!("rewrite {}", folder.at("Dockerfile"));
+    for option in ["--build-arg A=1", "--offline", "--no-cache", "--jobs 2", "--progress plain", "--cache-dir /x"] {
+        run(&format!("{rewrite} {option}")).fails(2, &["--prove"]);
+    }
+    for option in ["--time-passes", "--print-after adjacent-runs"] {
+        run(&format!("{rewrite} --prove {option}")).fails(2, &["--prove", "cannot be used with"]);
+    }
+}
+
 /// The parser behind scripts gives up on some texts: that costs what the rules could say of one RUN, and not the run.
 #[test]
 fn a_script_that_no_parser_reads_is_left_alone() {

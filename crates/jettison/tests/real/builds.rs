@@ -7,8 +7,6 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use serde_json::{Value, json};
@@ -237,31 +235,13 @@ impl Bench {
     /// Has an engine build all its cases; gives what was wrong.
     fn run(&self, peer: &dyn Peer) -> String {
         let (cases, folder) = (cases_for(peer.name()), folder());
-        let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-        thread::scope(|scope| {
-            for _ in 0..WORKERS {
-                scope.spawn(|| {
-                    loop {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(case) = cases.get(number) else { break };
-                        if let Err(message) = self.check(peer, number, case, folder.path()) {
-                            wrong.lock().expect("no worker panicked").push((number, message));
-                        }
-                    }
-                });
-            }
-        });
-        let mut wrong = wrong.into_inner().expect("no worker panicked");
-        wrong.sort();
+        let check = |number: usize, case: &Case| self.check(peer, number, case, folder.path());
+        let wrong = build_cases::wrong_ones(WORKERS, &cases, check);
         if wrong.is_empty() {
             return String::new();
         }
-        let mut shown = format!("{} builds {} of {} cases otherwise:\n", peer.name(), wrong.len(), cases.len());
-        for (number, message) in &wrong {
-            let draft = &cases[*number].draft;
-            shown += &format!("######## {}: {} ({})\n{message}\n", peer.name(), draft.name, draft.place);
-        }
-        shown
+        let (name, count, all) = (peer.name(), wrong.len(), cases.len());
+        format!("{name} builds {count} of {all} cases otherwise:\n{}\n", wrong.join("\n"))
     }
 }
 

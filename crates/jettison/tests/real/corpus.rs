@@ -13,13 +13,11 @@ use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use tempfile::TempDir;
 
 use crate::bases::Bases;
+use crate::each::each;
 use crate::engines::Docker;
 use crate::judged::{Difference, judge, printed};
 use crate::tools::{folder, shared, text};
@@ -234,21 +232,9 @@ fn corpus_builds_alike() {
     for image in FAMILIES.iter().map(|(_, image)| image).collect::<BTreeSet<_>>() {
         docker.save(image, &suite.folder.path().join(file_of(image)));
     }
-    let (next, results) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
-    thread::scope(|scope| {
-        for _ in 0..WORKERS {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some((path, dockerfile)) = all.get(number) else { break };
-                    let outcome = suite.check(number, dockerfile);
-                    results.lock().expect("no worker panicked").insert(path.as_str(), outcome);
-                }
-            });
-        }
-    });
+    let outcomes = each(WORKERS, &all, |number, (_, dockerfile)| suite.check(number, dockerfile));
     let (mut tried, mut wrong) = (String::new(), String::new());
-    for (path, outcome) in &results.into_inner().expect("no worker panicked") {
+    for ((path, _), outcome) in all.iter().zip(&outcomes) {
         match outcome {
             Outcome::Same => writeln!(tried, "same {path}"),
             Outcome::Unbuilt(message) => writeln!(wrong, "######## unbuilt {path}\n{message}"),

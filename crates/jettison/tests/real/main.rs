@@ -13,6 +13,8 @@ mod cases;
 #[path = "../build/compare.rs"]
 mod compare;
 mod corpus;
+#[path = "../build/each.rs"]
+mod each;
 mod engines;
 #[path = "../format/mod.rs"]
 mod format;

@@ -9,14 +9,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use tempfile::TempDir;
 
 use crate::bases::Bases;
 use crate::cases::{self, Case, Expect};
+use crate::each::each;
 use crate::engines::Docker;
 use crate::judged::{Difference, judge, printed};
 use crate::tools::{folder, text};
@@ -61,19 +59,7 @@ fn theme(name: &str) -> (String, String) {
         _ if is_originals => Ok(Outcome::BothFail),
         original => suite.rewritten(number, case, original),
     };
-    let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    thread::scope(|scope| {
-        for _ in 0..WORKERS {
-            scope.spawn(|| {
-                while let Some((number, case)) = take(&next, &cases) {
-                    let result = check(number, case);
-                    results.lock().expect("no worker panicked").push((number, result));
-                }
-            });
-        }
-    });
-    let mut results = results.into_inner().expect("no worker panicked");
-    results.sort_by_key(|(number, _)| *number);
+    let results = each(WORKERS, &cases, check);
     assert_eq!(cases.len(), results.len(), "a case got lost");
     let (mut summary, failed) = report(&cases, &results);
     if is_originals {
@@ -82,18 +68,12 @@ fn theme(name: &str) -> (String, String) {
     (summary, failed)
 }
 
-fn take<'c>(next: &AtomicUsize, cases: &'c [Case]) -> Option<(usize, &'c Case)> {
-    let number = next.fetch_add(1, Ordering::Relaxed);
-    cases.get(number).map(|case| (number, case))
-}
-
-fn report(cases: &[Case], results: &[(usize, Result<Outcome, String>)]) -> (String, String) {
-    let count = |wanted| results.iter().filter(|(_, result)| result.as_ref().ok() == Some(&wanted)).count();
+fn report(cases: &[Case], results: &[Result<Outcome, String>]) -> (String, String) {
+    let count = |wanted| results.iter().filter(|result| result.as_ref().ok() == Some(&wanted)).count();
     let (same, declined, both) = (count(Outcome::Same), count(Outcome::Declined), count(Outcome::BothFail));
     let mut failed = String::new();
-    for (number, result) in results {
+    for (case, result) in cases.iter().zip(results) {
         if let Err(message) = result {
-            let case = &cases[*number];
             let _ = writeln!(failed, "\n######## {} ({})\n{message}", case.name, case.place);
         }
     }

@@ -40,11 +40,20 @@ pub(crate) fn release_form(
     let context = walked.as_ref().and_then(|walked| walked.context.as_ref());
     let rewriting = Rewriting { tree: &tree, context, options, selection };
     let (wish, progress) = (rewriting.wish(), args.results.progress);
-    let prover = Prover { engine, request: &request, wish: &wish, cancel, progress, printer };
+    let prover = Prover {
+        engine,
+        request: &request,
+        wish: &wish,
+        cancel,
+        progress,
+        printer,
+        hints_at_shell: !args.run.debug_shell,
+    };
     let (rewritten, proof) = prove(&prover, &|known| rewriting.again(known))?;
     if proof.is_none() {
         printer.say(&format!("proof: {} has nothing to prove at {}", request.dockerfile_name, args.level));
         return Ok((request, None));
     }
-    Ok((rewritten.request(&request), proof))
+    let debug_shell = request.debug_shell;
+    Ok((Request { debug_shell, ..rewritten.request(&request) }, proof))
 }

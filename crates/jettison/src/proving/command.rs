@@ -40,8 +40,15 @@ pub(crate) fn of_rewrite(
     let contexts = Contexts::read(&inputs.build_contexts, &fetching)?;
     let request = Asked { inputs, steps, images, cache, labels: &[] }.request(&source, &contexts)?;
     let wish = rewriting.wish();
-    let prover =
-        Prover { engine: &engine, request: &request, wish: &wish, cancel: &cancel, progress: *progress, printer };
+    let prover = Prover {
+        engine: &engine,
+        request: &request,
+        wish: &wish,
+        cancel: &cancel,
+        progress: *progress,
+        printer,
+        hints_at_shell: false,
+    };
     let proven = prove(&prover, &|known| rewriting.again(known));
     drop(guard);
     proven

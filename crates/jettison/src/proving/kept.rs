@@ -27,7 +27,8 @@ pub(super) fn key(prover: &Prover<'_>) -> Result<Option<Digest>> {
     let progress = Progress::start(prover.progress, prover.printer.is_quiet());
     let identified = prover.engine.identify(prover.request, &progress, prover.cancel);
     progress.end();
-    let identity = identified.map_err(|unfinished| explain(unfinished, prover.request, true, prover.printer))?;
+    let identity =
+        identified.map_err(|unfinished| explain(unfinished, prover.request, prover.hints_at_shell, prover.printer))?;
     Ok(identity.map(|identity| Digest::of(format!("proof {VERSION} {identity} {}", prover.wish).as_bytes())))
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Prover<'p> {
     pub(crate) cancel: &'p Cancel,
     pub(crate) progress: ProgressArg,
     pub(crate) printer: &'p Printer,
+    /// Whether the command has a shell to offer where a step of the Dockerfile as it is fails.
+    pub(crate) hints_at_shell: bool,
 }
 
 /// Proves what can be proven of a rewrite. Nothing is proven where there is nothing to change.
@@ -125,6 +127,8 @@ impl Inputs for Rewritten {
         if let Some(ignore) = &self.ignore {
             request.context.ignore.clone_from(ignore);
         }
+        // The user knows nothing of this form.
+        request.debug_shell = false;
         // What it has in common with the original was built just now.
         request.no_cache = false;
         request.no_cache_stages.clear();
@@ -242,11 +246,13 @@ impl<'p> Proving<'p> {
                         self.builds += 1;
                         return Ok(Tried::Refuted(Evidence::Fails(failed.sentence())));
                     }
-                    Err(other) => return Err(explain(other, &request, true, self.prover.printer)),
+                    Err(other) => {
+                        return Err(explain(other, &request, self.prover.hints_at_shell, self.prover.printer));
+                    }
                 }
             }
             Err(Unfinished::Plan(error)) => return Ok(Tried::Refuted(Evidence::Fails(error.to_string()))),
-            Err(other) => return Err(explain(other, &request, true, self.prover.printer)),
+            Err(other) => return Err(explain(other, &request, self.prover.hints_at_shell, self.prover.printer)),
         };
         self.builds += 1;
         let form = Form::of(&form)?;
@@ -265,9 +271,10 @@ impl<'p> Proving<'p> {
     /// What a second build of the original differs in from the first.
     fn listen(&mut self) -> Result<Vec<Difference>> {
         self.prover.say("building the Dockerfile as it is once more, for what differs in any two builds");
-        let again = Request { no_cache: true, ..self.prover.request.clone() };
+        let again = Request { no_cache: true, debug_shell: false, ..self.prover.request.clone() };
         let built = self.prover.build(&again);
-        let built = built.map_err(|unfinished| explain(unfinished, &again, true, self.prover.printer))?;
+        let built =
+            built.map_err(|unfinished| explain(unfinished, &again, self.prover.hints_at_shell, self.prover.printer))?;
         self.builds += 1;
         let weighed = self.original.weigh(&Form::of(&built)?, &[], &[])?;
         Ok(weighed.refuting)
@@ -283,7 +290,7 @@ impl Prover<'_> {
     fn original(&self, is_traced: bool) -> Result<(Form, Observations)> {
         let request = Request { trace: is_traced || self.request.trace, ..self.request.clone() };
         let built = self.build(&request);
-        let built = built.map_err(|unfinished| explain(unfinished, &request, true, self.printer))?;
+        let built = built.map_err(|unfinished| explain(unfinished, &request, self.hints_at_shell, self.printer))?;
         let form = Form::of(&built)?;
         let observations = form.observations(&built)?;
         Ok((form, observations))

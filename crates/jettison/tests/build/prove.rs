@@ -183,6 +183,8 @@ fn a_file_that_does_not_build_is_unharmed() {
     let output = bench.run(None, &["--write"]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("RUN false") && output.stdout.is_empty(), "{}", said(&output));
+    // That command has no such option.
+    assert!(!said(&output).contains("--debug-shell"), "{}", said(&output));
     assert_eq!(bench.text(), text);
 }
 

@@ -64,6 +64,8 @@ impl Daemon {
     pub(crate) fn end(&mut self) {
         if let State::Running(child) = &mut self.state {
             stop(child);
+            // The overlay driver leaves the folder mounted on itself.
+            let _ = Command::new("umount").arg(self.folder.join("data")).stderr(Stdio::null()).status();
             let _ = std::fs::remove_file(&self.socket);
         }
         self.state = State::Idle;
@@ -99,13 +101,12 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        if let State::Running(child) = &mut self.state {
-            stop(child);
+        if let State::Running(_) = self.state {
+            self.end();
             // Its images only; the log stays for who wants to know why a row failed.
             for folder in ["data", "exec"] {
                 let _ = std::fs::remove_dir_all(self.folder.join(folder));
             }
-            let _ = std::fs::remove_file(&self.socket);
         }
     }
 }

@@ -17,12 +17,12 @@ fn scripts(names: &[&str]) -> Vec<u8> {
 }
 
 /// Each with what it needs and its files.
-const ALPINE: [(&str, &str, &[(&str, &str)]); 5] = [
-    ("musl", "", &[("lib", "libc.so")]),
-    ("zlib", "musl", &[("usr/lib", "libz.so")]),
-    ("zlib-dev", "zlib", &[("usr/lib", "libz.a"), ("usr/include", "zlib.h"), ("etc", "zlib.conf")]),
-    ("gcc", "musl binutils", &[("usr/bin", "gcc")]),
-    ("binutils", "", &[("usr/bin", "ld")]),
+const ALPINE: [(&str, &str, &[&str]); 5] = [
+    ("musl", "", &["lib/libc.so"]),
+    ("zlib", "musl", &["usr/lib/libz.so"]),
+    ("zlib-dev", "zlib", &["usr/lib/libz.a", "usr/include/zlib.h", "etc/zlib.conf"]),
+    ("gcc", "musl binutils", &["usr/bin/gcc"]),
+    ("binutils", "", &["usr/bin/ld"]),
 ];
 
 fn alpine(names: &[&str], world: &str) -> Bed {
@@ -30,9 +30,10 @@ fn alpine(names: &[&str], world: &str) -> Bed {
     let (mut installed, mut triggers) = (String::new(), String::new());
     for (name, needs, files) in ALPINE.iter().filter(|(name, ..)| names.contains(name)) {
         installed += &format!("C:Q1{name}=\nP:{name}\nV:1.0-r0\nA:x86_64\nD:{needs}\n");
-        for (folder, file) in *files {
+        for path in *files {
+            let (folder, file) = path.rsplit_once('/').expect("a folder");
             installed += &format!("F:{folder}\nR:{file}\nZ:Q1x=\n");
-            bed.file(&format!("{folder}/{file}"), format!("{name} {file}"));
+            bed.file(path, format!("{name} {file}"));
         }
         installed += "\n";
         triggers += &format!("Q1{name}= /usr/share/{name} /lib/*\n");

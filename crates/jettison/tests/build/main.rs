@@ -3,6 +3,7 @@
 //!
 //! `JETTISON_BUILDS_ONLY=TEXT` takes the cases whose name or file holds the text.
 
+mod apk;
 mod article;
 mod build_cases;
 mod cache;
@@ -14,6 +15,7 @@ mod faults;
 mod format;
 mod hostile;
 mod isolation;
+mod packages;
 mod prove;
 mod reuse;
 mod sampled;

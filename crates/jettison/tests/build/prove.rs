@@ -10,8 +10,8 @@ use crate::suite::{Suite, Way};
 use crate::{tree, ways};
 
 /// A place with a Dockerfile.
-struct Bench {
-    suite: Suite,
+pub(crate) struct Bench {
+    pub(crate) suite: Suite,
     context: PathBuf,
 }
 
@@ -30,7 +30,7 @@ impl Bench {
         bench
     }
 
-    fn of(dockerfile: &str) -> Self {
+    pub(crate) fn of(dockerfile: &str) -> Self {
         Self::new(Way::default(), dockerfile)
     }
 
@@ -43,7 +43,7 @@ impl Bench {
         fs::read_to_string(self.context.join("Dockerfile")).expect("reads")
     }
 
-    fn run(&self, wrong: Option<&str>, more: &[&str]) -> Output {
+    pub(crate) fn run(&self, wrong: Option<&str>, more: &[&str]) -> Output {
         let mut command = self.suite.command();
         command.args(["rewrite", "--prove", "--offline", "--network=none", "--progress=plain", "--cache-dir"]);
         command.arg(self.suite.path("cache")).args(more).arg(&self.context);
@@ -54,7 +54,7 @@ impl Bench {
     }
 
     /// The report of a proof that ends well.
-    fn prove(&self, wrong: Option<&str>, more: &[&str]) -> Value {
+    pub(crate) fn prove(&self, wrong: Option<&str>, more: &[&str]) -> Value {
         let output = self.run(wrong, &[&["--format=json"], more].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).expect("JSON")
@@ -69,13 +69,13 @@ fn builds(report: &Value) -> u64 {
     report["proof"]["builds"].as_u64().expect("a number")
 }
 
-fn withdrawn(report: &Value) -> Vec<String> {
+pub(crate) fn withdrawn(report: &Value) -> Vec<String> {
     let all = report["proof"]["withdrawn"].as_array().expect("a list");
     all.iter().map(|one| format!("{} {}", one["pass"].as_str().expect("a pass"), one["evidence"])).collect()
 }
 
 /// The places that do not count, each with the reason.
-fn excused(report: &Value) -> Vec<String> {
+pub(crate) fn excused(report: &Value) -> Vec<String> {
     let all = report["proof"]["weighed"]["excused"].as_array().expect("a list");
     all.iter().map(|one| format!("{} {}", one["path"].as_str().unwrap_or_default(), one["because"])).collect()
 }

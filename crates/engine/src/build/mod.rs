@@ -26,7 +26,8 @@ pub use error::{BuildError, FailedStep, StepError};
 pub use execute::build;
 pub use identity::identify;
 pub use model::{
-    Built, BuiltBase, BuiltLayer, BuiltLayers, BuiltStep, Cancel, ContextFolder, NamedContext, Outcome, Request, Secret,
+    Built, BuiltBase, BuiltLayer, BuiltLayers, BuiltStage, BuiltStep, Cancel, ContextFolder, NamedContext, Outcome,
+    Request, Secret,
 };
 pub use session::Session;
 pub use stoppable::Stoppable;

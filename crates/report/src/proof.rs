@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use jettison_ir::{Because, Difference, Evidence, Excused, Place, Proof};
 
+use crate::lines::{forms, gain};
 use crate::place::readable;
 use crate::style::{BAD, FAINT, GOOD, HEADING, styled};
 use crate::text::{count, one_line};
@@ -32,6 +33,9 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
                 more(&mut out, differences.len(), shown);
             }
         }
+        if let Some((before, after)) = withdrawal.measured {
+            let _ = writeln!(out, "  it alone, {}", gain(before, after));
+        }
     }
     for note in &proof.notes {
         let _ = writeln!(out, "note: {}", one_line(note, usize::MAX));
@@ -44,6 +48,9 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
     };
     let verdict = styled(GOOD, "proven");
     let _ = writeln!(out, "{verdict}: both forms make the same image: {paths} and all settings compared; {how}");
+    if let Some(measured) = &proof.measured {
+        let _ = writeln!(out, "  {}", forms(measured));
+    }
     if proof.is_observed {
         let moved = "  instructions were moved across RUNs that were seen to use nothing of theirs";
         let _ = writeln!(out, "{}", styled(FAINT, moved));
@@ -84,7 +91,7 @@ fn groups(excused: &[Excused]) -> Vec<(String, Vec<&str>)> {
 
 #[cfg(test)]
 mod tests {
-    use jettison_ir::{Weighed, Withdrawal};
+    use jettison_ir::{Held, Measured, Weighed, Withdrawal};
 
     use super::*;
 
@@ -96,6 +103,7 @@ mod tests {
     #[test]
     fn a_proof_says_what_was_compared_and_what_was_taken_back() {
         let excused = |path: &str, because| Excused { difference: difference(path), because };
+        let held = |layers, bytes| Held { layers, bytes, seen: bytes };
         let form = || Because::Form("times in a log".to_owned());
         let proof = Proof {
             weighed: Weighed {
@@ -108,14 +116,18 @@ mod tests {
                 lines: (3, 4),
                 message: "two RUNs are one".to_owned(),
                 evidence: Evidence::Differs((0..7).map(|number| difference(&format!("/{number}"))).collect()),
+                measured: Some((held(2, 900), held(1, 400))),
             }],
             builds: 3,
+            measured: Some(Measured { before: held(5, 900), after: held(3, 700), parts: Vec::new() }),
             took_ms: 1500,
             ..Proof::default()
         };
         let text = proof_human(&proof, false);
         for part in [
             "lines 3-4  ",
+            "it alone, measured: 900 B → 400 B (500 B less), layers 2 → 1",
+            "measured: own layers 5 → 3, 900 B → 700 B in them, 900 B → 700 B that a container sees",
             ": two RUNs are one",
             "with it /0 has another content: a → b",
             "… and 2 more",

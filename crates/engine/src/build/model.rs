@@ -153,6 +153,13 @@ impl Built {
         self.own.iter().map(|own| Ok(own.snapshot.layer_digest()?)).collect()
     }
 
+    /// The first and last line of a step, counted from 1; zeros where there is no such step.
+    #[must_use]
+    pub fn lines_of(&self, step: usize) -> (usize, usize) {
+        let found = self.steps.iter().find(|one| one.number == step);
+        found.map_or((0, 0), |step| (step.lines.0 as usize, step.lines.1 as usize))
+    }
+
     /// Reads its layers.
     ///
     /// # Errors

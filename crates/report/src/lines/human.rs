@@ -106,7 +106,7 @@ pub(crate) fn time(time: Duration) -> String {
     match seconds {
         0 => format!("{} ms", time.as_millis()),
         1..60 => format!("{:.1} s", time.as_secs_f64()),
-        _ => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{}:{:02} min", seconds / 60, seconds % 60),
     }
 }
 

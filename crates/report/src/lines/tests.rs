@@ -118,14 +118,14 @@ fn people_see_the_heaviest_line_at_a_glance() {
     let text = plain(&lines_human(&report(), 80));
     let expected = "\
 app/Dockerfile  -O2
- line   ships    waste                 time  cache  instruction
- 1          -        -                              tools: FROM alpine AS tools
- 2          -        -            1 min 1 s  hit    tools: RUN make
- 4     7.8 MB  13.6 kB  ██                          FROM alpine
- 5-7   2.8 MB  38.2 MB  █░░░░░░░     12.3 s         RUN pip install flask reque…
- 8          -        -                80 ms         RUN rm -rf /root/.cache
- 9       40 B        -  ▏              9 ms  hit    COPY app.py /app/
- 10         -        -                              CMD [\"python\"]
+ line   ships    waste                time  cache  instruction
+ 1          -        -                             tools: FROM alpine AS tools
+ 2          -        -            1:01 min  hit    tools: RUN make
+ 4     7.8 MB  13.6 kB  ██                         FROM alpine
+ 5-7   2.8 MB  38.2 MB  █░░░░░░░    12.3 s         RUN pip install flask reques…
+ 8          -        -               80 ms         RUN rm -rf /root/.cache
+ 9       40 B        -  ▏             9 ms  hit    COPY app.py /app/
+ 10         -        -                             CMD [\"python\"]
 lines 11-12: the stage old is not needed and was not built
 
 waste: 38.2 MB in 3 files that no container sees
@@ -136,7 +136,7 @@ line 4       13.6 kB in 1 file (/etc/x), overwritten by lines 5-7; in the image:
 image:       2 layers, 6.2 MB stored; 2.8 MB of files from these lines, 7.8 MB
              from the base
 time:        14.2 s in all; 2 of 4 steps came from the cache, which saved
-             1 min 1 s
+             1:01 min
 
 changes, measured by building both forms
 lines 5-7    pip-cache: pip keeps what it downloaded: 100 %; measured: 41.0 MB →

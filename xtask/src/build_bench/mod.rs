@@ -142,12 +142,13 @@ fn build_all(
     quick: bool,
     rows: &mut Rows,
 ) -> Result<()> {
-    let disk = Disk::at(storage)?;
+    // One engine serves all of a quick run, on the disk that is there.
+    let disk = if quick { None } else { Some(Disk::at(storage)?) };
     let name = builder.name();
     project.set_last_line("first")?;
     // Beside `lost+found`: a builder may want an empty folder.
     let own = storage.join("s");
-    std::fs::create_dir(&own)?;
+    std::fs::create_dir_all(&own)?;
     let mut ready = builder.reset(&own);
     for work in Work::ALL {
         let row = rows.entry((project.name, work, name)).or_default();

@@ -36,6 +36,11 @@ impl Looked {
         Ok(Self { tree, walked })
     }
 
+    /// Without the context's names.
+    pub(crate) fn text_of(request: &Request) -> Self {
+        Self { tree: Dockerfile::from_bytes(request.dockerfile.clone()), walked: None }
+    }
+
     /// The rewriting to the release form at a level.
     pub(crate) fn rewriting(&self, args: &Build, level: Level) -> Rewriting<'_> {
         let denied = args.passes.skip.clone();

@@ -173,7 +173,7 @@ pub(crate) fn run(
         let release = exported.release.map_or_else(|| Release::plan(read()?, wish, &silent), Ok)?;
         let took = start.elapsed();
         let joined = Joined { args, original: &original, request: &request, form: form.as_ref(), built: &built, took };
-        Some(joined.report(&release, &exported.products)?)
+        Some(joined.report(&release, &exported.products))
     };
     let cached = built.steps.iter().filter(|step| step.outcome == Outcome::Cached).count();
     let report = Report {

@@ -1,6 +1,5 @@
 //! The changes of a report by lines: measured where the proof built both forms, else what the passes would propose.
 
-use anyhow::Result;
 use jettison_ir::{Level, Proof};
 use jettison_passes::Rewritten;
 use jettison_report::{ChangeOutcome, Gain, LineChange};
@@ -10,7 +9,7 @@ use super::join::Joined;
 use crate::rewriting::Known;
 
 /// The changes, in order of line.
-pub(super) fn of(joined: &Joined<'_>) -> Result<Vec<LineChange>> {
+pub(super) fn of(joined: &Joined<'_>) -> Vec<LineChange> {
     let mut changes = match joined.form {
         Some(ReleaseForm { rewritten, proof: Some(proof), .. }) => proven(rewritten, proof),
         Some(ReleaseForm { rewritten, proof: None, .. }) => found(rewritten, &mut |_| None, true),
@@ -20,12 +19,14 @@ pub(super) fn of(joined: &Joined<'_>) -> Result<Vec<LineChange>> {
                 Level::O0 => Level::O2,
                 level => level,
             };
-            let looked = Looked::read(joined.args, joined.original)?;
+            // The image is there: what stands against reading the context's names costs advice, and no more.
+            let looked =
+                Looked::read(joined.args, joined.original).unwrap_or_else(|_| Looked::text_of(joined.original));
             found(&looked.rewriting(joined.args, level).again(&Known::default()), &mut |_| None, false)
         }
     };
     changes.sort_by_key(|change| change.lines);
-    Ok(changes)
+    changes
 }
 
 fn proven(rewritten: &Rewritten, proof: &Proof) -> Vec<LineChange> {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::Result;
 use jettison_engine::build::{Built, BuiltStage, BuiltStep, Outcome, Request};
 use jettison_engine::plan::Base;
 use jettison_image::tree::Cause;
@@ -32,7 +31,7 @@ pub(crate) struct Joined<'j> {
 
 impl Joined<'_> {
     /// The report of what was written from `release`.
-    pub(crate) fn report(&self, release: &Release<'_>, products: &[Product]) -> Result<LinesReport> {
+    pub(crate) fn report(&self, release: &Release<'_>, products: &[Product]) -> LinesReport {
         let written = Written::of(release, products);
         let shares = Shares::of(&release.unit.upper);
         let mut rows = self.rows();
@@ -42,17 +41,17 @@ impl Joined<'_> {
         let image = written
             .image
             .map(|product| LinesImage { layers: product.layers.len(), stored: product.layers.iter().sum() });
-        Ok(LinesReport {
+        LinesReport {
             dockerfile: self.request.dockerfile_name.clone(),
             level: self.args.level.to_string(),
             is_rewritten: self.is_rewritten(),
             rows: rows.into_iter().map(|row| row.row).collect(),
             unneeded: self.unneeded(),
             waste,
-            changes: changes::of(self)?,
+            changes: changes::of(self),
             image,
             took: self.took,
-        })
+        }
     }
 
     fn is_rewritten(&self) -> bool {
@@ -72,7 +71,6 @@ impl Joined<'_> {
     fn rows(&self) -> Vec<Row> {
         let tree = Dockerfile::from_bytes(self.request.dockerfile.clone());
         let steps = &self.built.steps;
-        let several = self.built.stages.iter().filter(|stage| stage.is_needed).count() > 1;
         let mut stage: Option<&BuiltStage> = None;
         let mut rows = Vec::new();
         for instruction in &tree.instructions {
@@ -87,28 +85,28 @@ impl Joined<'_> {
                 }
                 continue;
             };
-            let name = several.then(|| stage.name.clone());
             // A folder that is a base is copied by a step; steps of ONBUILD have the lines of FROM as well.
             let is_step = instruction.body.kind != Kind::From || matches!(stage.base, Base::Context(_));
             if !is_step || own().next().is_none() {
-                let mut row = self.row(name.clone(), lines, text(&tree, instruction));
+                let mut row = self.row(Some(stage), lines, text(&tree, instruction));
                 row.row.is_base = instruction.body.kind == Kind::From && self.is_root(stage);
                 rows.push(row);
             }
             rows.extend(own().map(|step| Row {
                 step: step.number,
-                row: LineRow { step: Some(self.step(step)), ..self.row(name.clone(), lines, step.text.clone()).row },
+                row: LineRow { step: Some(self.step(step)), ..self.row(Some(stage), lines, step.text.clone()).row },
             }));
         }
         rows
     }
 
-    fn row(&self, stage: Option<String>, lines: Lines, instruction: String) -> Row {
+    fn row(&self, stage: Option<&BuiltStage>, lines: Lines, instruction: String) -> Row {
+        let is_one = self.built.stages.iter().filter(|stage| stage.is_needed).count() == 1;
         let row = LineRow {
             lines: self.original_lines(lines),
             built_lines: self.is_rewritten().then_some(lines),
-            is_elsewhere: stage.as_ref().is_some_and(|stage| !self.is_of_image(stage)),
-            stage,
+            is_elsewhere: stage.is_some_and(|stage| !self.chain().any(|below| below.lines == stage.lines)),
+            stage: stage.filter(|_| !is_one).map(|stage| stage.name.clone()),
             instruction,
             share: None,
             is_base: false,
@@ -137,10 +135,6 @@ impl Joined<'_> {
             };
             Some(stage)
         })
-    }
-
-    fn is_of_image(&self, name: &str) -> bool {
-        self.chain().any(|stage| stage.name == name)
     }
 
     /// Whether the image's base is what this stage starts from.

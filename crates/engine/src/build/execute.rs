@@ -265,7 +265,7 @@ impl Cx<'_> {
             is_needed: stage.is_needed,
         });
         let (stages, target) = (stages.collect(), self.plan.target);
-        Ok(Built { base, own, cache, config, steps, stages, target, keys })
+        Ok(Built { base, own, cache, ids: self.session.ids, config, steps, stages, target, keys })
     }
 }
 

@@ -258,7 +258,7 @@ impl Cx<'_> {
         let steps = self.steps.into_inner().unwrap_or_else(PoisonError::into_inner);
         let keys = self.keys.into_inner().unwrap_or_else(PoisonError::into_inner);
         let (base, own, cache) = (state.base, state.own, self.session.cache.clone());
-        Ok(Built { base, own, cache, config, steps, keys })
+        Ok(Built { base, own, cache, ids: self.session.ids, config, steps, keys })
     }
 }
 

@@ -13,6 +13,7 @@ use super::error::BuildError;
 use super::state::OwnLayer;
 use crate::base::BaseImage;
 use crate::cache::Cache;
+use crate::ids::Ids;
 use crate::trace::Trace;
 
 /// What is to be built.
@@ -131,6 +132,8 @@ pub struct Built {
     pub(crate) own: Vec<OwnLayer>,
     /// Where its layers lie.
     pub(crate) cache: Cache,
+    /// Whom its files belong to there.
+    pub(crate) ids: Ids,
     /// The config's document without `rootfs`; `history` is complete, with `empty_layer` where there is none.
     pub config: Config,
     /// The steps of all stages that were needed.
@@ -146,6 +149,13 @@ impl Built {
     /// Where the cache cannot be read.
     pub fn layer_digests(&self) -> Result<Vec<Digest>, BuildError> {
         self.own.iter().map(|own| Ok(own.snapshot.layer_digest()?)).collect()
+    }
+
+    /// What reads the contents of its base, one merged tree, when that is asked for.
+    #[must_use]
+    pub fn base_tree(&self) -> Option<BaseTree> {
+        let base = self.base.as_ref()?;
+        Some(BaseTree { base: Arc::clone(base), cache: self.cache.clone(), ids: self.ids })
     }
 
     /// Reads its layers.
@@ -176,6 +186,26 @@ pub struct BuiltLayers {
     pub base: Option<BuiltBase>,
     /// Its own layers, the lowest first.
     pub own: Vec<BuiltLayer>,
+}
+
+/// The tree of a base image, unpacked when it is opened if that was never done.
+#[derive(Debug)]
+pub struct BaseTree {
+    base: Arc<BaseImage>,
+    cache: Cache,
+    ids: Ids,
+}
+
+impl BaseTree {
+    /// Its one layer, and the folder with the files.
+    ///
+    /// # Errors
+    /// Where the base or the cache cannot be read.
+    pub fn open(&self) -> Result<(Arc<Layer>, PathBuf), BuildError> {
+        let error = |source| BuildError::Base { image: self.base.name.clone(), source: Box::new(source) };
+        let snapshot = self.base.unpacked(&self.cache, self.ids).map_err(error)?;
+        Ok((snapshot.layer()?, snapshot.folder()))
+    }
 }
 
 /// The base of a built image.

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use jettison_engine::build::{
-    BuildError, Built, Cancel, Probe, Probed, Request, Session, Startup, StepError, build, identify, needs, probe, startup,
+    BuildError, Built, Cancel, Probe, Probed, Request, Session, Startup, StepError, build, identify, needs, probe,
+    startup,
 };
 use jettison_engine::events::Observer;
 use jettison_engine::ids::Ids;

@@ -45,6 +45,7 @@ pub(crate) fn release_form(
         engine,
         request: &request,
         wish: &wish,
+        weighs_packages: rewriting.weighs_packages(),
         smoke: &smoke,
         cancel,
         progress,

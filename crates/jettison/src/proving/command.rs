@@ -45,6 +45,7 @@ pub(crate) fn of_rewrite(
         engine: &engine,
         request: &request,
         wish: &wish,
+        weighs_packages: rewriting.weighs_packages(),
         smoke: &smoke,
         cancel: &cancel,
         progress: *progress,

@@ -5,6 +5,7 @@ mod command;
 mod evidence;
 mod images;
 mod kept;
+mod packages;
 mod smoke;
 #[cfg(debug_assertions)]
 pub(crate) mod wrong;
@@ -12,11 +13,12 @@ pub(crate) mod wrong;
 pub(crate) use command::of_rewrite;
 pub(crate) use smoke::Smoke;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use jettison_engine::build::{Built, Cancel, Request};
-use jettison_ir::source::Observations;
+use jettison_ir::source::{Observations, PackageUse, PackageUser, SourceClaim};
 use jettison_ir::{Difference, Evidence, Proof, Weighed, Withdrawal};
 use jettison_passes::{Rewritten, Withdrawn};
 use jettison_syntax::dockerfile::encode;
@@ -40,6 +42,8 @@ pub(crate) struct Prover<'p> {
     pub(crate) request: &'p Request,
     /// The level, passes and form that are asked for: a proof holds for these.
     pub(crate) wish: &'p str,
+    /// Whether it is asked for that packages go which nothing uses.
+    pub(crate) weighs_packages: bool,
     /// Commands that have to do the same in both images.
     pub(crate) smoke: &'p [Smoke],
     pub(crate) cancel: &'p Cancel,
@@ -56,16 +60,19 @@ pub(crate) struct Prover<'p> {
 pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewritten, Option<Proof>)> {
     let start = Instant::now();
     let rewritten = rewrite(&Known::default());
-    let wants_evidence = wants_evidence(&rewritten);
+    let wants_packages = prover.weighs_packages && prover.asks_for_packages(&rewritten);
+    let wants_evidence = wants_packages || wants_evidence(&rewritten);
     if !wants_evidence && !rewritten.is_change(prover.request) {
         return Ok((rewritten, None));
     }
     let key = kept::key(prover)?;
     let is_anew = prover.request.no_cache || !prover.request.no_cache_stages.is_empty();
-    if let Some(kept) = key.filter(|_| !is_anew).and_then(|key| Kept::find(prover.engine, key)) {
+    if let Some(mut kept) = key.filter(|_| !is_anew).and_then(|key| Kept::find(prover.engine, key)) {
         let withdrawn: Vec<Withdrawn> = kept.proof.withdrawn.iter().map(withdrawn).collect();
         // What was seen then is in the cache with the steps.
-        let observations = if kept.proof.is_observed { Some(prover.original(true)?.observations) } else { None };
+        let observations = if kept.is_watched { Some(prover.original(true)?.observations) } else { None };
+        let packages = kept.packages.take().map(Arc::new);
+        let observations = observations.map(|observations| Observations { packages, ..observations });
         let observations = observations.as_ref();
         let rewritten = rewrite(&Known { withdrawn: &withdrawn, limit: None, observations });
         if kept.is_of(&rewritten) {
@@ -75,7 +82,7 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
             ));
         }
     }
-    let mut proving = Proving::new(prover, rewrite, wants_evidence)?;
+    let mut proving = Proving::new(prover, rewrite, wants_evidence, wants_packages)?;
     let (rewritten, weighed) = proving.all()?;
     let proof = Proof {
         weighed,
@@ -88,10 +95,13 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
         is_kept: false,
     };
     if let Some(key) = key {
-        Kept::of(&rewritten, &proof).keep(prover.engine, key)?;
+        Kept::of(&rewritten, &proof, proving.observations.as_ref()).keep(prover.engine, key)?;
     }
     Ok((rewritten, Some(proof)))
 }
+
+/// The passes that take packages out.
+const REMOVERS: [&str; 2] = ["build-packages", "apt-recommends"];
 
 /// The pass that moves instructions across RUNs.
 const MOVER: &str = "late-context";
@@ -175,15 +185,28 @@ struct Proving<'p> {
 }
 
 impl<'p> Proving<'p> {
-    fn new(prover: &'p Prover<'p>, rewrite: &'p Rewrite<'p>, wants_evidence: bool) -> Result<Self> {
+    fn new(
+        prover: &'p Prover<'p>,
+        rewrite: &'p Rewrite<'p>,
+        wants_evidence: bool,
+        wants_packages: bool,
+    ) -> Result<Self> {
         prover.say(match wants_evidence {
             true => "building the Dockerfile as it is, and watching what each RUN uses",
             false => "building the Dockerfile as it is",
         });
-        let Original { built, form: original, observations } = prover.original(wants_evidence)?;
+        let mut original = prover.original(wants_evidence)?;
+        let expected = Expected::all(prover, &original.built)?;
+        let (mut notes, withdrawals) = (Vec::new(), Vec::new());
+        if wants_packages {
+            match packages::seen(prover, &original, &expected)? {
+                Some(Ok(packages)) => original.observations.packages = Some(Arc::new(packages)),
+                Some(Err(reason)) => notes.push(format!("what uses which package is not known: {reason}")),
+                None => {}
+            }
+        }
+        let Original { form: original, observations, .. } = original;
         let observations = Some(observations).filter(|_| wants_evidence);
-        let expected = Expected::all(prover, &built)?;
-        let (notes, withdrawals) = (Vec::new(), Vec::new());
         Ok(Self { prover, rewrite, original, observations, expected, noise: None, withdrawals, notes, builds: 1 })
     }
 
@@ -275,30 +298,52 @@ impl<'p> Proving<'p> {
         let claims = &rewritten.claims;
         let mut weighed = self.original.weigh(&form, claims, self.noise.as_deref().unwrap_or_default())?;
         if !weighed.refuting.is_empty() && self.noise.is_none() {
-            self.noise = Some(self.listen()?);
+            self.noise = Some(self.listen(claims)?);
             weighed = self.original.weigh(&form, claims, self.noise.as_deref().unwrap_or_default())?;
         }
         if !weighed.refuting.is_empty() {
             return Ok(Tried::Refuted(Evidence::Differs(weighed.refuting)));
         }
+        if let Some(used) = self.used(&weighed) {
+            return Ok(Tried::Refuted(used));
+        }
         let refuted = Expected::refuted(&self.expected, self.prover, &built, &mut self.notes)?;
         Ok(refuted.map_or(Tried::Proven(weighed), Tried::Refuted))
     }
 
-    /// What a second build of the original differs in from the first.
-    fn listen(&mut self) -> Result<Vec<Difference>> {
+    /// A package that is gone and that the image needs, whatever it was taken for.
+    fn used(&self, weighed: &Weighed) -> Option<Evidence> {
+        let seen = self.observations.as_ref()?.packages.as_deref()?;
+        weighed.gone.iter().find_map(|gone| {
+            let of_build = |used: &&PackageUse| !matches!(used.by, PackageUser::Run(_));
+            let used = seen.packages.get(&gone.name)?.uses.iter().find(of_build)?;
+            Some(Evidence::Uses(gone.name.clone(), used.to_string()))
+        })
+    }
+
+    /// What a second build of the original differs in from the first, its packages included where changes claim some.
+    fn listen(&mut self, claims: &[SourceClaim]) -> Result<Vec<Difference>> {
         self.prover.say("building the Dockerfile as it is once more, for what differs in any two builds");
         let again = Request { no_cache: true, debug_shell: false, ..self.prover.request.clone() };
         let built = self.prover.build(&again);
         let built =
             built.map_err(|unfinished| explain(unfinished, &again, self.prover.hints_at_shell, self.prover.printer))?;
         self.builds += 1;
-        let weighed = self.original.weigh(&Form::of(&built)?, &[], &[])?;
+        let of_packages = claims.iter().any(|claim| matches!(claim, SourceClaim::PackagesGone(_)));
+        let claims = if of_packages { &[SourceClaim::PackagesGone(Vec::new())][..] } else { &[] };
+        let weighed = self.original.weigh(&Form::of(&built)?, claims, &[])?;
         Ok(weighed.refuting)
     }
 }
 
 impl Prover<'_> {
+    /// Whether what packages are used for decides anything.
+    fn asks_for_packages(&self, rewritten: &Rewritten) -> bool {
+        let found = rewritten.found.iter().map(|found| found.pass.name);
+        let mut all = found.chain(rewritten.declined.iter().map(|left| left.pass.name));
+        !self.smoke.is_empty() || all.any(|pass| REMOVERS.contains(&pass))
+    }
+
     fn say(&self, what: &str) {
         self.printer.say(&format!("proof: {what}"));
     }

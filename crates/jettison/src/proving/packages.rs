@@ -7,7 +7,7 @@ use anyhow::Result;
 use jettison_engine::build::{Built, BuiltStep};
 use jettison_image::packages::{self, Packages, Reason};
 use jettison_image::{Config, Kind, Node, Tree};
-use jettison_ir::source::{PackageSeen, PackageUse, PackageUser, PackagesSeen};
+use jettison_ir::source::{PackageUse, PackageUser, PackagesSeen};
 use serde_json::Value;
 
 use super::evidence::followed;
@@ -22,8 +22,14 @@ const DEPTH: usize = 5;
 /// Longer scripts are not read.
 const LONGEST: usize = 1 << 20;
 /// What is in these folders is for people: programs that sort it read it, and none needs it.
-const FOR_PEOPLE: [&str; 6] =
-    ["usr/share/doc/", "usr/share/man/", "usr/share/info/", "usr/share/locale/", "usr/share/lintian/", "usr/share/menu/"];
+const FOR_PEOPLE: [&str; 6] = [
+    "usr/share/doc/",
+    "usr/share/man/",
+    "usr/share/info/",
+    "usr/share/locale/",
+    "usr/share/lintian/",
+    "usr/share/menu/",
+];
 
 /// What is known of the packages, or why nothing is; none where there are no packages.
 pub(super) fn seen(
@@ -284,7 +290,9 @@ mod tests {
     #[test]
     fn programs_are_looked_for_where_the_image_says() {
         let config = |env: &str| {
-            let text = format!(r#"{{"architecture":"amd64","os":"linux","config":{env},"rootfs":{{"type":"layers","diff_ids":[]}}}}"#);
+            let text = format!(
+                r#"{{"architecture":"amd64","os":"linux","config":{env},"rootfs":{{"type":"layers","diff_ids":[]}}}}"#
+            );
             Config::parse(text.as_bytes()).expect("a config")
         };
         assert_eq!(search_path(&config(r#"{"Env":["A=b","PATH=/x/:y:/z"]}"#)), ["/x", "/z"]);

@@ -56,7 +56,17 @@ impl Form {
         Ok(Self { layers, base, folders, lines, config, base_tree, base_files: OnceCell::new() })
     }
 
-    fn tree(&self) -> Result<Tree<'_>> {
+    /// The tree of what it was built upon.
+    pub(super) fn base_tree(&self) -> Result<Tree<'_>> {
+        Tree::of(self.layers[..self.base].iter().map(|layer| &**layer)).context("the base's layers do not fit together")
+    }
+
+    /// Whether the build made what is there.
+    pub(super) fn is_own(&self, tree: &Tree<'_>, node: Node) -> bool {
+        tree.origin(node).layer >= self.base
+    }
+
+    pub(super) fn tree(&self) -> Result<Tree<'_>> {
         Tree::of(self.layers.iter().map(|layer| &**layer)).context("the built layers do not fit together")
     }
 
@@ -102,7 +112,7 @@ impl Form {
     }
 
     /// What reads the files of its tree.
-    fn reader<'f>(&'f self, tree: &'f Tree<'f>) -> impl FnMut(Node) -> Option<Vec<u8>> + 'f {
+    pub(super) fn reader<'f>(&'f self, tree: &'f Tree<'f>) -> impl FnMut(Node) -> Option<Vec<u8>> + 'f {
         let own: Vec<_> = self.layers[self.base..].iter().cloned().zip(self.folders.iter().cloned()).collect();
         let mut own = SnapshotContents::new(own);
         move |node| {

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use jettison_ir::{Because, Difference, Evidence, Excused, GonePackage, Place, Proof, Weighed};
+use jettison_ir::{Because, Difference, Evidence, Excused, GonePackage, Place, Proof, Smoked, Weighed};
 
+use crate::lines::{forms, gain};
 use crate::place::readable;
 use crate::style::{BAD, FAINT, GOOD, HEADING, styled};
 use crate::text::{bytes, count, one_line};
@@ -25,12 +26,24 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
             Evidence::Fails(message) => {
                 let _ = writeln!(out, "  with it the file does not build: {}", one_line(message, 240));
             }
+            Evidence::Uses(package, used) => {
+                let _ = writeln!(out, "  with it {package} is gone, and {}", one_line(used, 240));
+            }
+            Evidence::Smoke { command, differs } => {
+                let command = one_line(command, 80);
+                for differs in differs {
+                    let _ = writeln!(out, "  with it the smoke command {command} {}", one_line(differs, 240));
+                }
+            }
             Evidence::Differs(differences) => {
                 for difference in differences.iter().take(shown) {
                     let _ = writeln!(out, "  with it {}", one_line(&difference.to_string(), 240));
                 }
                 more(&mut out, differences.len(), shown);
             }
+        }
+        if let Some((before, after)) = withdrawal.measured {
+            let _ = writeln!(out, "  it alone, {}", gain(before, after));
         }
     }
     for note in &proof.notes {
@@ -48,6 +61,14 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
         writeln!(out, "{verdict}: both forms make the same image{but_for}: {paths} and all settings compared; {how}");
     if !proof.weighed.gone.is_empty() {
         let _ = writeln!(out, "  gone: {}", readable(&gone(&proof.weighed, all)));
+    }
+    if let Some(measured) = &proof.measured {
+        let _ = writeln!(out, "  {}", forms(measured));
+    }
+    for Smoked { command, exit_code, noise } in &proof.smoke {
+        let same = format!("  smoke: {}: exit code {exit_code} and the same output in both", one_line(command, 80));
+        let but = if noise.is_empty() { String::new() } else { format!("; {}", noise.join(", ")) };
+        let _ = writeln!(out, "{}", styled(FAINT, &(same + &but)));
     }
     if proof.is_observed {
         let moved = "  instructions were moved across RUNs that were seen to use nothing of theirs";
@@ -104,7 +125,7 @@ fn groups(excused: &[Excused]) -> Vec<(String, Vec<&str>)> {
 
 #[cfg(test)]
 mod tests {
-    use jettison_ir::Withdrawal;
+    use jettison_ir::{Held, Measured, Withdrawal};
 
     use super::*;
 
@@ -120,6 +141,7 @@ mod tests {
     #[test]
     fn a_proof_says_what_was_compared_and_what_was_taken_back() {
         let excused = |path: &str, because| Excused { difference: difference(path), because };
+        let held = |layers, bytes| Held { layers, bytes, seen: bytes };
         let form = || Because::Form("times in a log".to_owned());
         let proof = Proof {
             weighed: Weighed {
@@ -129,22 +151,45 @@ mod tests {
                 gone_bytes: 143_000_000,
                 ..Weighed::default()
             },
-            withdrawn: vec![Withdrawal {
-                pass: "adjacent-runs".to_owned(),
-                lines: (3, 4),
-                message: "two RUNs are one".to_owned(),
-                evidence: Evidence::Differs((0..7).map(|number| difference(&format!("/{number}"))).collect()),
+            withdrawn: vec![
+                Withdrawal {
+                    pass: "adjacent-runs".to_owned(),
+                    lines: (3, 4),
+                    message: "two RUNs are one".to_owned(),
+                    evidence: Evidence::Differs((0..7).map(|number| difference(&format!("/{number}"))).collect()),
+                    measured: Some((held(2, 900), held(1, 400))),
+                },
+                Withdrawal {
+                    pass: "build-packages".to_owned(),
+                    lines: (5, 5),
+                    message: "make goes".to_owned(),
+                    evidence: Evidence::Smoke {
+                        command: "app -v".to_owned(),
+                        differs: vec!["ends with exit code 1, not with exit code 0".to_owned()],
+                    },
+                    measured: None,
+                },
+            ],
+            smoke: vec![Smoked {
+                command: "app --help".to_owned(),
+                exit_code: 0,
+                noise: vec!["1 line of its standard output differs from run to run".to_owned()],
             }],
             builds: 3,
+            measured: Some(Measured { before: held(5, 900), after: held(3, 700), parts: Vec::new() }),
             took_ms: 1500,
             ..Proof::default()
         };
         let text = proof_human(&proof, false);
         for part in [
             "lines 3-4  ",
+            "it alone, measured: 900 B → 400 B (500 B less), layers 2 → 1",
+            "measured: own layers 5 → 3, 900 B → 700 B in them, 900 B → 700 B that a container sees",
             ": two RUNs are one",
             "with it /0 has another content: a → b",
             "… and 2 more",
+            "with it the smoke command app -v ends with exit code 1, not with exit code 0",
+            "smoke: app --help: exit code 0 and the same output in both; 1 line",
             "the same image but for packages: 12 paths and all settings compared; 3 builds in 1.5 s",
             "gone: gcc, libc6-dev and 1 more package, 143.0 MB",
             "the same but for times in a log: 1 path: /b",

@@ -12,11 +12,11 @@ use crate::{tree, ways};
 /// A place with a Dockerfile.
 pub(crate) struct Bench {
     pub(crate) suite: Suite,
-    context: PathBuf,
+    pub(crate) context: PathBuf,
 }
 
 /// A Dockerfile whose RUNs become one.
-const PLAIN: &str = "FROM alpine:3.20\n# what it needs\nRUN mkdir /a && echo kept > /a/kept\nRUN echo right > /a/right\n\
+pub(crate) const PLAIN: &str = "FROM alpine:3.20\n# what it needs\nRUN mkdir /a && echo kept > /a/kept\nRUN echo right > /a/right\n\
                      RUN chmod 0640 /a/right && ln /a/right /a/link\nCOPY data /a/data\nCMD [\"sh\"]\n";
 
 impl Bench {
@@ -34,7 +34,7 @@ impl Bench {
         Self::new(Way::default(), dockerfile)
     }
 
-    fn write(&self, dockerfile: &str) {
+    pub(crate) fn write(&self, dockerfile: &str) {
         fs::write(self.context.join("Dockerfile"), dockerfile).expect("writes");
         self.suite.give(&self.context);
     }
@@ -61,11 +61,11 @@ impl Bench {
     }
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn builds(report: &Value) -> u64 {
+pub(crate) fn builds(report: &Value) -> u64 {
     report["proof"]["builds"].as_u64().expect("a number")
 }
 
@@ -189,7 +189,7 @@ fn a_file_that_does_not_build_is_unharmed() {
 }
 
 /// A pip that installs a file, and keeps a cache where it is not told otherwise.
-fn with_pip(script: &str) -> String {
+pub(crate) fn with_pip(script: &str) -> String {
     format!(
         "FROM alpine:3.20\nCOPY data /data\nRUN printf '#!/bin/sh\\n{script}\\n' > /usr/bin/pip && chmod 755 /usr/bin/pip\nRUN pip install flask\n"
     )

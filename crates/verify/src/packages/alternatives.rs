@@ -19,8 +19,16 @@ struct Group {
     link: Vec<u8>,
     /// Further links that go along, by their names in the folder of links.
     slaves: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Each with its priority, and where the further links go by their names.
-    choices: BTreeMap<Vec<u8>, (Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>)>,
+    /// What is offered, by its path.
+    choices: BTreeMap<Vec<u8>, Choice>,
+}
+
+/// One of the alternatives.
+#[derive(PartialEq, Eq)]
+struct Choice {
+    priority: Vec<u8>,
+    /// Where the further links go, by their names.
+    slaves: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 /// What belongs to the removal.
@@ -74,7 +82,7 @@ fn is_without(old: &Group, new: &Group, is_gone: &dyn Fn(&[u8]) -> bool) -> bool
     let (before, after): (BTreeSet<_>, BTreeSet<_>) = (old.choices.keys().collect(), new.choices.keys().collect());
     let stays = |choice: &Vec<u8>| {
         let (Some(old), Some(new)) = (old.choices.get(choice), new.choices.get(choice)) else { return false };
-        old.0 == new.0 && new.1.iter().all(|(name, path)| old.1.get(name) == Some(path))
+        old.priority == new.priority && new.slaves.iter().all(|(name, path)| old.slaves.get(name) == Some(path))
     };
     let slaves_stay = new.slaves.iter().all(|(name, link)| old.slaves.get(name) == Some(link));
     // What somebody chose and is gone is chosen by priority again.
@@ -105,8 +113,8 @@ fn read(content: &[u8]) -> Option<Group> {
     let mut choices = BTreeMap::new();
     while let Some(path) = lines.next().filter(|path| !path.is_empty()) {
         let priority = lines.next()?;
-        let further = slaves.keys().map(|name| Some((name.clone(), lines.next()?))).collect::<Option<_>>()?;
-        choices.insert(path, (priority, further));
+        let slaves = slaves.keys().map(|name| Some((name.clone(), lines.next()?))).collect::<Option<_>>()?;
+        choices.insert(path, Choice { priority, slaves });
     }
     Some(Group { mode, link, slaves, choices })
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use bstr::ByteSlice as _;
 
 use super::databases::Compared;
+use crate::forms::noted_libraries;
 
 /// The header has 48 bytes, an entry 24: flags, the name's offset, the path's, a word that is not used, and the hardware.
 const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
@@ -47,24 +48,14 @@ fn libraries(content: &[u8]) -> Option<BTreeSet<Library>> {
 /// Whether ldconfig's notes are about no library that they were not about before, and lost only such of packages that are
 /// gone. They hold inodes and times as well, which are other ones in every build, and names without their folders.
 pub(super) fn are_fewer_notes(compared: &Compared<'_>, old: &[u8], new: &[u8]) -> bool {
-    const NOTES: &[u8] = b"glibc-ld.so.auxcache-1.0";
-    if !old.starts_with(NOTES) || !new.starts_with(NOTES) {
-        return false;
-    }
-    let names = |content: &[u8]| -> BTreeSet<Vec<u8>> {
-        content.split(|&byte| byte == 0).filter(|name| is_library(name)).map(<[u8]>::to_vec).collect()
-    };
-    let (old, new) = (names(old), names(new));
+    let names = |content: &[u8]| Some(noted_libraries(content)?.into_iter().collect::<BTreeSet<_>>());
+    let (Some(old), Some(new)) = (names(old), names(new)) else { return false };
     let gone: BTreeSet<&[u8]> = compared
         .gone_packages()
         .flat_map(|package| &package.files)
         .map(|path| path.rsplit_once_str("/").map_or(path.as_slice(), |(_, name)| name))
         .collect();
     new.is_subset(&old) && old.difference(&new).all(|name| gone.contains(name.as_slice()))
-}
-
-fn is_library(name: &[u8]) -> bool {
-    name.len() > 3 && name.iter().all(u8::is_ascii_graphic) && name.contains_str(".so")
 }
 
 /// A little-endian number of `width` bytes.

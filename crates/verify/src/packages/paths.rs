@@ -124,11 +124,12 @@ impl Removal<'_, '_> {
     }
 }
 
-/// Whether a script has an absolute path, not as the start of a longer name.
+/// Whether a script has an absolute path, not as the start of a longer one.
 fn names_path(script: &[u8], path: &[u8]) -> bool {
     let wanted = [b"/", path].concat();
     script.find_iter(&wanted).any(|at| {
-        let next = script.get(at + wanted.len());
-        next.is_none_or(|next| !next.is_ascii_alphanumeric() && !b"-_.+".contains(next))
+        let rest = &script[at + wanted.len()..];
+        let next = rest.strip_prefix(b"/").unwrap_or(rest).first();
+        next.is_none_or(|next| !next.is_ascii_alphanumeric() && !b"-_.+/$".contains(next))
     })
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Difference;
+use crate::{Difference, Held, Measured};
 
 /// The comparison of the images of a Dockerfile and of its rewritten form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +65,9 @@ pub struct Proof {
     pub weighed: Weighed,
     /// The changes that were refuted, in the order in which they were.
     pub withdrawn: Vec<Withdrawal>,
+    /// What the layers of both forms hold; none where an earlier version proved it.
+    #[serde(default)]
+    pub measured: Option<Measured>,
     /// What happened on the way that the user should know.
     pub notes: Vec<String>,
     /// Whether some instructions were moved because a traced build showed that this is safe.
@@ -103,6 +106,9 @@ pub struct Withdrawal {
     pub message: String,
     /// What speaks against it.
     pub evidence: Evidence,
+    /// What the layers held without it and with it; none where it does not build.
+    #[serde(default)]
+    pub measured: Option<(Held, Held)>,
 }
 
 /// What speaks against a change.

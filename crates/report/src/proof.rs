@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use jettison_ir::{Because, Difference, Evidence, Excused, GonePackage, Place, Proof, Smoked, Weighed};
 
+use crate::lines::{forms, gain};
 use crate::place::readable;
 use crate::style::{BAD, FAINT, GOOD, HEADING, styled};
 use crate::text::{bytes, count, one_line};
@@ -41,6 +42,9 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
                 more(&mut out, differences.len(), shown);
             }
         }
+        if let Some((before, after)) = withdrawal.measured {
+            let _ = writeln!(out, "  it alone, {}", gain(before, after));
+        }
     }
     for note in &proof.notes {
         let _ = writeln!(out, "note: {}", one_line(note, usize::MAX));
@@ -57,6 +61,9 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
         writeln!(out, "{verdict}: both forms make the same image{but_for}: {paths} and all settings compared; {how}");
     if !proof.weighed.gone.is_empty() {
         let _ = writeln!(out, "  gone: {}", readable(&gone(&proof.weighed, all)));
+    }
+    if let Some(measured) = &proof.measured {
+        let _ = writeln!(out, "  {}", forms(measured));
     }
     for Smoked { command, exit_code, noise } in &proof.smoke {
         let same = format!("  smoke: {}: exit code {exit_code} and the same output in both", one_line(command, 80));
@@ -118,7 +125,7 @@ fn groups(excused: &[Excused]) -> Vec<(String, Vec<&str>)> {
 
 #[cfg(test)]
 mod tests {
-    use jettison_ir::Withdrawal;
+    use jettison_ir::{Held, Measured, Withdrawal};
 
     use super::*;
 
@@ -134,6 +141,7 @@ mod tests {
     #[test]
     fn a_proof_says_what_was_compared_and_what_was_taken_back() {
         let excused = |path: &str, because| Excused { difference: difference(path), because };
+        let held = |layers, bytes| Held { layers, bytes, seen: bytes };
         let form = || Because::Form("times in a log".to_owned());
         let proof = Proof {
             weighed: Weighed {
@@ -149,6 +157,7 @@ mod tests {
                     lines: (3, 4),
                     message: "two RUNs are one".to_owned(),
                     evidence: Evidence::Differs((0..7).map(|number| difference(&format!("/{number}"))).collect()),
+                    measured: Some((held(2, 900), held(1, 400))),
                 },
                 Withdrawal {
                     pass: "build-packages".to_owned(),
@@ -158,6 +167,7 @@ mod tests {
                         command: "app -v".to_owned(),
                         differs: vec!["ends with exit code 1, not with exit code 0".to_owned()],
                     },
+                    measured: None,
                 },
             ],
             smoke: vec![Smoked {
@@ -166,12 +176,15 @@ mod tests {
                 noise: vec!["1 line of its standard output differs from run to run".to_owned()],
             }],
             builds: 3,
+            measured: Some(Measured { before: held(5, 900), after: held(3, 700), parts: Vec::new() }),
             took_ms: 1500,
             ..Proof::default()
         };
         let text = proof_human(&proof, false);
         for part in [
             "lines 3-4  ",
+            "it alone, measured: 900 B → 400 B (500 B less), layers 2 → 1",
+            "measured: own layers 5 → 3, 900 B → 700 B in them, 900 B → 700 B that a container sees",
             ": two RUNs are one",
             "with it /0 has another content: a → b",
             "… and 2 more",

@@ -14,6 +14,7 @@ use super::state::OwnLayer;
 use crate::base::BaseImage;
 use crate::cache::Cache;
 use crate::ids::Ids;
+use crate::plan::Base;
 use crate::trace::Trace;
 
 /// What is to be built.
@@ -136,8 +137,12 @@ pub struct Built {
     pub(crate) ids: Ids,
     /// The config's document without `rootfs`; `history` is complete, with `empty_layer` where there is none.
     pub config: Config,
-    /// The steps of all stages that were needed.
+    /// The steps of all stages that were needed, in the order in which they ended.
     pub steps: Vec<BuiltStep>,
+    /// All stages, in the order of the Dockerfile.
+    pub stages: Vec<BuiltStage>,
+    /// Which of them the image is.
+    pub target: usize,
     /// The keys of their results: what an exported cache holds.
     pub keys: Vec<Digest>,
 }
@@ -149,6 +154,13 @@ impl Built {
     /// Where the cache cannot be read.
     pub fn layer_digests(&self) -> Result<Vec<Digest>, BuildError> {
         self.own.iter().map(|own| Ok(own.snapshot.layer_digest()?)).collect()
+    }
+
+    /// The first and last line of a step, counted from 1; zeros where there is no such step.
+    #[must_use]
+    pub fn lines_of(&self, step: usize) -> (usize, usize) {
+        let found = self.steps.iter().find(|one| one.number == step);
+        found.map_or((0, 0), |step| (step.lines.0 as usize, step.lines.1 as usize))
     }
 
     /// What reads the contents of its base, one merged tree, when that is asked for.
@@ -168,6 +180,7 @@ impl Built {
                 layer: own.snapshot.layer()?,
                 folder: own.snapshot.folder(),
                 instruction: own.instruction.clone(),
+                step: own.step,
             })
         });
         let own = own.collect::<Result<_, BuildError>>()?;
@@ -228,11 +241,30 @@ pub struct BuiltLayer {
     pub folder: PathBuf,
     /// The instruction that made it.
     pub instruction: String,
+    /// The number of the step that made it, which may be one of a stage below the target.
+    pub step: usize,
+}
+
+/// A stage of a Dockerfile that was built.
+#[derive(Clone, Debug)]
+pub struct BuiltStage {
+    /// Its name, or its number where it has none.
+    pub name: String,
+    /// The first and last line of its FROM.
+    pub lines: (u32, u32),
+    /// What it starts from.
+    pub base: Base,
+    /// Whether the target needs it.
+    pub is_needed: bool,
 }
 
 /// A step that was needed.
 #[derive(Clone, Debug)]
 pub struct BuiltStep {
+    /// Its number, which no other step of the build has.
+    pub number: usize,
+    /// What its result is kept under: equal keys are the same work.
+    pub key: Digest,
     /// Its stage's name.
     pub stage: String,
     /// Its first and last line.
@@ -241,8 +273,10 @@ pub struct BuiltStep {
     pub text: String,
     /// How it came about.
     pub outcome: Outcome,
-    /// How long it took.
+    /// How long it took, without the time for which it waited for other commands to end.
     pub took: Duration,
+    /// How long its result took to make, in this build or in the one that it is kept from.
+    pub made_in: Duration,
     /// What it read and wrote, where that was traced.
     pub trace: Option<Arc<Trace>>,
 }

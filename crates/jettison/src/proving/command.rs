@@ -1,5 +1,6 @@
 //! `jettison rewrite --prove`.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use anyhow::Result;
@@ -51,6 +52,7 @@ pub(crate) fn of_rewrite(
         progress: *progress,
         printer,
         hints_at_shell: false,
+        done: RefCell::default(),
     };
     let proven = prove(&prover, &|known| rewriting.again(known));
     drop(guard);

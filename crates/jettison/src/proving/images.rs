@@ -12,7 +12,7 @@ use jettison_engine::snapshot::SnapshotContents;
 use jettison_image::changes::Contents as _;
 use jettison_image::{Config, Kind, Layer, Node, Tree};
 use jettison_ir::source::{Observations, SourceClaim};
-use jettison_ir::{Difference, Weighed};
+use jettison_ir::{Difference, Held, HeldLayer, Lines, Shares, Weighed};
 use jettison_verify::packages::{Image, Removal};
 use jettison_verify::{Contents, Side, compare, weigh};
 
@@ -28,6 +28,8 @@ pub(super) struct Form {
     base: usize,
     /// The folders of the own layers.
     folders: Vec<PathBuf>,
+    /// The lines of the instructions that made the own layers, in the form's own text.
+    lines: Vec<Lines>,
     config: Config,
     base_tree: Option<BaseTree>,
     /// The base's files, once one of them was asked for; none where they cannot be had.
@@ -48,9 +50,10 @@ impl Form {
         let mut layers = base.map(|base| base.layers).unwrap_or_default();
         let base = layers.len();
         let folders = own.iter().map(|own| own.folder.clone()).collect();
+        let lines = own.iter().map(|own| built.lines_of(own.step)).collect();
         layers.extend(own.into_iter().map(|own| own.layer));
         let (config, base_tree) = (built.config.clone(), built.base_tree());
-        Ok(Self { layers, base, folders, config, base_tree, base_files: OnceCell::new() })
+        Ok(Self { layers, base, folders, lines, config, base_tree, base_files: OnceCell::new() })
     }
 
     /// The tree of what it was built upon.
@@ -75,6 +78,22 @@ impl Form {
     /// How many paths the image has.
     pub(super) fn paths(&self) -> Result<usize> {
         Ok(self.tree()?.walk().count())
+    }
+
+    /// What its own layers hold together.
+    pub(super) fn all_held(&self) -> Result<Held> {
+        Ok(self.held(|lines| vec![lines])?.into_iter().map(|layer| layer.held).sum())
+    }
+
+    /// What its own layers hold, each with the lines of the original that `original` says.
+    pub(super) fn held(&self, original: impl Fn(Lines) -> Vec<Lines>) -> Result<Vec<HeldLayer>> {
+        let shares = Shares::of(&self.tree()?);
+        let own = shares.layers[self.base..].iter().zip(&self.lines);
+        let layer = |(share, lines): (&jettison_ir::Share, &Lines)| HeldLayer {
+            lines: original(*lines),
+            held: Held { layers: 1, bytes: share.bytes, seen: share.seen },
+        };
+        Ok(own.map(layer).collect())
     }
 
     /// Compares with the image of another form, which has the changes that are claimed.

@@ -13,15 +13,18 @@ pub(crate) mod wrong;
 pub(crate) use command::of_rewrite;
 pub(crate) use smoke::Smoke;
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use jettison_engine::build::{Built, Cancel, Request};
+use jettison_engine::build::{Built, Cancel, Outcome, Request};
+use jettison_image::Digest;
 use jettison_ir::source::{Observations, PackageUse, PackageUser, SourceClaim};
-use jettison_ir::{Difference, Evidence, Proof, Weighed, Withdrawal};
+use jettison_ir::{Difference, Evidence, Lines, Measured, Proof, Weighed, Withdrawal};
 use jettison_passes::{Rewritten, Withdrawn};
-use jettison_syntax::dockerfile::encode;
+use jettison_syntax::dockerfile::{Dockerfile, encode};
 
 use crate::building::progress::Progress;
 use crate::building::run::{Engine, Unfinished, explain};
@@ -51,6 +54,8 @@ pub(crate) struct Prover<'p> {
     pub(crate) printer: &'p Printer,
     /// Whether the command has a shell to offer where a step of the Dockerfile as it is fails.
     pub(crate) hints_at_shell: bool,
+    /// The keys of the steps that the proof's builds did rather than found in the cache.
+    pub(crate) done: RefCell<HashSet<Digest>>,
 }
 
 /// Proves what can be proven of a rewrite. Nothing is proven where there is nothing to change.
@@ -83,10 +88,11 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
         }
     }
     let mut proving = Proving::new(prover, rewrite, wants_evidence, wants_packages)?;
-    let (rewritten, weighed) = proving.all()?;
+    let (rewritten, weighed, measured) = proving.all()?;
     let proof = Proof {
         weighed,
         withdrawn: proving.withdrawals,
+        measured: Some(measured),
         notes: proving.notes,
         is_observed: wants_evidence && is_moved(&rewritten),
         smoke: proving.expected.iter().map(Expected::said).collect(),
@@ -166,8 +172,9 @@ struct Original {
 
 /// What came of trying a rewritten form.
 enum Tried {
-    Proven(Weighed),
-    Refuted(Evidence),
+    Proven(Weighed, Form),
+    /// With the form, where it builds.
+    Refuted(Evidence, Option<Form>),
 }
 
 struct Proving<'p> {
@@ -211,17 +218,22 @@ impl<'p> Proving<'p> {
     }
 
     /// Withdraws changes until the rest is proven.
-    fn all(&mut self) -> Result<(Rewritten, Weighed)> {
+    fn all(&mut self) -> Result<(Rewritten, Weighed, Measured)> {
         loop {
             let rewritten = self.rewritten(None);
             if !rewritten.is_change(self.prover.request) {
-                return Ok((rewritten, Weighed { paths: self.original.paths()?, ..Weighed::default() }));
+                let weighed = Weighed { paths: self.original.paths()?, ..Weighed::default() };
+                let measured = self.measured(&rewritten, &self.original)?;
+                return Ok((rewritten, weighed, measured));
             }
             self.prover.say("building the rewritten form");
             match self.attempt(&rewritten)? {
-                Tried::Proven(weighed) => return Ok((rewritten, weighed)),
-                Tried::Refuted(evidence) => {
-                    let withdrawal = self.culprit(&rewritten, evidence)?;
+                Tried::Proven(weighed, form) => {
+                    let measured = self.measured(&rewritten, &form)?;
+                    return Ok((rewritten, weighed, measured));
+                }
+                Tried::Refuted(evidence, form) => {
+                    let withdrawal = self.culprit(&rewritten, evidence, form.as_ref())?;
                     // Or the same change would be withdrawn for ever.
                     ensure!(!self.knows(&withdrawal), "{} was withdrawn and made again", withdrawal.pass);
                     self.prover.say(&format!("withdrawn: {}: {}", withdrawal.pass, withdrawal.evidence.summary()));
@@ -242,17 +254,20 @@ impl<'p> Proving<'p> {
     }
 
     /// The first change with which the image is another one. Each change is made on top of those before it.
-    fn culprit(&mut self, refuted: &Rewritten, evidence: Evidence) -> Result<Withdrawal> {
+    fn culprit(&mut self, refuted: &Rewritten, evidence: Evidence, form: Option<&Form>) -> Result<Withdrawal> {
         let applied = |rewritten: &Rewritten| rewritten.found.iter().filter(|found| found.applied).count();
         let (mut proven, mut bad) = (0, applied(refuted));
         let mut evidence = evidence;
+        let (mut without, mut with) = (self.original.all_held()?, form.map(Form::all_held).transpose()?);
         while proven + 1 < bad {
             let middle = usize::midpoint(proven, bad);
             let rewritten = self.rewritten(Some(middle));
             self.prover.say(&format!("building with the first {middle} of {bad} changes"));
             match self.attempt(&rewritten)? {
-                Tried::Proven(_) => proven = middle,
-                Tried::Refuted(found) => (bad, evidence) = (middle, found),
+                Tried::Proven(_, form) => (proven, without) = (middle, form.all_held()?),
+                Tried::Refuted(found, form) => {
+                    (bad, evidence, with) = (middle, found, form.map(|form| form.all_held()).transpose()?);
+                }
             }
         }
         let last = self.rewritten(Some(bad));
@@ -263,6 +278,7 @@ impl<'p> Proving<'p> {
             lines: found.lines,
             message: found.finding.message.clone(),
             evidence,
+            measured: with.map(|with| (without, with)),
         })
     }
 
@@ -283,14 +299,14 @@ impl<'p> Proving<'p> {
                     }
                     Err(Unfinished::Step(failed)) => {
                         self.builds += 1;
-                        return Ok(Tried::Refuted(Evidence::Fails(failed.sentence())));
+                        return Ok(Tried::Refuted(Evidence::Fails(failed.sentence()), None));
                     }
                     Err(other) => {
                         return Err(explain(other, &request, self.prover.hints_at_shell, self.prover.printer));
                     }
                 }
             }
-            Err(Unfinished::Plan(error)) => return Ok(Tried::Refuted(Evidence::Fails(error.to_string()))),
+            Err(Unfinished::Plan(error)) => return Ok(Tried::Refuted(Evidence::Fails(error.to_string()), None)),
             Err(other) => return Err(explain(other, &request, self.prover.hints_at_shell, self.prover.printer)),
         };
         self.builds += 1;
@@ -302,13 +318,29 @@ impl<'p> Proving<'p> {
             weighed = self.original.weigh(&form, claims, self.noise.as_deref().unwrap_or_default())?;
         }
         if !weighed.refuting.is_empty() {
-            return Ok(Tried::Refuted(Evidence::Differs(weighed.refuting)));
+            return Ok(Tried::Refuted(Evidence::Differs(weighed.refuting), Some(form)));
         }
         if let Some(used) = self.used(&weighed) {
-            return Ok(Tried::Refuted(used));
+            return Ok(Tried::Refuted(used, Some(form)));
         }
-        let refuted = Expected::refuted(&self.expected, self.prover, &built, &mut self.notes)?;
-        Ok(refuted.map_or(Tried::Proven(weighed), Tried::Refuted))
+        Ok(match Expected::refuted(&self.expected, self.prover, &built, &mut self.notes)? {
+            Some(evidence) => Tried::Refuted(evidence, Some(form)),
+            None => Tried::Proven(weighed, form),
+        })
+    }
+
+    /// What the layers of the original and of a rewritten form hold, by the lines that changed together.
+    fn measured(&self, rewritten: &Rewritten, form: &Form) -> Result<Measured> {
+        let tree = Dockerfile::from_bytes(self.prover.request.dockerfile.clone());
+        let lines = |lines: (u32, u32)| (lines.0 as usize, lines.1 as usize);
+        let instructions: Vec<Lines> = tree.instructions.iter().map(|one| lines(one.lines)).collect();
+        let applied = rewritten.found.iter().filter(|found| found.applied);
+        let changes: Vec<Lines> = applied.map(|found| found.lines).collect();
+        let before = self.original.held(|lines| vec![lines])?;
+        let origin: Vec<Lines> = rewritten.lines.iter().collect();
+        let original = |line: usize| origin.get(line.checked_sub(1)?).copied();
+        let after = form.held(|(first, last)| (first..=last).filter_map(original).collect())?;
+        Ok(Measured::of(&instructions, &before, &after, &changes))
     }
 
     /// A package that is gone and that the image needs, whatever it was taken for.
@@ -362,6 +394,10 @@ impl Prover<'_> {
         let progress = Progress::start(self.progress, self.printer.is_quiet());
         let built = self.engine.build(request, &progress, self.cancel);
         progress.end();
+        if let Ok(built) = &built {
+            let done = built.steps.iter().filter(|step| step.outcome == Outcome::Done).map(|step| step.key);
+            self.done.borrow_mut().extend(done);
+        }
         built
     }
 }

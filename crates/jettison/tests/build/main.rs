@@ -14,6 +14,7 @@ mod faults;
 mod format;
 mod hostile;
 mod isolation;
+mod lines;
 mod prove;
 mod removals;
 mod reuse;

@@ -18,6 +18,7 @@ mod isolation;
 mod lines;
 mod packages;
 mod prove;
+mod removals;
 mod reuse;
 mod sampled;
 mod site;

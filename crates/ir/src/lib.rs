@@ -17,7 +17,7 @@ pub use finding::{Claim, Decline, Edit, Finding, Fix, Pass, Remark, Run};
 pub use level::{Assumption, Level, LevelError, Safety};
 pub use measured::{Held, HeldLayer, Lines, Measured, MeasuredPart};
 pub use plan::{Own, Plan};
-pub use proof::{Because, Evidence, Excused, Proof, Weighed, Withdrawal};
+pub use proof::{Because, Evidence, Excused, GonePackage, Proof, Weighed, Withdrawal};
 pub use report::{Acted, Measure, OptimizeReport};
 pub use shares::{Shadow, Share, Shares};
 pub use unit::{ImageUnit, UnitError};

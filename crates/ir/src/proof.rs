@@ -13,6 +13,25 @@ pub struct Weighed {
     pub excused: Vec<Excused>,
     /// The differences that refute the rewrite.
     pub refuting: Vec<Difference>,
+    /// The packages that are gone, those that changes name first.
+    #[serde(default)]
+    pub gone: Vec<GonePackage>,
+    /// Bytes of all that is gone with them.
+    #[serde(default)]
+    pub gone_bytes: u64,
+}
+
+/// A package that only the image of the Dockerfile as it was has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GonePackage {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Bytes of the files that its list has.
+    pub bytes: u64,
+    /// Whether a change names it; the others were there for those alone.
+    pub is_claimed: bool,
 }
 
 /// A difference that speaks against nothing.
@@ -31,6 +50,8 @@ pub struct Excused {
 pub enum Because {
     /// A change claims it: the path is meant to be gone.
     Claimed,
+    /// It belongs to packages that a change claims to be gone.
+    Packages,
     /// The contents are the same but for this, which is different in every build.
     Form(String),
     /// Two builds of the original differ there as well.

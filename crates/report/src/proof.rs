@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use jettison_ir::{Because, Difference, Evidence, Excused, Place, Proof};
+use jettison_ir::{Because, Difference, Evidence, Excused, GonePackage, Place, Proof, Weighed};
 
 use crate::lines::{forms, gain};
 use crate::place::readable;
 use crate::style::{BAD, FAINT, GOOD, HEADING, styled};
-use crate::text::{count, one_line};
+use crate::text::{bytes, count, one_line};
 
 /// So many places are named of each kind, and so many differences of a refuted change.
 const SHOWN: usize = 5;
@@ -47,7 +47,12 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
         false => format!("{} in {took}", count(proof.builds, "build")),
     };
     let verdict = styled(GOOD, "proven");
-    let _ = writeln!(out, "{verdict}: both forms make the same image: {paths} and all settings compared; {how}");
+    let but_for = if proof.weighed.gone.is_empty() { "" } else { " but for packages" };
+    let _ =
+        writeln!(out, "{verdict}: both forms make the same image{but_for}: {paths} and all settings compared; {how}");
+    if !proof.weighed.gone.is_empty() {
+        let _ = writeln!(out, "  gone: {}", readable(&gone(&proof.weighed, all)));
+    }
     if let Some(measured) = &proof.measured {
         let _ = writeln!(out, "  {}", forms(measured));
     }
@@ -64,6 +69,20 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
     out
 }
 
+/// The packages that are gone: those that changes name, and how many others; `all` names these, too.
+fn gone(weighed: &Weighed, all: bool) -> String {
+    let is_named = |package: &&GonePackage| all || package.is_claimed;
+    let names: Vec<&str> = weighed.gone.iter().filter(is_named).map(|package| package.name.as_str()).collect();
+    let others = weighed.gone.len() - names.len();
+    let mut parts = names.join(", ");
+    if others > 0 {
+        let more = count(others, if names.is_empty() { "package" } else { "more package" });
+        parts.push_str(if names.is_empty() { "" } else { " and " });
+        parts.push_str(&more);
+    }
+    format!("{parts}, {}", bytes(weighed.gone_bytes))
+}
+
 fn more(out: &mut String, all: usize, shown: usize) {
     if all > shown {
         let _ = writeln!(out, "{}", styled(FAINT, &format!("  … and {} more (--remarks, --format json)", all - shown)));
@@ -77,9 +96,10 @@ fn groups(excused: &[Excused]) -> Vec<(String, Vec<&str>)> {
         let reason = match because {
             Because::Claimed => "gone, as the changes say".to_owned(),
             Because::Form(form) => format!("the same but for {form}"),
+            Because::Packages => "of packages that are gone".to_owned(),
             Because::Noise => "different in any two builds of the original".to_owned(),
         };
-        let (Place::Path(place) | Place::Setting(place)) = place;
+        let (Place::Path(place) | Place::Setting(place) | Place::Package(place)) = place;
         match groups.iter_mut().find(|(known, _)| *known == reason) {
             Some((_, places)) if places.contains(&place.as_str()) => {}
             Some((_, places)) => places.push(place),
@@ -91,13 +111,17 @@ fn groups(excused: &[Excused]) -> Vec<(String, Vec<&str>)> {
 
 #[cfg(test)]
 mod tests {
-    use jettison_ir::{Held, Measured, Weighed, Withdrawal};
+    use jettison_ir::{Held, Measured, Withdrawal};
 
     use super::*;
 
     fn difference(path: &str) -> Difference {
         let (before, after) = (Some("a".to_owned()), Some("b".to_owned()));
         Difference { place: Place::Path(path.to_owned()), what: "content".to_owned(), before, after }
+    }
+
+    fn gone_package((name, is_claimed): (&str, bool)) -> GonePackage {
+        GonePackage { name: name.to_owned(), version: "1".to_owned(), bytes: 7, is_claimed }
     }
 
     #[test]
@@ -109,7 +133,9 @@ mod tests {
             weighed: Weighed {
                 paths: 12,
                 excused: vec![excused("/a", Because::Noise), excused("/b", form()), excused("/b", form())],
-                refuting: Vec::new(),
+                gone: [("gcc", true), ("libc6-dev", true), ("cpp", false)].map(gone_package).to_vec(),
+                gone_bytes: 143_000_000,
+                ..Weighed::default()
             },
             withdrawn: vec![Withdrawal {
                 pass: "adjacent-runs".to_owned(),
@@ -131,12 +157,14 @@ mod tests {
             ": two RUNs are one",
             "with it /0 has another content: a → b",
             "… and 2 more",
-            "12 paths and all settings compared; 3 builds in 1.5 s",
+            "the same image but for packages: 12 paths and all settings compared; 3 builds in 1.5 s",
+            "gone: gcc, libc6-dev and 1 more package, 143.0 MB",
             "the same but for times in a log: 1 path: /b",
             "different in any two builds of the original: 1 path: /a",
         ] {
             assert!(text.contains(part), "{part:?} is missing in\n{text}");
         }
+        assert!(proof_human(&proof, true).contains("gone: gcc, libc6-dev, cpp, 143.0 MB"));
         let kept = Proof { is_kept: true, ..proof };
         assert!(proof_human(&kept, true).contains("nothing was built") && proof_human(&kept, true).contains("/6"));
     }

@@ -272,7 +272,7 @@ impl Cx<'_> {
             },
         });
         let (stages, target) = (stages.collect(), self.plan.target);
-        Ok(Built { base, own, cache, config, steps, stages, target, keys })
+        Ok(Built { base, own, cache, ids: self.session.ids, config, steps, stages, target, keys })
     }
 }
 

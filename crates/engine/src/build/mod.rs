@@ -27,8 +27,8 @@ pub use error::{BuildError, FailedStep, StepError};
 pub use execute::build;
 pub use identity::identify;
 pub use model::{
-    Built, BuiltBase, BuiltLayer, BuiltLayers, BuiltStage, BuiltStep, Cancel, ContextFolder, NamedContext, Outcome,
-    Request, Secret,
+    BaseTree, Built, BuiltBase, BuiltLayer, BuiltLayers, BuiltStage, BuiltStep, Cancel, ContextFolder, NamedContext,
+    Outcome, Request, Secret,
 };
 pub use probe::{Probe, Probed, Startup, probe, startup};
 pub use session::Session;

@@ -13,6 +13,7 @@ use super::error::BuildError;
 use super::state::OwnLayer;
 use crate::base::BaseImage;
 use crate::cache::Cache;
+use crate::ids::Ids;
 use crate::plan::Base;
 use crate::trace::Trace;
 
@@ -132,6 +133,8 @@ pub struct Built {
     pub(crate) own: Vec<OwnLayer>,
     /// Where its layers lie.
     pub(crate) cache: Cache,
+    /// Whom its files belong to there.
+    pub(crate) ids: Ids,
     /// The config's document without `rootfs`; `history` is complete, with `empty_layer` where there is none.
     pub config: Config,
     /// The steps of all stages that were needed, in the order in which they ended.
@@ -158,6 +161,13 @@ impl Built {
     pub fn lines_of(&self, step: usize) -> (usize, usize) {
         let found = self.steps.iter().find(|one| one.number == step);
         found.map_or((0, 0), |step| (step.lines.0 as usize, step.lines.1 as usize))
+    }
+
+    /// What reads the contents of its base, one merged tree, when that is asked for.
+    #[must_use]
+    pub fn base_tree(&self) -> Option<BaseTree> {
+        let base = self.base.as_ref()?;
+        Some(BaseTree { base: Arc::clone(base), cache: self.cache.clone(), ids: self.ids })
     }
 
     /// Reads its layers.
@@ -189,6 +199,26 @@ pub struct BuiltLayers {
     pub base: Option<BuiltBase>,
     /// Its own layers, the lowest first.
     pub own: Vec<BuiltLayer>,
+}
+
+/// The tree of a base image, unpacked when it is opened if that was never done.
+#[derive(Debug)]
+pub struct BaseTree {
+    base: Arc<BaseImage>,
+    cache: Cache,
+    ids: Ids,
+}
+
+impl BaseTree {
+    /// Its one layer, and the folder with the files.
+    ///
+    /// # Errors
+    /// Where the base or the cache cannot be read.
+    pub fn open(&self) -> Result<(Arc<Layer>, PathBuf), BuildError> {
+        let error = |source| BuildError::Base { image: self.base.name.clone(), source: Box::new(source) };
+        let snapshot = self.base.unpacked(&self.cache, self.ids).map_err(error)?;
+        Ok((snapshot.layer()?, snapshot.folder()))
+    }
 }
 
 /// The base of a built image.

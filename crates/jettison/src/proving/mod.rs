@@ -17,7 +17,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use jettison_engine::build::{Built, Cancel, Outcome, Request};
 use jettison_image::Digest;
-use jettison_ir::source::Observations;
+use jettison_ir::source::{Observations, SourceClaim};
 use jettison_ir::{Difference, Evidence, Lines, Measured, Proof, Weighed, Withdrawal};
 use jettison_passes::{Rewritten, Withdrawn};
 use jettison_syntax::dockerfile::{Dockerfile, encode};
@@ -275,7 +275,7 @@ impl<'p> Proving<'p> {
         let claims = &rewritten.claims;
         let mut weighed = self.original.weigh(&form, claims, self.noise.as_deref().unwrap_or_default())?;
         if !weighed.refuting.is_empty() && self.noise.is_none() {
-            self.noise = Some(self.listen()?);
+            self.noise = Some(self.listen(claims)?);
             weighed = self.original.weigh(&form, claims, self.noise.as_deref().unwrap_or_default())?;
         }
         if weighed.refuting.is_empty() {
@@ -298,15 +298,17 @@ impl<'p> Proving<'p> {
         Ok(Measured::of(&instructions, &before, &after, &changes))
     }
 
-    /// What a second build of the original differs in from the first.
-    fn listen(&mut self) -> Result<Vec<Difference>> {
+    /// What a second build of the original differs in from the first, its packages included where changes claim some.
+    fn listen(&mut self, claims: &[SourceClaim]) -> Result<Vec<Difference>> {
         self.prover.say("building the Dockerfile as it is once more, for what differs in any two builds");
         let again = Request { no_cache: true, debug_shell: false, ..self.prover.request.clone() };
         let built = self.prover.build(&again);
         let built =
             built.map_err(|unfinished| explain(unfinished, &again, self.prover.hints_at_shell, self.prover.printer))?;
         self.builds += 1;
-        let weighed = self.original.weigh(&Form::of(&built)?, &[], &[])?;
+        let of_packages = claims.iter().any(|claim| matches!(claim, SourceClaim::PackagesGone(_)));
+        let claims = if of_packages { &[SourceClaim::PackagesGone(Vec::new())][..] } else { &[] };
+        let weighed = self.original.weigh(&Form::of(&built)?, claims, &[])?;
         Ok(weighed.refuting)
     }
 }

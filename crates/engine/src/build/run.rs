@@ -35,7 +35,7 @@ impl Cx<'_> {
         super::platform::check(&doing.stage.platform)?;
         let waiting = Instant::now();
         let _slot = self.slots.take();
-        doing.waited = waiting.elapsed();
+        doing.waited += waiting.elapsed();
         self.check_stopped()?;
         let work = self.session.cache.work()?;
         let folders = self.folders(doing.state)?;

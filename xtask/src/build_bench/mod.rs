@@ -6,6 +6,7 @@
 //! machine hits all alike. Results are medians and minima over the rounds.
 
 mod builders;
+mod disk;
 mod docker;
 mod projects;
 mod table;
@@ -20,6 +21,7 @@ use crate::bench::measure::Sample;
 use crate::bench::table::load;
 use crate::bench::{jettison_binary, workspace_root};
 use builders::{Builder, Tools};
+use disk::Disk;
 use projects::Project;
 use table::Results;
 
@@ -103,7 +105,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let rounds = if options.quick { 1 } else { options.rounds };
     let mut rows = Rows::new();
     let storage = work.join("storage");
-    settle(&storage, !options.quick)?;
+    builders::remove(&storage);
+    std::fs::create_dir_all(&storage)?;
     for project in &projects {
         for round in 0..rounds {
             for builder in &mut builders {
@@ -129,20 +132,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
 }
 
-/// Removes what an earlier run left. Within a run nothing is removed: for minutes ext4 gives nobody the inodes of files
-/// that were removed, and whoever makes many files next searches long for others.
-fn settle(storage: &Path, waits: bool) -> Result<()> {
-    let had_any = storage.exists();
-    builders::remove(storage);
-    std::fs::create_dir_all(storage)?;
-    if had_any && waits {
-        nix::unistd::sync();
-        // `recently_deleted` of ext4: a minute, and five more where the inodes are not on the disk yet.
-        std::thread::sleep(Duration::from_secs(6 * 60));
-    }
-    Ok(())
-}
-
 /// One round of a project with a builder.
 fn build_all(
     builder: &mut dyn Builder,
@@ -151,10 +140,13 @@ fn build_all(
     quick: bool,
     rows: &mut Rows,
 ) -> Result<()> {
-    std::fs::create_dir_all(storage)?;
+    let disk = Disk::at(storage)?;
     let name = builder.name();
     project.set_last_line("first")?;
-    let mut ready = builder.reset(storage);
+    // Beside `lost+found`: a builder may want an empty folder.
+    let own = storage.join("own");
+    std::fs::create_dir(&own)?;
+    let mut ready = builder.reset(&own);
     for work in Work::ALL {
         let row = rows.entry((project.name, work, name)).or_default();
         if row.failure.is_some() {
@@ -180,6 +172,7 @@ fn build_all(
         }
     }
     builder.leave();
+    drop(disk);
     Ok(())
 }
 

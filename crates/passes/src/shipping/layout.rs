@@ -71,6 +71,7 @@ impl Layout {
         laying.bare_folders(needs)?;
         let Laying { mut layout, made, .. } = laying;
         layout.folders = made.into_values().collect();
+        layout.copies.sort_by(|one, other| one.destination.cmp(&other.destination));
         Ok(layout)
     }
 

@@ -8,6 +8,8 @@ mod layout;
 mod needs;
 mod settings;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 
@@ -36,7 +38,7 @@ pub struct Used {
     pub listed: BTreeSet<Vec<u8>>,
     /// What was made, changed or removed: its folder has to be there.
     pub written: BTreeSet<Vec<u8>>,
-    /// Folders that are needed with all that they hold: volumes start with it.
+    /// Folders that are needed with all that they hold: volumes, which start with it, and those that the command names.
     pub kept: BTreeSet<Vec<u8>>,
     /// Whether it makes a difference which folders the root has.
     pub shows_root: bool,

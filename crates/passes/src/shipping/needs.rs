@@ -67,9 +67,9 @@ impl Needs {
                 Some(folder) => needs.take_all(ground, folder),
             }
         }
-        for path in used.kept.iter().filter(|path| !is_by_engines(path)) {
-            if let (_, Some(folder)) = follow(ground.tree, path) {
-                needs.take_all(ground, folder);
+        for path in &used.kept {
+            if let Some(node) = needs.take(ground, path).filter(|node| !is_shared(ground, *node)) {
+                needs.take_all(ground, node);
             }
         }
         for path in &used.written {

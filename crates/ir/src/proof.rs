@@ -48,6 +48,9 @@ pub struct Proof {
     pub notes: Vec<String>,
     /// Whether some instructions were moved because a traced build showed that this is safe.
     pub is_observed: bool,
+    /// The smoke commands that did the same in both images.
+    #[serde(default)]
+    pub smoke: Vec<Smoked>,
     /// How many builds it took; none where an earlier proof holds still.
     pub builds: usize,
     /// How long that took, in milliseconds.
@@ -55,6 +58,17 @@ pub struct Proof {
     /// Whether it was proven earlier, from the same file, base, context and arguments.
     #[serde(default)]
     pub is_kept: bool,
+}
+
+/// A command of the user's that did the same in the images of both forms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Smoked {
+    /// The command, as the user gave it.
+    pub command: String,
+    /// How it ends.
+    pub exit_code: i32,
+    /// What of its output is not compared, and why: a sentence each.
+    pub noise: Vec<String>,
 }
 
 /// A change that was refuted.
@@ -78,6 +92,13 @@ pub enum Evidence {
     Differs(Vec<Difference>),
     /// The file does not build any more: how that ends.
     Fails(String),
+    /// A smoke command does something else.
+    Smoke {
+        /// The command, as the user gave it.
+        command: String,
+        /// What it does differently: parts of sentences whose subject is the command.
+        differs: Vec<String>,
+    },
 }
 
 impl Evidence {
@@ -86,6 +107,10 @@ impl Evidence {
     pub fn summary(&self) -> String {
         match self {
             Self::Fails(message) => format!("with it the file does not build: {message}"),
+            Self::Smoke { command, differs } => match differs.as_slice() {
+                [] => format!("with it the smoke command {command} does something else"),
+                [one, ..] => format!("with it the smoke command {command} {one}"),
+            },
             Self::Differs(differences) => match differences.as_slice() {
                 [] => "with it the images differ".to_owned(),
                 [one] => format!("with it {one}"),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use jettison_ir::{Because, Difference, Evidence, Excused, Place, Proof};
+use jettison_ir::{Because, Difference, Evidence, Excused, Place, Proof, Smoked};
 
 use crate::place::readable;
 use crate::style::{BAD, FAINT, GOOD, HEADING, styled};
@@ -25,6 +25,12 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
             Evidence::Fails(message) => {
                 let _ = writeln!(out, "  with it the file does not build: {}", one_line(message, 240));
             }
+            Evidence::Smoke { command, differs } => {
+                let command = one_line(command, 80);
+                for differs in differs {
+                    let _ = writeln!(out, "  with it the smoke command {command} {}", one_line(differs, 240));
+                }
+            }
             Evidence::Differs(differences) => {
                 for difference in differences.iter().take(shown) {
                     let _ = writeln!(out, "  with it {}", one_line(&difference.to_string(), 240));
@@ -44,6 +50,11 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
     };
     let verdict = styled(GOOD, "proven");
     let _ = writeln!(out, "{verdict}: both forms make the same image: {paths} and all settings compared; {how}");
+    for Smoked { command, exit_code, noise } in &proof.smoke {
+        let same = format!("  smoke: {}: exit code {exit_code} and the same output in both", one_line(command, 80));
+        let but = if noise.is_empty() { String::new() } else { format!("; {}", noise.join(", ")) };
+        let _ = writeln!(out, "{}", styled(FAINT, &(same + &but)));
+    }
     if proof.is_observed {
         let moved = "  instructions were moved across RUNs that were seen to use nothing of theirs";
         let _ = writeln!(out, "{}", styled(FAINT, moved));
@@ -103,11 +114,27 @@ mod tests {
                 excused: vec![excused("/a", Because::Noise), excused("/b", form()), excused("/b", form())],
                 refuting: Vec::new(),
             },
-            withdrawn: vec![Withdrawal {
-                pass: "adjacent-runs".to_owned(),
-                lines: (3, 4),
-                message: "two RUNs are one".to_owned(),
-                evidence: Evidence::Differs((0..7).map(|number| difference(&format!("/{number}"))).collect()),
+            withdrawn: vec![
+                Withdrawal {
+                    pass: "adjacent-runs".to_owned(),
+                    lines: (3, 4),
+                    message: "two RUNs are one".to_owned(),
+                    evidence: Evidence::Differs((0..7).map(|number| difference(&format!("/{number}"))).collect()),
+                },
+                Withdrawal {
+                    pass: "build-packages".to_owned(),
+                    lines: (5, 5),
+                    message: "make goes".to_owned(),
+                    evidence: Evidence::Smoke {
+                        command: "app -v".to_owned(),
+                        differs: vec!["ends with exit code 1, not with exit code 0".to_owned()],
+                    },
+                },
+            ],
+            smoke: vec![Smoked {
+                command: "app --help".to_owned(),
+                exit_code: 0,
+                noise: vec!["1 line of its standard output differs from run to run".to_owned()],
             }],
             builds: 3,
             took_ms: 1500,
@@ -119,6 +146,8 @@ mod tests {
             ": two RUNs are one",
             "with it /0 has another content: a → b",
             "… and 2 more",
+            "with it the smoke command app -v ends with exit code 1, not with exit code 0",
+            "smoke: app --help: exit code 0 and the same output in both; 1 line",
             "12 paths and all settings compared; 3 builds in 1.5 s",
             "the same but for times in a log: 1 path: /b",
             "different in any two builds of the original: 1 path: /a",

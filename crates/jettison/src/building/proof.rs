@@ -12,7 +12,7 @@ use crate::cli::Build;
 use crate::context::{ignore_file, is_used, walk};
 use crate::dockerfile;
 use crate::printer::Printer;
-use crate::proving::{Inputs as _, Prover, prove};
+use crate::proving::{Inputs as _, Prover, Smoke, prove};
 use crate::rewriting::Rewriting;
 
 /// The build of the proven form, and the proof; none where nothing is to be changed.
@@ -39,11 +39,13 @@ pub(crate) fn release_form(
     let selection = Selection { skip: args.passes.skip.clone(), ..crate::pipeline::all(args.level) };
     let context = walked.as_ref().and_then(|walked| walked.context.as_ref());
     let rewriting = Rewriting { tree: &tree, context, options, selection };
+    let smoke = Smoke::all(&args.smoke)?;
     let (wish, progress) = (rewriting.wish(), args.results.progress);
     let prover = Prover {
         engine,
         request: &request,
         wish: &wish,
+        smoke: &smoke,
         cancel,
         progress,
         printer,

@@ -49,6 +49,10 @@ pub(crate) struct Build {
     /// Rewrite the Dockerfile at this level first, as far as building both forms proves it
     #[arg(long, help_heading = "Passes")]
     pub(crate) prove: bool,
+    /// Run a command in both images as their user would: it has to end and print the same. A JSON array is run without a
+    /// shell
+    #[arg(long, value_name = "CMD", requires = "prove", help_heading = "Passes")]
+    pub(crate) smoke: Vec<String>,
     /// Have the judge compare after every pass
     #[arg(long, help_heading = "Passes")]
     pub(crate) verify_each: bool,

@@ -22,7 +22,7 @@ pub(super) fn observations(built: &Built, tree: &Tree<'_>) -> Observations {
         Some((lines, Arc::new(Observed { links: Arc::clone(&links), ..of(trace, tree) })))
     };
     let runs = built.steps.iter().filter(|step| step.text.starts_with("RUN")).filter_map(observed).collect();
-    Observations { runs, links }
+    Observations { runs, links, packages: None }
 }
 
 fn of(trace: &Trace, tree: &Tree<'_>) -> Observed {

@@ -7,12 +7,12 @@ use jettison_ir::Proof;
 use jettison_passes::Rewritten;
 use serde::{Deserialize, Serialize};
 
-use super::Prover;
+use super::{Prover, Smoke};
 use crate::building::progress::Progress;
 use crate::building::run::{Engine, explain};
 
 /// Changes when proofs of an earlier version say less than today's.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A proof, and the text that it is about.
 #[derive(Serialize, Deserialize)]
@@ -29,7 +29,10 @@ pub(super) fn key(prover: &Prover<'_>) -> Result<Option<Digest>> {
     progress.end();
     let identity =
         identified.map_err(|unfinished| explain(unfinished, prover.request, prover.hints_at_shell, prover.printer))?;
-    Ok(identity.map(|identity| Digest::of(format!("proof {VERSION} {identity} {}", prover.wish).as_bytes())))
+    let smoke: Vec<&str> = prover.smoke.iter().map(Smoke::text).collect();
+    let limits = prover.request.timeout.filter(|_| !smoke.is_empty());
+    let all = |identity| format!("proof {VERSION} {identity} {} {smoke:?} {limits:?}", prover.wish);
+    Ok(identity.map(|identity| Digest::of(all(identity).as_bytes())))
 }
 
 /// The rewritten form as one digest.

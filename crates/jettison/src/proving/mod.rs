@@ -5,10 +5,12 @@ mod command;
 mod evidence;
 mod images;
 mod kept;
+mod smoke;
 #[cfg(debug_assertions)]
 pub(crate) mod wrong;
 
 pub(crate) use command::of_rewrite;
+pub(crate) use smoke::Smoke;
 
 use std::time::Instant;
 
@@ -26,6 +28,7 @@ use crate::printer::Printer;
 use crate::rewriting::Known;
 use images::Form;
 use kept::Kept;
+use smoke::Expected;
 
 /// Rewrites the Dockerfile by what is known of builds.
 pub(crate) type Rewrite<'r> = dyn Fn(&Known<'_>) -> Rewritten + 'r;
@@ -37,6 +40,8 @@ pub(crate) struct Prover<'p> {
     pub(crate) request: &'p Request,
     /// The level, passes and form that are asked for: a proof holds for these.
     pub(crate) wish: &'p str,
+    /// Commands that have to do the same in both images.
+    pub(crate) smoke: &'p [Smoke],
     pub(crate) cancel: &'p Cancel,
     pub(crate) progress: ProgressArg,
     pub(crate) printer: &'p Printer,
@@ -60,7 +65,7 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
     if let Some(kept) = key.filter(|_| !is_anew).and_then(|key| Kept::find(prover.engine, key)) {
         let withdrawn: Vec<Withdrawn> = kept.proof.withdrawn.iter().map(withdrawn).collect();
         // What was seen then is in the cache with the steps.
-        let observations = if kept.proof.is_observed { Some(prover.original(true)?.1) } else { None };
+        let observations = if kept.proof.is_observed { Some(prover.original(true)?.observations) } else { None };
         let observations = observations.as_ref();
         let rewritten = rewrite(&Known { withdrawn: &withdrawn, limit: None, observations });
         if kept.is_of(&rewritten) {
@@ -77,6 +82,7 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
         withdrawn: proving.withdrawals,
         notes: proving.notes,
         is_observed: wants_evidence && is_moved(&rewritten),
+        smoke: proving.expected.iter().map(Expected::said).collect(),
         builds: proving.builds,
         took_ms: milliseconds(start),
         is_kept: false,
@@ -141,6 +147,13 @@ impl Inputs for Rewritten {
     }
 }
 
+/// What came of building the Dockerfile as it is.
+struct Original {
+    built: Built,
+    form: Form,
+    observations: Observations,
+}
+
 /// What came of trying a rewritten form.
 enum Tried {
     Proven(Weighed),
@@ -152,6 +165,8 @@ struct Proving<'p> {
     rewrite: &'p Rewrite<'p>,
     original: Form,
     observations: Option<Observations>,
+    /// What the smoke commands do in the original's image.
+    expected: Vec<Expected>,
     /// What two builds of the original differ in, once that was asked.
     noise: Option<Vec<Difference>>,
     withdrawals: Vec<Withdrawal>,
@@ -165,10 +180,11 @@ impl<'p> Proving<'p> {
             true => "building the Dockerfile as it is, and watching what each RUN uses",
             false => "building the Dockerfile as it is",
         });
-        let (original, observations) = prover.original(wants_evidence)?;
+        let Original { built, form: original, observations } = prover.original(wants_evidence)?;
         let observations = Some(observations).filter(|_| wants_evidence);
+        let expected = Expected::all(prover, &built)?;
         let (notes, withdrawals) = (Vec::new(), Vec::new());
-        Ok(Self { prover, rewrite, original, observations, noise: None, withdrawals, notes, builds: 1 })
+        Ok(Self { prover, rewrite, original, observations, expected, noise: None, withdrawals, notes, builds: 1 })
     }
 
     /// Withdraws changes until the rest is proven.
@@ -230,7 +246,7 @@ impl<'p> Proving<'p> {
     /// Builds a rewritten form and compares.
     fn attempt(&mut self, rewritten: &Rewritten) -> Result<Tried> {
         let request = rewritten.request(self.prover.request);
-        let form = match self.prover.build(&request) {
+        let built = match self.prover.build(&request) {
             Ok(built) => built,
             Err(Unfinished::Step(failed)) => {
                 self.builds += 1;
@@ -255,17 +271,18 @@ impl<'p> Proving<'p> {
             Err(other) => return Err(explain(other, &request, self.prover.hints_at_shell, self.prover.printer)),
         };
         self.builds += 1;
-        let form = Form::of(&form)?;
+        let form = Form::of(&built)?;
         let claims = &rewritten.claims;
         let mut weighed = self.original.weigh(&form, claims, self.noise.as_deref().unwrap_or_default())?;
         if !weighed.refuting.is_empty() && self.noise.is_none() {
             self.noise = Some(self.listen()?);
             weighed = self.original.weigh(&form, claims, self.noise.as_deref().unwrap_or_default())?;
         }
-        if weighed.refuting.is_empty() {
-            return Ok(Tried::Proven(weighed));
+        if !weighed.refuting.is_empty() {
+            return Ok(Tried::Refuted(Evidence::Differs(weighed.refuting)));
         }
-        Ok(Tried::Refuted(Evidence::Differs(weighed.refuting)))
+        let refuted = Expected::refuted(&self.expected, self.prover, &built, &mut self.notes)?;
+        Ok(refuted.map_or(Tried::Proven(weighed), Tried::Refuted))
     }
 
     /// What a second build of the original differs in from the first.
@@ -287,13 +304,13 @@ impl Prover<'_> {
     }
 
     /// Builds the Dockerfile as it is; what was observed is empty without a trace.
-    fn original(&self, is_traced: bool) -> Result<(Form, Observations)> {
+    fn original(&self, is_traced: bool) -> Result<Original> {
         let request = Request { trace: is_traced || self.request.trace, ..self.request.clone() };
         let built = self.build(&request);
         let built = built.map_err(|unfinished| explain(unfinished, &request, self.hints_at_shell, self.printer))?;
         let form = Form::of(&built)?;
         let observations = form.observations(&built)?;
-        Ok((form, observations))
+        Ok(Original { built, form, observations })
     }
 
     fn build(&self, request: &Request) -> Result<Built, Unfinished> {

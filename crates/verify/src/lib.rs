@@ -5,8 +5,10 @@
 //! covers is a reason to refuse the output.
 
 mod forms;
+mod part;
 mod proof;
 
+pub use part::{Part, part};
 pub use proof::{Contents, weigh};
 
 use bstr::ByteSlice as _;

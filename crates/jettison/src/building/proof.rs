@@ -46,6 +46,7 @@ pub(crate) fn release_form(
         request: &request,
         wish: &wish,
         smoke: &smoke,
+        stage: None,
         cancel,
         progress,
         printer,

@@ -48,7 +48,7 @@ fn text(path: &[u8]) -> String {
 }
 
 /// Where a path leads in the tree that the build left, links followed.
-fn resolved(tree: &Tree<'_>, path: &[u8]) -> String {
+pub(super) fn resolved(tree: &Tree<'_>, path: &[u8]) -> String {
     let mut left: Vec<Vec<u8>> = names(path).rev().map(<[u8]>::to_vec).collect();
     let mut at: Vec<Vec<u8>> = Vec::new();
     let mut followed = 0;

@@ -7,11 +7,11 @@ use anyhow::{Context as _, Result};
 use bstr::ByteSlice as _;
 use jettison_engine::build::{Built, BuiltLayers};
 use jettison_engine::snapshot::SnapshotContents;
-use jettison_image::changes::Contents as _;
+use jettison_image::changes::{Changes, Contents as _, Cut};
 use jettison_image::{Config, Kind, Layer, Tree};
 use jettison_ir::source::{Observations, SourceClaim};
 use jettison_ir::{Difference, Weighed};
-use jettison_verify::{Contents, Side, compare, weigh};
+use jettison_verify::{Contents, Part, Side, compare, part, weigh};
 
 use super::evidence::observations;
 
@@ -61,8 +61,39 @@ impl Form {
         Ok(weigh(verdict, claims, noise, &mut contents))
     }
 
+    /// Calls with its tree and that of its base, which is empty where it has none.
+    pub(super) fn with_trees<T>(&self, with: impl FnOnce(&Tree<'_>, &Tree<'_>) -> T) -> Result<T> {
+        let base = Tree::of(self.layers[..self.base].iter().map(|layer| &**layer));
+        Ok(with(&self.tree()?, &base.context("the base's layers do not fit together")?))
+    }
+
+    /// Compares with an image that may have fewer paths.
+    pub(super) fn part(&self, after: &Self) -> Result<Part> {
+        let (before_tree, after_tree) = (self.tree()?, after.tree()?);
+        let before = Side { tree: &before_tree, config: &self.config };
+        Ok(part(before, Side { tree: &after_tree, config: &after.config }))
+    }
+
+    /// The unpacked bytes that it ships above its base, in one layer.
+    pub(super) fn own_bytes(&self) -> Result<u64> {
+        self.bytes_above(self.base)
+    }
+
+    /// The unpacked bytes that it ships, in one layer.
+    pub(super) fn bytes(&self) -> Result<u64> {
+        self.bytes_above(0)
+    }
+
+    fn bytes_above(&self, layers: usize) -> Result<u64> {
+        let mut lower = Tree::empty(self.layers.iter().map(|layer| &**layer));
+        lower.apply_until(layers).context("the base's layers do not fit together")?;
+        let upper = self.tree()?;
+        let changes = Changes::between(&lower, &upper);
+        Ok(changes.cut(Cut::Ranges(1)).iter().map(|part| changes.size(part)).sum())
+    }
+
     /// A file's content, where it is in a layer of the build's own.
-    fn content(&self, tree: &Tree<'_>, path: &str) -> Option<Vec<u8>> {
+    pub(super) fn content(&self, tree: &Tree<'_>, path: &str) -> Option<Vec<u8>> {
         let origin = tree.origin(tree.find(path.as_bytes())?);
         let (_, entry) = tree.entry(origin)?;
         if !matches!(entry.kind, Kind::File | Kind::HardLink) || entry.size > MOST_BYTES {

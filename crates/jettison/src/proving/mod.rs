@@ -3,6 +3,7 @@
 
 mod command;
 mod evidence;
+mod final_stage;
 mod images;
 mod kept;
 mod smoke;
@@ -10,6 +11,7 @@ mod smoke;
 pub(crate) mod wrong;
 
 pub(crate) use command::of_rewrite;
+pub(crate) use final_stage::StageWish;
 pub(crate) use smoke::Smoke;
 
 use std::time::Instant;
@@ -42,6 +44,8 @@ pub(crate) struct Prover<'p> {
     pub(crate) wish: &'p str,
     /// Commands that have to do the same in both images.
     pub(crate) smoke: &'p [Smoke],
+    /// How a final stage of its own is to be written, where one is looked for.
+    pub(crate) stage: Option<StageWish<'p>>,
     pub(crate) cancel: &'p Cancel,
     pub(crate) progress: ProgressArg,
     pub(crate) printer: &'p Printer,
@@ -57,7 +61,8 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
     let start = Instant::now();
     let rewritten = rewrite(&Known::default());
     let wants_evidence = wants_evidence(&rewritten);
-    if !wants_evidence && !rewritten.is_change(prover.request) {
+    let wants_stage = prover.stage.is_some() && !prover.smoke.is_empty();
+    if !wants_evidence && !wants_stage && !rewritten.is_change(prover.request) {
         return Ok((rewritten, None));
     }
     let key = kept::key(prover)?;
@@ -77,12 +82,14 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
     }
     let mut proving = Proving::new(prover, rewrite, wants_evidence)?;
     let (rewritten, weighed) = proving.all()?;
+    let final_stage = prover.stage.map(|wish| proving.final_stage(&rewritten, wish)).transpose()?;
     let proof = Proof {
         weighed,
         withdrawn: proving.withdrawals,
         notes: proving.notes,
         is_observed: wants_evidence && is_moved(&rewritten),
         smoke: proving.expected.iter().map(Expected::said).collect(),
+        final_stage,
         builds: proving.builds,
         took_ms: milliseconds(start),
         is_kept: false,

@@ -14,9 +14,11 @@ mod tests;
 use std::collections::BTreeSet;
 
 use jettison_image::{Config, Kind, Tree};
+use jettison_ir::source::SourceOptions;
 use jettison_syntax::dockerfile::Dockerfile;
 use jettison_syntax::editor::Edited;
 
+use crate::driver::Selection;
 use crate::rewrite::keeps_comments;
 use ground::Ground;
 use layout::Layout;
@@ -66,11 +68,24 @@ pub enum Foundation {
     Scratch,
 }
 
+/// How such a stage is to be written.
+#[derive(Clone, Copy)]
+pub struct Wish<'w> {
+    /// Names that no stage may have.
+    pub taken: &'w [String],
+    /// As the rest of the file is rewritten: a second run must find nothing to change.
+    pub options: &'w SourceOptions,
+    /// The passes that rewrite it.
+    pub selection: &'w Selection,
+}
+
 /// A Dockerfile with such a stage.
 #[derive(Debug)]
 pub struct Planned {
     /// It.
     pub tree: Dockerfile,
+    /// The text of the stage.
+    pub stage: String,
     /// How it came out of the one without.
     pub edited: Edited,
 }
@@ -147,8 +162,7 @@ pub fn foundations(image: &Image<'_, '_>, used: &Used) -> Vec<Foundation> {
     if uses_base { vec![Foundation::Base] } else { vec![Foundation::Scratch, Foundation::Base] }
 }
 
-/// Plans a stage behind the last one of the Dockerfile that the image was built from. `taken` are names that no stage
-/// may have.
+/// Plans a stage behind the last one of the Dockerfile that the image was built from.
 ///
 /// # Errors
 /// Where there is no such stage, with the reason.
@@ -157,7 +171,7 @@ pub fn plan(
     image: &Image<'_, '_>,
     used: &Used,
     foundation: Foundation,
-    taken: &[String],
+    wish: &Wish<'_>,
 ) -> Result<Planned, Unfit> {
     let nothing = Tree::empty([]);
     let ground = match foundation {
@@ -181,12 +195,12 @@ pub fn plan(
         return Err(Unfit::NothingLess);
     }
     find_programs(&layout, image, foundation)?;
-    let edited = stage::write(tree, image, &layout, foundation, taken)?;
+    let (stage, edited) = stage::write(tree, image, &layout, foundation, wish)?;
     let after = Dockerfile::parse(edited.text.clone());
     if !after.is_valid() || !keeps_comments(tree, &after) {
         return Err(Unfit::Invalid);
     }
-    Ok(Planned { tree: after, edited })
+    Ok(Planned { tree: after, stage, edited })
 }
 
 fn has_triggers(config: &Config) -> bool {

@@ -11,7 +11,9 @@ use jettison_syntax::view::{Outline, Stage};
 
 use super::layout::{Copy, Layout};
 use super::settings;
-use super::{Foundation, Image, Unfit};
+use super::{Foundation, Image, Unfit, Wish};
+use crate::driver::Selection;
+use crate::rewrite::{Fixes, Source, rewrite};
 
 /// Longer lines of sources are broken.
 const WIDTH: usize = 100;
@@ -26,18 +28,14 @@ pub(super) fn write(
     image: &Image<'_, '_>,
     layout: &Layout,
     foundation: Foundation,
-    taken: &[String],
-) -> Result<Edited, Unfit> {
+    wish: &Wish<'_>,
+) -> Result<(String, Edited), Unfit> {
     let outline = Outline::of(tree);
     let chain = settings::chain(&outline);
     let (Some(root), Some(last)) = (chain.first(), chain.last()) else { return Err(Unfit::NoStage) };
-    let name = free_name(&outline, taken).ok_or(Unfit::NoStage)?;
+    let name = free_name(&outline, wish.taken).ok_or(Unfit::NoStage)?;
     let kept = settings::kept(tree, &chain, image.config)?;
-    let mut text = String::new();
-    if !tree.text().ends_with('\n') {
-        text.push('\n');
-    }
-    text.push_str("\n# Only what the command and the smoke commands were seen to use.\n");
+    let mut text = String::from("# Only what the command and the smoke commands were seen to use.\n");
     let own_name = own_name(tree, last);
     let own = own_name.map(|(_, name)| format!(" AS {name}")).unwrap_or_default();
     match foundation {
@@ -70,6 +68,7 @@ pub(super) fn write(
         let _ = writeln!(text, "{instruction}");
     }
     let mut editor = Editor::new(tree);
+    let stage = polished(&editor.in_own_style(&text), tree.escape, wish);
     let old = &tree.instructions[last.from];
     let named = match (own_name, &old.body.arguments) {
         (Some((span, _)), _) => editor.replace(span, name),
@@ -80,8 +79,20 @@ pub(super) fn write(
         _ => return Err(Unfit::NoStage),
     };
     let end = jettison_syntax::Span::new(tree.text().len(), tree.text().len());
-    named.and_then(|()| editor.replace(end, &text)).map_err(|_| Unfit::NoStage)?;
-    Ok(editor.finish())
+    let gap = if tree.text().ends_with('\n') { "\n" } else { "\n\n" };
+    named.and_then(|()| editor.replace(end, &format!("{gap}{stage}"))).map_err(|_| Unfit::NoStage)?;
+    Ok((stage, editor.finish()))
+}
+
+/// The stage as the passes write it: what stood apart in the stages before may now go together. They see nothing but the
+/// stage, so that they change nothing else.
+fn polished(text: &str, escape: char, wish: &Wish<'_>) -> String {
+    let directive = if escape == '\\' { String::new() } else { format!("# escape={escape}\n") };
+    let source = Source { tree: Dockerfile::parse(format!("{directive}{text}")), context: None, observations: None };
+    let selection = Selection { withdrawn: Vec::new(), limit: None, ..wish.selection.clone() };
+    let rewritten = rewrite(source, wish.options, &selection, Fixes::Applied, &mut |_| {});
+    let text = rewritten.tree.text();
+    text.strip_prefix(directive.as_str()).unwrap_or(text).to_owned()
 }
 
 /// The place of a stage's name, and the name as it is written.

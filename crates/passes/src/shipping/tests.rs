@@ -3,6 +3,9 @@
 use jettison_image::text::ImageText;
 use jettison_image::{Config, Digest, Layer, Tree};
 
+use jettison_ir::Level;
+use jettison_ir::source::{Goal, RunStyle};
+
 use super::*;
 
 /// A base with a shell, the programs of the commands, and the usual folders.
@@ -29,6 +32,14 @@ layer 1
 "#;
 
 const DOCKERFILE: &str = "FROM base\nRUN make\nCMD [\"/bin/app\"]\n";
+
+/// Plans as at -Os.
+fn planned(tree: &str, image: &Image<'_, '_>, used: &Used, foundation: Foundation, taken: &[String]) -> Result<Planned, Unfit> {
+    let options =
+        SourceOptions { level: Level::Os, goal: Goal::Release, style: RunStyle::Operators, denied: Vec::new() };
+    let selection = Selection::of(Level::Os);
+    plan(&Dockerfile::parse(tree), image, used, foundation, &Wish { taken, options: &options, selection: &selection })
+}
 
 /// An image whose base has the layers `below`, with this config.
 struct Case {
@@ -59,8 +70,7 @@ impl Case {
         let base = Tree::of(&self.layers[..self.below]).expect("a tree");
         let (config, base_config) = (&self.configs.0, Some(&self.configs.1));
         let image = Image { tree: &tree, base: &base, config, base_config };
-        let dockerfile = Dockerfile::parse(dockerfile);
-        let planned = plan(&dockerfile, &image, used, foundation, &[]).map_err(|unfit| unfit.to_string())?;
+        let planned = planned(dockerfile, &image, used, foundation, &[]).map_err(|unfit| unfit.to_string())?;
         let text = planned.tree.text();
         let at = text.find("\n# Only what").expect("the stage");
         Ok(text[at..].lines().skip(2).map(|line| format!("{line}\n")).collect())
@@ -176,7 +186,7 @@ fn what_copies_would_not_bring_takes_commands() {
     assert_eq!(case.stage(&used), lines(&expected));
     let refused = case.plan(DOCKERFILE, &used, Foundation::Scratch);
     assert!(refused.is_err_and(|reason| reason.contains("takes a command")), "nothing can run there");
-    let shellless = Case::with("layer 1\n  d 0755 0:0  /bin\n", "  l 0777 0:0  /bin/app -> x\n", "{}", "{}");
+    let shellless = Case::with("layer 1\n  d 0755 0:0  /bin\n  f 0755 0:0  \"x\"  /bin/x\n", "  l 0777 0:0  /bin/app -> x\n", "{}", "{}");
     let refused = shellless.stage(&touched(&["/bin/app", "/bin/x"]));
     assert_eq!(refused, Err("the link /bin/app takes a command, and what the stage starts from has no /bin/sh".into()));
 }
@@ -305,7 +315,7 @@ fn settings_are_those_of_the_stages_before() {
     let tree = Tree::of(&case.layers).expect("a tree");
     let base = Tree::of(&case.layers[..case.below]).expect("a tree");
     let image = Image { tree: &tree, base: &base, config: &case.configs.0, base_config: Some(&case.configs.1) };
-    let planned = plan(&Dockerfile::parse(dockerfile), &image, &used, Foundation::Base, &["build".to_owned()]);
+    let planned = planned(dockerfile, &image, &used, Foundation::Base, &["build".to_owned()]);
     let text = planned.expect("a stage").tree.text().to_owned();
     assert!(text.contains("\nFROM below as builder\n# why\n"), "{text}");
     // Commands are root's, and the user is the base's again.
@@ -339,7 +349,7 @@ fn the_file_keeps_its_line_ends_and_escape_character() {
     let base = Tree::of(&case.layers[..case.below]).expect("a tree");
     let image = Image { tree: &tree, base: &base, config: &case.configs.0, base_config: Some(&case.configs.1) };
     let used = touched(&["/bin/x", "/bin/y"]);
-    let planned = plan(&Dockerfile::parse(dockerfile), &image, &used, Foundation::Base, &[]).expect("a stage");
+    let planned = planned(dockerfile, &image, &used, Foundation::Base, &[]).expect("a stage");
     let text = planned.tree.text();
     assert!(text.contains("FROM base AS build\r\n") && text.contains("RUN ln -s app /bin/x `\r\n    && ln"), "{text}");
     assert_eq!(text.matches('\n').count(), text.matches("\r\n").count());

@@ -66,7 +66,10 @@ impl Proving<'_> {
             return Ok(FinalStage::declined(reason));
         }
         self.prover.say("looking for what the image ships and nothing uses");
-        let built = self.prover.build(&request).map_err(|unfinished| self.explained(unfinished, &request))?;
+        let built = match self.built.take() {
+            Some(built) => built,
+            None => self.prover.build(&request).map_err(|unfinished| self.explained(unfinished, &request))?,
+        };
         let found = self.prover.engine.startup(&built)?;
         if let Some(gap) = found.gaps.first() {
             return Ok(FinalStage::declined(format!("what the command needs is not known: {gap}")));
@@ -150,7 +153,7 @@ impl Proving<'_> {
         };
         let saved = before.saturating_sub(after);
         if saved < LEAST_BYTES || saved < before / LEAST_SHARE {
-            let reason = format!("a final stage of its own would ship {} instead of {}", bytes(after), bytes(before));
+            let reason = format!("it would ship {} instead of {}, which is not worth it", bytes(after), bytes(before));
             return Ok(Tried::Declined(reason));
         }
         let startup = self.prover.engine.startup(&built)?.paths;
@@ -228,8 +231,19 @@ fn used(expected: &[Expected], whole: &Whole) -> Result<Used> {
         let path = if word.starts_with('/') { word } else { format!("{workdir}/{word}") };
         used.kept.insert(path.into_bytes());
     }
-    used.scripts = whole.form.with_trees(|tree, _| scripts(whole, tree))?;
+    let (scripts, home) = whole.form.with_trees(|tree, _| (scripts(whole, tree), home(whole, tree)))?;
+    used.scripts = scripts;
+    used.touched.extend(home);
     Ok(used)
+}
+
+/// The home folder of the image's user. Where the accounts are the base's, so is the folder, or nobody made one.
+fn home(whole: &Whole, tree: &Tree<'_>) -> Option<Vec<u8>> {
+    let user = text(&whole.built.config, "User").split(':').next().filter(|user| !user.is_empty())?.as_bytes();
+    let accounts = whole.form.content(tree, "/etc/passwd")?;
+    let mut accounts = accounts.split(|byte| *byte == b'\n').map(|line| line.split(|byte| *byte == b':').collect());
+    let account: Vec<&[u8]> = accounts.find(|fields: &Vec<&[u8]>| fields.len() > 5 && (fields[0] == user || fields[2] == user))?;
+    Some(account[5].to_vec())
 }
 
 /// The files that the command names and that are no programs of the machine's.

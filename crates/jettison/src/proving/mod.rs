@@ -170,6 +170,8 @@ enum Tried {
 struct Proving<'p> {
     prover: &'p Prover<'p>,
     rewrite: &'p Rewrite<'p>,
+    /// What was built of the form that was proven last.
+    built: Option<Built>,
     original: Form,
     observations: Option<Observations>,
     /// What the smoke commands do in the original's image.
@@ -191,7 +193,8 @@ impl<'p> Proving<'p> {
         let observations = Some(observations).filter(|_| wants_evidence);
         let expected = Expected::all(prover, &built)?;
         let (notes, withdrawals) = (Vec::new(), Vec::new());
-        Ok(Self { prover, rewrite, original, observations, expected, noise: None, withdrawals, notes, builds: 1 })
+        let built = Some(built);
+        Ok(Self { prover, rewrite, built, original, observations, expected, noise: None, withdrawals, notes, builds: 1 })
     }
 
     /// Withdraws changes until the rest is proven.
@@ -199,6 +202,8 @@ impl<'p> Proving<'p> {
         loop {
             let rewritten = self.rewritten(None);
             if !rewritten.is_change(self.prover.request) {
+                // What was built last has some of the changes that were taken back.
+                self.built = self.built.take().filter(|_| self.withdrawals.is_empty());
                 return Ok((rewritten, Weighed { paths: self.original.paths()?, ..Weighed::default() }));
             }
             self.prover.say("building the rewritten form");
@@ -289,6 +294,7 @@ impl<'p> Proving<'p> {
             return Ok(Tried::Refuted(Evidence::Differs(weighed.refuting)));
         }
         let refuted = Expected::refuted(&self.expected, self.prover, &built, &mut self.notes)?;
+        self.built = refuted.is_none().then_some(built);
         Ok(refuted.map_or(Tried::Proven(weighed), Tried::Refuted))
     }
 

@@ -18,6 +18,7 @@ mod prove;
 mod reuse;
 mod sampled;
 mod site;
+mod smoke;
 mod stopped;
 mod suite;
 mod talk;

@@ -31,7 +31,9 @@ fn suggested(out: &mut String, suggestion: &Suggestion, smoke: usize) {
     let (before, after) = (bytes(*bytes_before), bytes(*bytes_after));
     let without = if suggestion.is_from_scratch { ", without the base image," } else { "" };
     let _ = match suggestion.is_applied {
-        true => writeln!(out, "{}: the final stage{without} ships {after} instead of {before}", styled(GOOD, "multi-stage")),
+        true => {
+            writeln!(out, "{}: the final stage{without} ships {after} instead of {before}", styled(GOOD, "multi-stage"))
+        }
         false => writeln!(
             out,
             "{}: a final stage of its own{without} ships {after} instead of {before} (--multi-stage writes it)",
@@ -47,7 +49,10 @@ fn suggested(out: &mut String, suggestion: &Suggestion, smoke: usize) {
     );
     let _ = writeln!(out, "{}", styled(FAINT, &same));
     if *rounds > 0 {
-        let more = format!("  a smoke command missed something at first, so that more was copied: {}", count(*rounds, "more build"));
+        let more = format!(
+            "  a smoke command missed something at first, so that more was copied: {}",
+            count(*rounds, "more build")
+        );
         let _ = writeln!(out, "{}", styled(FAINT, &more));
     }
 }
@@ -68,9 +73,8 @@ mod tests {
             rounds: 1,
             ..Suggestion::default()
         };
-        let said = |suggestion: &Suggestion| {
-            final_stage_human(&FinalStage::Suggested(Box::new(suggestion.clone())), 2, false)
-        };
+        let said =
+            |suggestion: &Suggestion| final_stage_human(&FinalStage::Suggested(Box::new(suggestion.clone())), 2, false);
         let text = said(&suggestion);
         for part in [
             "a final stage of its own ships 12.0 MB instead of 340 MB (--multi-stage writes it)",

@@ -41,9 +41,8 @@ fn links_agree(whole: &Tree<'_>, part: &Tree<'_>) -> bool {
         let groups = tree.hard_links().into_values();
         groups.map(|names| names.into_iter().map(|name| tree.path(name)).collect()).collect()
     };
-    let left = |names: Vec<Vec<u8>>| -> Vec<Vec<u8>> {
-        names.into_iter().filter(|name| part.find(name).is_some()).collect()
-    };
+    let left =
+        |names: Vec<Vec<u8>>| -> Vec<Vec<u8>> { names.into_iter().filter(|name| part.find(name).is_some()).collect() };
     let expected: BTreeSet<Vec<Vec<u8>>> =
         groups(whole).into_iter().map(left).filter(|names| names.len() > 1).collect();
     expected == groups(part)

@@ -242,7 +242,8 @@ fn home(whole: &Whole, tree: &Tree<'_>) -> Option<Vec<u8>> {
     let user = text(&whole.built.config, "User").split(':').next().filter(|user| !user.is_empty())?.as_bytes();
     let accounts = whole.form.content(tree, "/etc/passwd")?;
     let mut accounts = accounts.split(|byte| *byte == b'\n').map(|line| line.split(|byte| *byte == b':').collect());
-    let account: Vec<&[u8]> = accounts.find(|fields: &Vec<&[u8]>| fields.len() > 5 && (fields[0] == user || fields[2] == user))?;
+    let account: Vec<&[u8]> =
+        accounts.find(|fields: &Vec<&[u8]>| fields.len() > 5 && (fields[0] == user || fields[2] == user))?;
     Some(account[5].to_vec())
 }
 

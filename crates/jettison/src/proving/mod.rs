@@ -194,7 +194,18 @@ impl<'p> Proving<'p> {
         let expected = Expected::all(prover, &built)?;
         let (notes, withdrawals) = (Vec::new(), Vec::new());
         let built = Some(built);
-        Ok(Self { prover, rewrite, built, original, observations, expected, noise: None, withdrawals, notes, builds: 1 })
+        Ok(Self {
+            prover,
+            rewrite,
+            built,
+            original,
+            observations,
+            expected,
+            noise: None,
+            withdrawals,
+            notes,
+            builds: 1,
+        })
     }
 
     /// Withdraws changes until the rest is proven.

@@ -58,7 +58,8 @@ impl Layout {
     /// The layout of what is needed.
     pub(super) fn of(ground: &Ground<'_, '_>, needs: &Needs) -> Result<Self, Unfit> {
         let sums = Sums::of(ground, needs);
-        let mut laying = Laying { ground, sums, layout: Self::default(), made: BTreeMap::new(), groups: HashMap::new() };
+        let mut laying =
+            Laying { ground, sums, layout: Self::default(), made: BTreeMap::new(), groups: HashMap::new() };
         for path in &ground.gone {
             laying.layout.removed.push(text(path)?);
         }

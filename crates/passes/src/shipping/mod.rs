@@ -219,7 +219,11 @@ fn find_programs(layout: &Layout, image: &Image<'_, '_>, foundation: Foundation)
             && follow(image.base, path.as_bytes()).1.is_some_and(|node| image.base.kind(node) == Kind::File)
     };
     let missing = |program: &String| !folders.iter().any(|folder| is_there(&format!("{folder}/{program}")));
-    let program = if is_there("/bin/sh") { stage::programs(layout).into_iter().find(missing) } else { Some("/bin/sh".to_owned()) };
+    let program = if is_there("/bin/sh") {
+        stage::programs(layout).into_iter().find(missing)
+    } else {
+        Some("/bin/sh".to_owned())
+    };
     match program {
         Some(program) => Err(Unfit::NoProgram { what: layout.first_command(), program }),
         None => Ok(()),

@@ -27,10 +27,40 @@ const OF_APPLICATIONS: [&str; 5] = ["package.json", "Gemfile", "config.ru", "com
 
 /// Folders that many things share (hier(7)). None of them belongs to an application.
 const SHARED: [&str; 34] = [
-    "/", "/bin", "/boot", "/etc", "/home", "/lib", "/lib32", "/lib64", "/libexec", "/media", "/mnt", "/opt", "/root",
-    "/run", "/sbin", "/srv", "/tmp", "/usr", "/usr/bin", "/usr/include", "/usr/lib", "/usr/lib64", "/usr/libexec",
-    "/usr/local", "/usr/local/bin", "/usr/local/etc", "/usr/local/lib", "/usr/local/sbin", "/usr/local/share",
-    "/usr/sbin", "/usr/share", "/var", "/var/lib", "/var/tmp",
+    "/",
+    "/bin",
+    "/boot",
+    "/etc",
+    "/home",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libexec",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/root",
+    "/run",
+    "/sbin",
+    "/srv",
+    "/tmp",
+    "/usr",
+    "/usr/bin",
+    "/usr/include",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/libexec",
+    "/usr/local",
+    "/usr/local/bin",
+    "/usr/local/etc",
+    "/usr/local/lib",
+    "/usr/local/sbin",
+    "/usr/local/share",
+    "/usr/sbin",
+    "/usr/share",
+    "/var",
+    "/var/lib",
+    "/var/tmp",
 ];
 
 /// The nodes that are needed.
@@ -150,7 +180,9 @@ impl Needs {
         };
         let module = tree
             .ancestors(node)
-            .filter(|folder| tree.parent(*folder).is_some_and(holds_modules) && !holds_modules(*folder) && !is_version(*folder))
+            .filter(|folder| {
+                tree.parent(*folder).is_some_and(holds_modules) && !holds_modules(*folder) && !is_version(*folder)
+            })
             .last();
         if let Some(module) = module.filter(|module| ground.standing(*module) == Standing::New) {
             self.take_all(ground, module);
@@ -182,9 +214,9 @@ fn is_shared(ground: &Ground<'_, '_>, folder: Node) -> bool {
 }
 
 fn is_by_engines(path: &[u8]) -> bool {
-    BY_ENGINES.iter().any(|own| {
-        path.strip_prefix(own.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-    })
+    BY_ENGINES
+        .iter()
+        .any(|own| path.strip_prefix(own.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/")))
 }
 
 /// Where a path leads, and the links on the way, the last one included.

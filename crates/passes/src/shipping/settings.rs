@@ -13,8 +13,11 @@ use super::Unfit;
 /// The instructions that set something, as they stand in the file: of the stages that lead to the last one, the lowest
 /// first.
 pub(super) fn kept(tree: &Dockerfile, chain: &[&Stage], config: &Config) -> Result<Vec<String>, Unfit> {
-    let all: Vec<(usize, usize)> =
-        chain.iter().enumerate().flat_map(|(depth, stage)| stage.instructions.clone().map(move |at| (depth, at))).collect();
+    let all: Vec<(usize, usize)> = chain
+        .iter()
+        .enumerate()
+        .flat_map(|(depth, stage)| stage.instructions.clone().map(move |at| (depth, at)))
+        .collect();
     let has_command = config.get("config").and_then(|config| config.get("Cmd")).is_some_and(|cmd| !cmd.is_null());
     let (mut kept, mut wanted) = (Vec::new(), BTreeSet::new());
     let mut settled: BTreeSet<Kind> = BTreeSet::new();
@@ -120,9 +123,9 @@ pub(super) fn of_base(base: &Config, image: &Config, kept: &[String], escape: ch
                     out.push(format!("{} {value}", kind.keyword()));
                 }
             }
-            // Docker notes there which image was built on, or says nothing.
-            "Image" | "Hostname" | "Domainname" | "AttachStdin" | "AttachStdout" | "AttachStderr" | "Tty" | "OpenStdin"
-            | "StdinOnce" => {}
+            // Engines note there how they came to it, or say nothing. What would be missing shows when it is built.
+            "ArgsEscaped" | "Image" | "Hostname" | "Domainname" | "AttachStdin" | "AttachStdout" | "AttachStderr"
+            | "Tty" | "OpenStdin" | "StdinOnce" => {}
             _ => return Err(Unfit::BaseSettings),
         }
     }

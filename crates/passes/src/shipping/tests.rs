@@ -34,7 +34,13 @@ layer 1
 const DOCKERFILE: &str = "FROM base\nRUN make\nCMD [\"/bin/app\"]\n";
 
 /// Plans as at -Os.
-fn planned(tree: &str, image: &Image<'_, '_>, used: &Used, foundation: Foundation, taken: &[String]) -> Result<Planned, Unfit> {
+fn planned(
+    tree: &str,
+    image: &Image<'_, '_>,
+    used: &Used,
+    foundation: Foundation,
+    taken: &[String],
+) -> Result<Planned, Unfit> {
     let options =
         SourceOptions { level: Level::Os, goal: Goal::Release, style: RunStyle::Operators, denied: Vec::new() };
     let selection = Selection::of(Level::Os);
@@ -54,7 +60,8 @@ impl Case {
     }
 
     fn with(base: &str, own: &str, config: &str, base_config: &str) -> Self {
-        let settings = |config: &str| format!("config {{\"architecture\":\"amd64\",\"config\":{config},\"os\":\"linux\"}}\n");
+        let settings =
+            |config: &str| format!("config {{\"architecture\":\"amd64\",\"config\":{config},\"os\":\"linux\"}}\n");
         let base: ImageText = format!("{}{base}", settings(base_config)).parse().expect("a base");
         let own: ImageText = format!("{}layer 1\n{own}", settings(config)).parse().expect("an image");
         let config = |text: &ImageText| text.config(&[Digest::default()]).expect("a config");
@@ -186,7 +193,12 @@ fn what_copies_would_not_bring_takes_commands() {
     assert_eq!(case.stage(&used), lines(&expected));
     let refused = case.plan(DOCKERFILE, &used, Foundation::Scratch);
     assert!(refused.is_err_and(|reason| reason.contains("takes a command")), "nothing can run there");
-    let shellless = Case::with("layer 1\n  d 0755 0:0  /bin\n  f 0755 0:0  \"x\"  /bin/x\n", "  l 0777 0:0  /bin/app -> x\n", "{}", "{}");
+    let shellless = Case::with(
+        "layer 1\n  d 0755 0:0  /bin\n  f 0755 0:0  \"x\"  /bin/x\n",
+        "  l 0777 0:0  /bin/app -> x\n",
+        "{}",
+        "{}",
+    );
     let refused = shellless.stage(&touched(&["/bin/app", "/bin/x"]));
     assert_eq!(refused, Err("the link /bin/app takes a command, and what the stage starts from has no /bin/sh".into()));
 }
@@ -301,7 +313,7 @@ fn settings_are_those_of_the_stages_before() {
         BASE,
         "  f 0755 0:0  \"app\"  /bin/app\n  l 0777 0:0  /bin/x -> app\n",
         r#"{"User":"app","Cmd":["x"],"Env":["A=1","PATH=/bin","B=2 $"]}"#,
-        r#"{"User":"nobody","Env":["PATH=/bin","Q=\"$x"],"Labels":{"a b":"c"},"WorkingDir":"/srv","ExposedPorts":{"80/tcp":{}}}"#,
+        r#"{"User":"nobody","Env":["PATH=/bin","Q=\"$x"],"Labels":{"a b":"c"},"WorkingDir":"/srv","ExposedPorts":{"80/tcp":{}},"ArgsEscaped":true}"#,
     );
     let used = touched(&["/bin/app"]);
     let dockerfile = "# syntax=docker/dockerfile:1\nARG TAG=1\nFROM --platform=linux/amd64 base:$TAG AS below\n\
@@ -324,7 +336,8 @@ fn settings_are_those_of_the_stages_before() {
     assert_eq!(linked, Ok(expected.to_owned()));
     // Without the base its settings are written out.
     let scratch = case.plan("FROM base\nCMD x\n", &used, Foundation::Scratch).expect("a stage");
-    let literals = "USER nobody\nENV PATH=/bin\nENV Q=\"\\\"\\$x\"\nLABEL \"a b\"=c\nWORKDIR /srv\nEXPOSE 80/tcp\nCMD x\n";
+    let literals =
+        "USER nobody\nENV PATH=/bin\nENV Q=\"\\\"\\$x\"\nLABEL \"a b\"=c\nWORKDIR /srv\nEXPOSE 80/tcp\nCMD x\n";
     assert!(scratch.ends_with(literals), "{scratch}");
 }
 

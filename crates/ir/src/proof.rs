@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Difference, FinalStage};
+use crate::{Difference, FinalStage, Held, Measured};
 
 /// The comparison of the images of a Dockerfile and of its rewritten form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +13,25 @@ pub struct Weighed {
     pub excused: Vec<Excused>,
     /// The differences that refute the rewrite.
     pub refuting: Vec<Difference>,
+    /// The packages that are gone, those that changes name first.
+    #[serde(default)]
+    pub gone: Vec<GonePackage>,
+    /// Bytes of all that is gone with them.
+    #[serde(default)]
+    pub gone_bytes: u64,
+}
+
+/// A package that only the image of the Dockerfile as it was has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GonePackage {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Bytes of the files that its list has.
+    pub bytes: u64,
+    /// Whether a change names it; the others were there for those alone.
+    pub is_claimed: bool,
 }
 
 /// A difference that speaks against nothing.
@@ -31,6 +50,8 @@ pub struct Excused {
 pub enum Because {
     /// A change claims it: the path is meant to be gone.
     Claimed,
+    /// It belongs to packages that a change claims to be gone.
+    Packages,
     /// The contents are the same but for this, which is different in every build.
     Form(String),
     /// Two builds of the original differ there as well.
@@ -44,6 +65,9 @@ pub struct Proof {
     pub weighed: Weighed,
     /// The changes that were refuted, in the order in which they were.
     pub withdrawn: Vec<Withdrawal>,
+    /// What the layers of both forms hold; none where an earlier version proved it.
+    #[serde(default)]
+    pub measured: Option<Measured>,
     /// What happened on the way that the user should know.
     pub notes: Vec<String>,
     /// Whether some instructions were moved because a traced build showed that this is safe.
@@ -85,6 +109,9 @@ pub struct Withdrawal {
     pub message: String,
     /// What speaks against it.
     pub evidence: Evidence,
+    /// What the layers held without it and with it; none where it does not build.
+    #[serde(default)]
+    pub measured: Option<(Held, Held)>,
 }
 
 /// What speaks against a change.
@@ -95,6 +122,8 @@ pub enum Evidence {
     Differs(Vec<Difference>),
     /// The file does not build any more: how that ends.
     Fails(String),
+    /// A package is gone that is used: its name, and the use.
+    Uses(String, String),
     /// A smoke command does something else.
     Smoke {
         /// The command, as the user gave it.
@@ -110,6 +139,7 @@ impl Evidence {
     pub fn summary(&self) -> String {
         match self {
             Self::Fails(message) => format!("with it the file does not build: {message}"),
+            Self::Uses(package, used) => format!("with it {package} is gone, and {used}"),
             Self::Smoke { command, differs } => match differs.as_slice() {
                 [] => format!("with it the smoke command {command} does something else"),
                 [one, ..] => format!("with it the smoke command {command} {one}"),

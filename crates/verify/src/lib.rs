@@ -5,6 +5,7 @@
 //! covers is a reason to refuse the output.
 
 mod forms;
+pub mod packages;
 mod part;
 mod proof;
 

@@ -64,13 +64,16 @@ impl<'d, 't> Database<'d, 't> {
 
     /// A path of the tree for one that a package names: the links in its folder are followed, it is not.
     pub(super) fn canonical(&mut self, path: &[u8]) -> Vec<u8> {
-        let clean: Vec<&[u8]> = path.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b".")).collect();
-        let Some((name, folder)) = clean.split_last() else { return Vec::new() };
-        let folder = folder.join(&b'/');
-        let tree = self.tree;
-        let found = self.folders.entry(folder).or_insert_with_key(|folder| lead(tree, folder));
-        if found.is_empty() { name.to_vec() } else { [found.as_slice(), b"/", name].concat() }
+        canonical(self.tree, path, &mut self.folders)
     }
+}
+
+/// The same, with what is known of folders already.
+pub(super) fn canonical(tree: &Tree<'_>, path: &[u8], folders: &mut HashMap<Vec<u8>, Vec<u8>>) -> Vec<u8> {
+    let clean: Vec<&[u8]> = parts(path).collect();
+    let Some((name, folder)) = clean.split_last() else { return Vec::new() };
+    let found = folders.entry(folder.join(&b'/')).or_insert_with_key(|folder| lead(tree, folder));
+    if found.is_empty() { name.to_vec() } else { [found.as_slice(), b"/", name].concat() }
 }
 
 /// A path as messages and the judge write it.

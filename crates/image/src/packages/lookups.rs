@@ -55,6 +55,15 @@ impl Packages {
         self.position(name).map(|at| &self.packages[at])
     }
 
+    /// The places of the packages that a manager is asked for by a name: that of the name, else those that provide it.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Vec<usize> {
+        if let Some(at) = self.position(name) {
+            return vec![at];
+        }
+        self.providers.get(name).into_iter().flatten().map(|(at, _)| *at).collect()
+    }
+
     /// The places of the packages that have a path of the tree: several for most folders, one for most files.
     #[must_use]
     pub fn owners(&self, path: &[u8]) -> &[usize] {

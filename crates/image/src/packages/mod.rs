@@ -131,7 +131,7 @@ pub struct Package {
     pub is_essential: bool,
     /// Bytes of its files, unpacked, as the database says.
     pub size: u64,
-    /// All that the database says about the package itself, without times of installation.
+    /// All that the database says about the package itself, without the time and the reason of its installation.
     pub record: Vec<u8>,
 }
 
@@ -165,6 +165,13 @@ pub fn read(tree: &Tree<'_>, content: &mut dyn FnMut(Node) -> Option<Vec<u8>>) -
         rpm::read(&mut database)?,
     ];
     Ok(found.into_iter().flatten().collect())
+}
+
+/// A path of the tree for one that a database names: clean, without a leading slash, the links in its folder followed,
+/// itself not.
+#[must_use]
+pub fn canonical(tree: &Tree<'_>, path: &[u8]) -> Vec<u8> {
+    database::canonical(tree, path, &mut HashMap::new())
 }
 
 impl Package {

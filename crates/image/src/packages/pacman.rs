@@ -35,8 +35,8 @@ fn package(database: &mut Database<'_, '_>, desc: &Text, files: Option<&Text>) -
         } else if section.is_empty() && !line.is_empty() {
             return Err(desc.error(number, "a line is in a section"));
         }
-        // The time differs in every build.
-        if section != "INSTALLDATE" {
+        // The time differs in every build, and the reason is a mark.
+        if !["INSTALLDATE", "REASON"].contains(&section.as_str()) {
             package.record.extend_from_slice(line);
             package.record.push(b'\n');
         }

@@ -87,11 +87,12 @@ impl PackagesSeen {
     }
 
     /// The packages that hold the rest there where these are gone: those that somebody asked for, and the base's.
-    pub fn roots_without<'s>(&'s self, gone: &'s BTreeSet<&'s str>) -> impl Iterator<Item = &'s str> {
+    pub fn roots_without<'s>(&'s self, gone: &BTreeSet<&str>) -> impl Iterator<Item = &'s str> + use<'s> {
         let holds = |(name, package): &(&'s String, &PackageSeen)| {
             (package.is_asked_for || package.is_of_base) && !gone.contains(name.as_str())
         };
-        self.packages.iter().filter(holds).map(|(name, _)| name.as_str())
+        let roots: Vec<&str> = self.packages.iter().filter(holds).map(|(name, _)| name.as_str()).collect();
+        roots.into_iter()
     }
 
     /// Of these packages those that no other of them needs: all of them come with these.

@@ -182,6 +182,10 @@ pub(crate) struct ResultArgs {
     /// How progress is shown
     #[arg(long, value_name = "HOW", default_value = "auto")]
     pub(crate) progress: ProgressArg,
+    /// Show each line of the Dockerfile with what it ships, wastes and takes: --report[=human|json|github][,dest=FILE];
+    /// several may be given
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) report: Vec<String>,
     /// Who runs the steps: auto, embedded, buildkit[=ADDRESS], docker[=HOST], buildah [default: $JETTISON_ENGINE,
     /// else embedded]
     #[arg(long, value_name = "ENGINE")]

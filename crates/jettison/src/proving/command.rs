@@ -1,5 +1,6 @@
 //! `jettison rewrite --prove`.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use anyhow::Result;
@@ -48,12 +49,14 @@ pub(crate) fn of_rewrite(
         engine: &engine,
         request: &request,
         wish: &wish,
+        weighs_packages: rewriting.weighs_packages(),
         smoke: &smoke,
         stage: looks_for_stage.then_some(StageWish { options: &rewriting.options, selection: &rewriting.selection }),
         cancel: &cancel,
         progress: *progress,
         printer,
         hints_at_shell: false,
+        done: RefCell::default(),
     };
     let proven = prove(&prover, &|known| rewriting.again(known));
     drop(guard);

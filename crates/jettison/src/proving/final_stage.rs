@@ -15,7 +15,7 @@ use jettison_report::bytes;
 use jettison_syntax::dockerfile::{Dockerfile, encode};
 use jettison_syntax::view::Outline;
 
-use super::evidence::resolved;
+use super::evidence::followed;
 use super::images::Form;
 use super::{Expected, Inputs as _, Proving};
 use crate::building::run::{Unfinished, explain};
@@ -237,10 +237,10 @@ fn used(expected: &[Expected], whole: &Whole) -> Result<Used> {
     Ok(used)
 }
 
-/// The home folder of the image's user. Where the accounts are the base's, so is the folder, or nobody made one.
+/// The home folder of the image's user.
 fn home(whole: &Whole, tree: &Tree<'_>) -> Option<Vec<u8>> {
     let user = text(&whole.built.config, "User").split(':').next().filter(|user| !user.is_empty())?.as_bytes();
-    let accounts = whole.form.content(tree, "/etc/passwd")?;
+    let accounts = whole.form.content(tree, b"etc/passwd")?;
     let mut accounts = accounts.split(|byte| *byte == b'\n').map(|line| line.split(|byte| *byte == b':').collect());
     let account: Vec<&[u8]> =
         accounts.find(|fields: &Vec<&[u8]>| fields.len() > 5 && (fields[0] == user || fields[2] == user))?;
@@ -250,9 +250,9 @@ fn home(whole: &Whole, tree: &Tree<'_>) -> Option<Vec<u8>> {
 /// The files that the command names and that are no programs of the machine's.
 fn scripts(whole: &Whole, tree: &Tree<'_>) -> BTreeSet<Vec<u8>> {
     let is_script = |path: &&Vec<u8>| {
-        let at = resolved(tree, path);
-        let is_file = tree.find(at.as_bytes()).is_some_and(|node| tree.kind(node) == Kind::File);
-        is_file && whole.form.content(tree, &at).is_some_and(|content| !content.starts_with(ELF))
+        let at = followed(tree, path);
+        let is_file = tree.find(&at).is_some_and(|node| tree.kind(node) == Kind::File);
+        is_file && whole.form.own_content(tree, &at).is_some_and(|content| !content.starts_with(ELF))
     };
     whole.startup.iter().filter(is_script).cloned().collect()
 }

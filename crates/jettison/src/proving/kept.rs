@@ -4,6 +4,7 @@
 use anyhow::Result;
 use jettison_image::Digest;
 use jettison_ir::Proof;
+use jettison_ir::source::{Observations, PackagesSeen};
 use jettison_passes::Rewritten;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ use crate::building::progress::Progress;
 use crate::building::run::{Engine, explain};
 
 /// Changes when proofs of an earlier version say less than today's.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// A proof, and the text that it is about.
 #[derive(Serialize, Deserialize)]
@@ -20,6 +21,10 @@ pub(super) struct Kept {
     /// The digest of the rewritten form.
     text: String,
     pub(super) proof: Proof,
+    /// Whether it rests on what RUN instructions were seen to do.
+    pub(super) is_watched: bool,
+    /// What was seen of packages, where something depended on that.
+    pub(super) packages: Option<PackagesSeen>,
 }
 
 /// What a proof is kept under; none where the build depends on what cannot be known before it.
@@ -43,8 +48,10 @@ fn digest(rewritten: &Rewritten) -> String {
 }
 
 impl Kept {
-    pub(super) fn of(rewritten: &Rewritten, proof: &Proof) -> Self {
-        Self { text: digest(rewritten), proof: proof.clone() }
+    pub(super) fn of(rewritten: &Rewritten, proof: &Proof, observations: Option<&Observations>) -> Self {
+        let packages = observations.and_then(|observations| observations.packages.as_deref().cloned());
+        let is_watched = proof.is_observed || packages.is_some();
+        Self { text: digest(rewritten), proof: proof.clone(), is_watched, packages }
     }
 
     /// What was kept; what cannot be read is none.

@@ -15,6 +15,7 @@ mod final_stage;
 mod format;
 mod hostile;
 mod isolation;
+mod lines;
 mod prove;
 mod reuse;
 mod sampled;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use jettison_ir::{Because, Difference, Evidence, Excused, GonePackage, Place, Proof, Smoked, Weighed};
 
+use crate::final_stage::final_stage_human;
 use crate::lines::{forms, gain};
 use crate::place::readable;
 use crate::style::{BAD, FAINT, GOOD, HEADING, styled};
@@ -79,6 +80,9 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
         let dots = if places.len() > shown { ", …" } else { "" };
         let _ =
             writeln!(out, "{}", styled(FAINT, &format!("  {reason}: {what}: {}{dots}", readable(&names.join(", ")))));
+    }
+    if let Some(stage) = &proof.final_stage {
+        out.push_str(&final_stage_human(stage, proof.smoke.len(), all));
     }
     out
 }

@@ -11,6 +11,7 @@ mod compare;
 mod contexts;
 mod each;
 mod faults;
+mod final_stage;
 #[path = "../format/mod.rs"]
 mod format;
 mod hostile;

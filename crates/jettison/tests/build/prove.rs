@@ -39,7 +39,7 @@ impl Bench {
         self.suite.give(&self.context);
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         fs::read_to_string(self.context.join("Dockerfile")).expect("reads")
     }
 

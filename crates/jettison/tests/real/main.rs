@@ -16,6 +16,7 @@ mod corpus;
 #[path = "../build/each.rs"]
 mod each;
 mod engines;
+mod final_stage;
 #[path = "../format/mod.rs"]
 mod format;
 #[path = "../build/hostile.rs"]

@@ -219,7 +219,7 @@ impl<'a> Step<'a> {
 
     fn answer(&mut self, listener: OwnedFd) -> io::Result<()> {
         let init = self.init.as_ref().map(OwnedFd::try_clone).transpose()?;
-        self.supervisor = Some(Supervisor::start(listener, &self.spec.root, self.watch, init)?);
+        self.supervisor = Some(Supervisor::start(listener, &self.spec.root, self.watch, init, &self.spec.user)?);
         Ok(())
     }
 

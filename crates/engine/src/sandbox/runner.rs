@@ -125,7 +125,8 @@ fn become_command(channel: &Channel, task: &Task) -> Result<Never, Failure> {
     enter_workdir(&spec.workdir)?;
     connect(task)?;
     let command = Command::new(spec)?;
-    filter::install_profile(spec.ids).map_err(Failure::of("restrict the system calls of", "the command"))?;
+    filter::install_profile(spec.ids, task.watch)
+        .map_err(Failure::of("restrict the system calls of", "the command"))?;
     let listener = supervisor::install(task.watch).map_err(Failure::of("watch", "the command"))?;
     if let Some(listener) = listener {
         channel.send(&Report::Listener, &[listener.as_fd()]).map_err(Failure::of("report to", "the engine"))?;

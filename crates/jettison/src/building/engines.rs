@@ -13,7 +13,7 @@ use jettison_ir::OptimizeReport;
 use jettison_store::{Reference, Selector, Transport, Wanted, open};
 
 use super::cancel::on_interrupt;
-use super::export::Images as _;
+use super::export::{Images as _, place_of_image};
 use super::local::LocalImages;
 use super::outputs::{Kind, Place, Target};
 use super::request::Checked;
@@ -92,7 +92,7 @@ pub(crate) fn other(
         steps: (0, 0),
         took: start.elapsed(),
     };
-    for target in &checked.targets {
+    for target in checked.targets.iter().filter(|target| target.kind != Kind::Nothing) {
         report.products.push(optimized(args, checked, &input, target, &images, &mut report.declines, printer)?);
     }
     report.took = start.elapsed();
@@ -134,8 +134,12 @@ fn optimized(
     let mut reports = optimize(&request, printer)?;
     let report = reports.pop().context("the engine built no image")?;
     declines.clone_from(&report.declines);
-    let place = if target.kind == Kind::Store { names.join(", ") } else { output.path.display().to_string() };
     let image = if report.verdict.is_equal() { Some(summary(&report, &output)?) } else { None };
+    let place = match &image {
+        Some((_, summary)) if target.kind == Kind::Store => place_of_image(names, summary.config),
+        _ if target.kind == Kind::Store => names.join(", "),
+        _ => output.path.display().to_string(),
+    };
     Ok(Product {
         place,
         names: names.clone(),

@@ -102,7 +102,7 @@ impl FromStr for Reference {
             return Err(ReferenceError::Transport { transport: prefix.to_owned() });
         }
         if transport == Some(Transport::Local) {
-            let name: ImageName = rest.parse()?;
+            let name = ImageName::or_id(rest)?;
             return Ok(Self { transport, path: PathBuf::new(), selector: Some(Selector::Name(name.full())) });
         }
         let place = if transport.is_some() { rest } else { text };
@@ -151,7 +151,7 @@ impl Reference {
             return Ok(self.clone());
         }
         let text = self.to_string();
-        let name = text.strip_prefix("local:").filter(|_| is_local).unwrap_or(&text).parse::<ImageName>();
+        let name = ImageName::or_id(text.strip_prefix("local:").filter(|_| is_local).unwrap_or(&text));
         // What is a path and no name is missed as one.
         let Ok(name) = name else { return Ok(self.in_store(folder)) };
         let store = if folder.join("index.json").is_file() { Some(LocalStore::open(folder)?) } else { None };

@@ -86,6 +86,7 @@ pub(crate) fn other(
     let mut report = Report {
         level: args.level.to_string(),
         proof: None,
+        lines: None,
         products: Vec::new(),
         notes: Vec::new(),
         declines: Vec::new(),
@@ -144,6 +145,7 @@ fn optimized(
         place,
         names: names.clone(),
         image,
+        layers: Vec::new(),
         reused: false,
         acted: report.acted.iter().map(|acted| (acted.name, acted.saved)).collect(),
         notes: report.notes,
@@ -180,7 +182,6 @@ fn summary(report: &OptimizeReport, output: &Reference) -> Result<(jettison_imag
 fn refuse_what_others_lack(adapter: &Adapter, args: &Build, checked: &Checked) -> Result<()> {
     let (run, cache, images) = (&args.run, &args.cache, &args.images);
     let is_tree = |target: &Target| matches!(target.kind, Kind::Folder(_) | Kind::Tar(_)) || target.is_stdout();
-    let nameless = |target: &Target| target.kind == Kind::Store && target.names.is_empty() && checked.names.is_empty();
     let lacking = [
         ("--offline", images.offline),
         ("--registry-mirror", !images.mirrors.is_empty()),
@@ -192,10 +193,10 @@ fn refuse_what_others_lack(adapter: &Adapter, args: &Build, checked: &Checked) -
         ("--debug-shell", run.debug_shell),
         ("--jobs", run.steps.jobs.is_some()),
         ("--prove", args.prove),
+        ("--report", !checked.reports.is_empty()),
         ("--file -", args.file.as_deref() == Some(Path::new("-"))),
         ("a context on stdin", args.context == "-"),
         ("outputs that are trees or go to stdout", checked.targets.iter().any(is_tree)),
-        ("an image without a name: add -t NAME", checked.targets.iter().any(nameless)),
     ];
     let Some((what, _)) = lacking.iter().find(|(_, given)| *given) else { return Ok(()) };
     let message = format!("the engine {} has nothing for {what}", adapter.name());

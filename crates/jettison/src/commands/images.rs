@@ -65,7 +65,7 @@ pub(crate) fn remove(args: &RemoveImages, printer: &Printer) -> Result<ExitCode>
 
 fn remove_one(store: &LocalStore, text: &str) -> Result<String> {
     let name = text.strip_prefix("local:").unwrap_or(text);
-    let name: ImageName = name.parse().map_err(|error| Usage::new(format!("{error}")))?;
+    let name = ImageName::or_id(name).map_err(|error| Usage::new(format!("{error}")))?;
     let Some(removed) = store.remove(&name)? else {
         let error = Usage::new(format!("no local image is called {text}"));
         return Err(error.with_hint("`jettison images` lists them").into());

@@ -232,19 +232,25 @@ fn images_without_a_name_are_known_by_their_id() {
     assert_eq!(shown, [(vec![], first.digest), (vec!["app:latest".to_owned()], second.digest)]);
     let id = images[0].id;
     for text in [id.hex(), id.hex()[..12].to_owned(), id.to_string(), first.digest.hex()[..8].to_owned()] {
-        let found = store.lookup(&name(&text)).expect("reads").map(|found| found.digest);
+        let found = store.lookup(&ImageName::or_id(&text).expect("an ID")).expect("reads").map(|found| found.digest);
         assert_eq!(found, Some(first.digest), "{text}");
         let reference = format!("local:{text}").parse::<Reference>().expect("parses");
         let reference = reference.found_in_store(folder.path()).expect("is there");
         assert_eq!(open(&reference, &platform(), Limits::default()).expect("opens").images.len(), 1, "{text}");
-        assert!(store.find(&name(&text), &platform(), Limits::default()).expect("reads").is_some(), "{text}");
+        assert!(
+            store
+                .find(&ImageName::or_id(&text).expect("an ID"), &platform(), Limits::default())
+                .expect("reads")
+                .is_some(),
+            "{text}"
+        );
     }
     assert_eq!(store.lookup(&name(&id.hex()[..5])).expect("reads"), None, "too few digits are a word");
     // With a name again it is listed once.
     store.tag(&name("old"), &first, &[]).expect("tags");
     store.tag(&name("older"), &first, &[]).expect("tags");
     assert_eq!(store.images().expect("reads").len(), 2);
-    let several = store.remove(&name(&id.hex()));
+    let several = store.remove(&name(&id.to_string()));
     assert!(matches!(several, Err(Error::SeveralNames { names, .. }) if names == ["old:latest", "older:latest"]));
     let removed = store.remove(&name("old")).expect("removes").expect("is there");
     assert_eq!((removed.names, removed.image), (vec!["old:latest".to_owned()], None));

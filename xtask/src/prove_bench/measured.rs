@@ -34,6 +34,8 @@ pub(super) struct Proven {
     pub(super) level: String,
     /// Its image, built at that level.
     pub(super) size: Size,
+    /// The same built at -O0: what any other builder makes of that text.
+    pub(super) plain: Size,
     /// Changes that were made.
     pub(super) changes: usize,
     /// Changes that were refuted, each with the evidence.
@@ -126,6 +128,7 @@ pub(super) fn measure(tool: &Tool, bases: &mut Bases<'_>, project: &Project, wor
     row.built = [bench.size(&original, "-O1", "built:1")?, bench.size(&original, "-O2", "built:1")?];
     let expected = bench.smoke("plain:1")?;
     for ((level, build), (mut proven, dockerfile)) in levels.iter().zip(proofs) {
+        proven.plain = bench.size(&dockerfile, "-O0", "other:1").with_context(|| format!("proven at {level}"))?;
         proven.size = bench.size(&dockerfile, build, "proven:1").with_context(|| format!("proven at {level}"))?;
         let said = bench.smoke("proven:1").with_context(|| format!("proven at {level}"))?;
         let differs = project.smoke.iter().zip(expected.iter().zip(&said)).find(|(_, (before, after))| before != after);

@@ -15,6 +15,8 @@ mod format;
 mod hostile;
 mod isolation;
 mod prove;
+mod prove_faults;
+mod prove_wrong;
 mod reuse;
 mod sampled;
 mod site;

@@ -11,15 +11,16 @@ use serde_json::Value;
 
 use super::tool::{Subject, Tool};
 
-/// What the official images of Debian set for apt and dpkg: no translations, packed lists, no kept packages; and of
-/// documentation only the copyright files, as in the slim ones.
-const DEBIAN: [&str; 11] = [
+/// What the official images of Debian set for apt and dpkg: no translations, packed lists, no kept packages, no waiting for
+/// the disk; and of documentation only the copyright files, as in the slim ones.
+const DEBIAN: [&str; 12] = [
     "--aptopt=Acquire::Languages \"none\"",
     "--aptopt=Acquire::GzipIndexes \"true\"",
     "--aptopt=Dir::Cache::pkgcache \"\"",
     "--aptopt=Dir::Cache::srcpkgcache \"\"",
     "--aptopt=DPkg::Post-Invoke { \"rm -f /var/cache/apt/archives/*.deb || true\"; }",
     "--aptopt=Apt::AutoRemove::SuggestsImportant \"false\"",
+    "--dpkgopt=force-unsafe-io",
     "--dpkgopt=path-exclude=/usr/share/doc/*",
     "--dpkgopt=path-include=/usr/share/doc/*/copyright",
     "--dpkgopt=path-exclude=/usr/share/man/*",
@@ -100,10 +101,10 @@ impl<'b> Bases<'b> {
         self.work.join(base.replace([':', '/'], "-"))
     }
 
-    /// Makes a base image unless it is there, and those below it.
-    fn make(&self, base: &str) -> Result<()> {
+    /// Makes a base image unless it is there, and those below it; the text is what it was made of.
+    fn make(&self, base: &str) -> Result<String> {
         let folder = self.folder(base);
-        // Made anew where its text has changed since.
+        let mut made = String::new();
         let text = match base {
             "debian:bookworm-slim" => format!("FROM scratch\nADD root.tar /\n{PATH}\nCMD [\"bash\"]\n"),
             "alpine:3.20" => format!("FROM scratch\nADD root.tar.gz /\n{PATH}\nCMD [\"/bin/sh\"]\n"),
@@ -112,13 +113,18 @@ impl<'b> Bases<'b> {
                 let path = self.texts.join(base.replace(':', "-")).join("Dockerfile");
                 let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
                 let below = text.lines().find_map(|line| line.strip_prefix("FROM "));
-                self.make(below.context("no FROM")?)?;
+                made = self.make(below.context("no FROM")?)?;
                 text
             }
         };
         let dockerfile = folder.join("Dockerfile");
-        if fs::read_to_string(folder.join("made")).is_ok_and(|made| made == text) {
-            return Ok(());
+        if base == "debian:bookworm-slim" {
+            made = format!("{}\n{}\n", MIRROR, DEBIAN.join("\n"));
+        }
+        made += &text;
+        // Made anew where that has changed since.
+        if fs::read_to_string(folder.join("made")).is_ok_and(|before| before == made) {
+            return Ok(made);
         }
         fs::create_dir_all(&folder)?;
         fs::write(&dockerfile, &text)?;
@@ -138,7 +144,8 @@ impl<'b> Bases<'b> {
         eprintln!("making the base image {base}");
         let cache = self.cache_folder();
         self.tool.build(Subject { cache: &cache, dockerfile: &dockerfile, context: &folder }, "-O1", &more)?;
-        Ok(fs::write(folder.join("made"), text)?)
+        fs::write(folder.join("made"), &made)?;
+        Ok(made)
     }
 
     fn images(&self) -> Result<PathBuf> {

@@ -127,7 +127,7 @@ fn what_a_step_makes_by_chance_is_noise() {
             "name=$(cat /proc/sys/kernel/random/uuid); mkdir -p /srv/$name/deep && echo 1 > /srv/$name/deep/file",
             "/srv/",
         ),
-        ("chmod $(head -c 64 /dev/urandom | tr -dc 0-7 | head -c 3) /etc/motd", "/etc/motd"),
+        ("chmod 7$(tr -dc 0-7 < /dev/urandom | head -c 2) /etc/motd", "/etc/motd"),
         ("ln -s $(cat /proc/sys/kernel/random/uuid) /srv/made", "/srv/"),
     ] {
         bench.write(&format!("FROM alpine:3.20\nRUN {step}\nRUN touch /srv/last\n"));

@@ -1,15 +1,16 @@
 //! The base images: Debian from its mirror, Alpine and busybox from the test data, and upon Debian those of
 //! `bench/bases`, which have under the names of official images what people expect of these.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::tool::{Subject, Tool};
+use super::tool::{Subject, Tool, remove};
 
 /// What the official images of Debian set for apt and dpkg: no translations, packed lists, no kept packages, no waiting for
 /// the disk; and of documentation only the copyright files, as in the slim ones.
@@ -36,7 +37,22 @@ const CERTIFICATES: [&str; 3] = [
 const MIRROR: &str = "deb http://deb.debian.org/debian bookworm main";
 const PATH: &str = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The base images, each made when it is first needed.
+/// What builds leave in a cache, by folders.
+const LEFT: [&str; 6] = ["images/blobs/sha256", "locks", "released", "snapshots", "steps", "values"];
+
+/// What is in a cache that has base images and nothing else.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Clean {
+    /// The names in each folder.
+    names: BTreeMap<String, BTreeSet<String>>,
+    /// The list of the local images.
+    index: String,
+    /// The base images that are there unpacked.
+    unpacked: BTreeSet<String>,
+}
+
+/// The base images, each made when it is first needed, in the cache that all projects are built with. Between projects
+/// that is brought back to what it was: unpacking a base of tens of thousands of files takes longer than most of them.
 pub(super) struct Bases<'b> {
     tool: &'b Tool,
     /// Where the base images' Dockerfiles are.
@@ -44,56 +60,69 @@ pub(super) struct Bases<'b> {
     work: PathBuf,
     images: Option<PathBuf>,
     /// How many bytes the layers have, unpacked.
-    unpacked: BTreeMap<String, u64>,
+    sizes: BTreeMap<String, u64>,
 }
 
 impl<'b> Bases<'b> {
-    pub(super) fn new(tool: &'b Tool, work: &Path, texts: &Path, images: Option<PathBuf>) -> Self {
-        Self { tool, texts: texts.to_owned(), work: work.join("bases"), images, unpacked: BTreeMap::new() }
+    pub(super) fn new(tool: &'b Tool, work: &Path, texts: &Path, images: Option<PathBuf>) -> Result<Self> {
+        let work = work.join("bases");
+        fs::create_dir_all(&work)?;
+        let bases = Self { tool, texts: texts.to_owned(), work, images, sizes: BTreeMap::new() };
+        // An earlier run may have been interrupted.
+        bases.clean()?;
+        Ok(bases)
     }
 
-    /// A new cache with these base images in it, unpacked.
-    pub(super) fn cache(&mut self, bases: &[String], cache: &Path) -> Result<()> {
-        for base in bases {
-            self.make(base).with_context(|| format!("the base image {base}"))?;
-        }
-        let (images, target) = (self.cache_folder().join("images"), cache.join("images"));
-        fs::create_dir_all(target.join("blobs/sha256"))?;
-        for name in ["index.json", "oci-layout"] {
-            fs::copy(images.join(name), target.join(name))?;
-        }
-        for blob in fs::read_dir(images.join("blobs/sha256"))? {
-            let blob = blob?;
-            fs::hard_link(blob.path(), target.join("blobs/sha256").join(blob.file_name()))?;
-        }
-        let context = cache.with_extension("warm");
+    /// The cache, with these base images in it, unpacked, and nothing that any project left.
+    pub(super) fn ready(&mut self, bases: &[String]) -> Result<PathBuf> {
+        let mut known = self.clean()?;
+        let context = self.work.join("warm");
         fs::create_dir_all(&context)?;
-        let dockerfile = context.join("Dockerfile");
-        for base in bases {
+        let (cache, dockerfile) = (self.cache(), context.join("Dockerfile"));
+        for base in bases.iter().filter(|base| !known.unpacked.contains(*base)).collect::<Vec<_>>() {
+            self.make(base).with_context(|| format!("the base image {base}"))?;
             fs::write(&dockerfile, format!("FROM {base}\nRUN [\"true\"]\n"))?;
-            let subject = Subject { cache, dockerfile: &dockerfile, context: &context };
+            let subject = Subject { cache: &cache, dockerfile: &dockerfile, context: &context };
             self.tool.build(subject, "-O0", &["-t".to_owned(), "warm:1".to_owned()])?;
+            known.unpacked.insert(base.clone());
+            known.names = LEFT.iter().map(|folder| Ok(((*folder).to_owned(), names(&cache.join(folder))?))).collect::<Result<_>>()?;
+            known.index = fs::read_to_string(cache.join("images/index.json"))?;
+            fs::write(self.work.join("clean.json"), serde_json::to_vec(&known)?)?;
         }
-        Ok(())
+        Ok(cache)
+    }
+
+    /// Takes out of the cache what projects left, and tells what stays.
+    fn clean(&self) -> Result<Clean> {
+        let Ok(kept) = fs::read(self.work.join("clean.json")) else { return Ok(Clean::default()) };
+        let (kept, cache): (Clean, PathBuf) = (serde_json::from_slice(&kept)?, self.cache());
+        for (folder, kept) in &kept.names {
+            for name in names(&cache.join(folder))?.difference(kept) {
+                let path = cache.join(folder).join(name);
+                if path.is_dir() { remove(&path) } else { fs::remove_file(path)? }
+            }
+        }
+        fs::write(cache.join("images/index.json"), &kept.index)?;
+        Ok(kept)
     }
 
     /// Bytes of a base image's layers, unpacked.
     pub(super) fn unpacked(&mut self, base: &str) -> Result<u64> {
-        if let Some(known) = self.unpacked.get(base) {
+        if let Some(known) = self.sizes.get(base) {
             return Ok(*known);
         }
         let mut command = Command::new(&self.tool.program);
-        command.args(["weigh", "--format=json", "--cache-dir"]).arg(self.cache_folder()).arg(format!("local:{base}"));
+        command.args(["weigh", "--format=json", "--cache-dir"]).arg(self.cache()).arg(format!("local:{base}"));
         let output = command.output()?;
         ensure!(output.status.success(), "weigh {base}: {}", String::from_utf8_lossy(&output.stderr));
         let report: Value = serde_json::from_slice(&output.stdout)?;
         let layers = report["layers"].as_array().context("a weight has layers")?;
         let sum = layers.iter().filter_map(|layer| layer["unpacked"].as_u64()).sum();
-        self.unpacked.insert(base.to_owned(), sum);
+        self.sizes.insert(base.to_owned(), sum);
         Ok(sum)
     }
 
-    fn cache_folder(&self) -> PathBuf {
+    fn cache(&self) -> PathBuf {
         self.work.join("cache")
     }
 
@@ -142,7 +171,7 @@ impl<'b> Bases<'b> {
             _ => {}
         }
         eprintln!("making the base image {base}");
-        let cache = self.cache_folder();
+        let cache = self.cache();
         self.tool.build(Subject { cache: &cache, dockerfile: &dockerfile, context: &folder }, "-O1", &more)?;
         fs::write(folder.join("made"), &made)?;
         Ok(made)
@@ -156,6 +185,11 @@ impl<'b> Bases<'b> {
         let shared = shared.context("where are Alpine and busybox? give --images DIR, or JETTISON_SHARED")?;
         Ok(Path::new(&shared).join("images"))
     }
+}
+
+fn names(folder: &Path) -> Result<BTreeSet<String>> {
+    let listed = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    listed.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
 
 fn newest(folder: &Path, prefix: &str) -> Result<PathBuf> {

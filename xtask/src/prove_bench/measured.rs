@@ -103,12 +103,12 @@ impl Measured {
     }
 }
 
-/// Everything that is measured of a project, in a folder that is new.
+/// Everything that is measured of a project, in a folder of the work folder.
 pub(super) fn measure(tool: &Tool, bases: &mut Bases<'_>, project: &Project, work: &Path) -> Result<Measured> {
     remove(work);
-    let bench = Bench { tool, project, work, cache: work.join("cache"), context: work.join("context") };
+    let cache = bases.ready(&project.bases())?;
+    let bench = Bench { tool, project, work, cache, context: work.join("context") };
     project.lay(&bench.context)?;
-    bases.cache(&project.bases(), &bench.cache)?;
     let original = bench.context.join("Dockerfile");
     let base = project.last_base();
     let mut row = Measured {
@@ -136,8 +136,7 @@ pub(super) fn measure(tool: &Tool, bases: &mut Bases<'_>, project: &Project, wor
         row.proven.push(proven);
     }
     row.proven.sort_by_key(|proven| LEVELS.iter().position(|(level, _)| *level == proven.level));
-    remove(&bench.cache);
-    bases.cache(&project.bases(), &bench.cache)?;
+    bases.ready(&project.bases())?;
     row.cold = tool.prove(bench.subject(&original), TIMED, &[])?.seconds;
     Ok(row)
 }

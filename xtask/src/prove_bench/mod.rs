@@ -1,9 +1,9 @@
 //! `cargo xtask bench-prove`: real projects (`bench/projects`), built as they are written and in their proven forms: layers
 //! and bytes of each, whether their smoke commands say the same, and what a proof costs in proportion to one build.
 //!
-//! Every project starts with a cache of its own that holds its base images, unpacked, and nothing else. It is built once
-//! (that is the build which proofs are measured against), then its rewriting is proven at each level with that build in
-//! the cache; in a second cache of that kind it is proven without an earlier build. What came of a project is kept in the
+//! Every project starts with a cache that holds base images, unpacked, and nothing else. It is built once (that is the build
+//! which proofs are measured against), then its rewriting is proven at each level with that build in the cache; once more
+//! it is proven with the cache as it was at first. What came of a project is kept in the
 //! work folder, so that a run that was interrupted goes on (`--resume`).
 
 mod bases;
@@ -66,7 +66,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let tool = Tool { program: jettison_binary(options.jettison.as_deref(), &root)?, limit: options.limit };
     let before = load();
     let projects = chosen(options, projects::all(&root.join("bench/projects"))?)?;
-    let mut bases = Bases::new(&tool, &work, &root.join("bench/bases"), options.images.clone());
+    let mut bases = Bases::new(&tool, &work, &root.join("bench/bases"), options.images.clone())?;
     let results = work.join("results");
     if !options.resume {
         tool::remove(&results);

@@ -1,5 +1,6 @@
 //! `jettison rewrite --prove`.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use anyhow::Result;
@@ -10,7 +11,7 @@ use jettison_ir::Proof;
 use jettison_passes::Rewritten;
 use jettison_syntax::dockerfile::encode;
 
-use super::{Prover, prove};
+use super::{Prover, Smoke, prove};
 use crate::building::cancel::on_interrupt;
 use crate::building::context::{Contexts, Fetching, Source};
 use crate::building::embedded::Embedded;
@@ -30,6 +31,7 @@ pub(crate) fn of_rewrite(
     printer: &Printer,
 ) -> Result<(Rewritten, Option<Proof>)> {
     let ProofArgs { inputs, steps, images, cache, progress, .. } = args;
+    let smoke = Smoke::all(&args.smoke)?;
     let place = cache.place.find()?;
     let engine = Embedded::open(&place, cache.snapshotter, host.map_or(Ids::Many, |host| host.ids))?;
     let source = Source::of_located(located, encode(rewriting.tree.text()))?;
@@ -44,10 +46,13 @@ pub(crate) fn of_rewrite(
         engine: &engine,
         request: &request,
         wish: &wish,
+        weighs_packages: rewriting.weighs_packages(),
+        smoke: &smoke,
         cancel: &cancel,
         progress: *progress,
         printer,
         hints_at_shell: false,
+        done: RefCell::default(),
     };
     let proven = prove(&prover, &|known| rewriting.again(known));
     drop(guard);

@@ -16,7 +16,7 @@ pub(crate) struct Bench {
 }
 
 /// A Dockerfile whose RUNs become one.
-const PLAIN: &str = "FROM alpine:3.20\n# what it needs\nRUN mkdir /a && echo kept > /a/kept\nRUN echo right > /a/right\n\
+pub(crate) const PLAIN: &str = "FROM alpine:3.20\n# what it needs\nRUN mkdir /a && echo kept > /a/kept\nRUN echo right > /a/right\n\
                      RUN chmod 0640 /a/right && ln /a/right /a/link\nCOPY data /a/data\nCMD [\"sh\"]\n";
 
 impl Bench {
@@ -189,7 +189,7 @@ fn a_file_that_does_not_build_is_unharmed() {
 }
 
 /// A pip that installs a file, and keeps a cache where it is not told otherwise.
-fn with_pip(script: &str) -> String {
+pub(crate) fn with_pip(script: &str) -> String {
     format!(
         "FROM alpine:3.20\nCOPY data /data\nRUN printf '#!/bin/sh\\n{script}\\n' > /usr/bin/pip && chmod 755 /usr/bin/pip\nRUN pip install flask\n"
     )

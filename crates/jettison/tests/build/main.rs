@@ -19,6 +19,8 @@ mod isolation;
 mod lines;
 mod packages;
 mod prove;
+mod prove_faults;
+mod prove_wrong;
 mod removals;
 mod reuse;
 mod sampled;

@@ -24,6 +24,7 @@ mod hostile;
 mod images;
 mod jekyll;
 mod judged;
+mod proofs;
 mod reference;
 mod registries;
 mod rewrites;
@@ -34,6 +35,7 @@ mod tools;
 #[path = "../build/tree.rs"]
 mod tree;
 mod trees;
+mod walked;
 #[path = "../build/ways.rs"]
 mod ways;
 mod ways_in_full;

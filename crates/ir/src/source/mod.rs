@@ -1,10 +1,12 @@
 //! A Dockerfile as passes see it, and what they say about it.
 
+mod history;
 mod observed;
 mod remark;
 mod scripts;
 mod unit;
 
+pub use history::History;
 pub use observed::{Observations, Observed};
 pub use remark::{SourceClaim, SourceDecline, SourceFinding, SourceFix, SourceRemark, Target, TextEdit};
 pub use scripts::{RunText, Scripts};

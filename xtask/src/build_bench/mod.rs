@@ -6,6 +6,7 @@
 //! machine hits all alike. Results are medians and minima over the rounds.
 
 mod builders;
+mod disk;
 mod docker;
 mod projects;
 mod table;
@@ -20,6 +21,7 @@ use crate::bench::measure::Sample;
 use crate::bench::table::load;
 use crate::bench::{jettison_binary, workspace_root};
 use builders::{Builder, Tools};
+use disk::Disk;
 use projects::Project;
 use table::Results;
 
@@ -102,13 +104,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut builders = builders::all(&tools);
     let rounds = if options.quick { 1 } else { options.rounds };
     let mut rows = Rows::new();
+    let mut number = 0;
     let storage = work.join("storage");
-    settle(&storage, !options.quick)?;
+    builders::remove(&storage);
+    std::fs::create_dir_all(&storage)?;
     for project in &projects {
         for round in 0..rounds {
             for builder in &mut builders {
-                let name = builder.name().replace(' ', "");
-                let own = storage.join(format!("{}-{round}-{name}", project.name));
+                // Short: the path of a socket, containerd's below it, has at most 108 bytes.
+                number += 1;
+                let own = storage.join(number.to_string());
                 build_all(builder.as_mut(), project, (round, &own), options.quick, &mut rows)?;
             }
         }
@@ -129,20 +134,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
 }
 
-/// Removes what an earlier run left. Within a run nothing is removed: for minutes ext4 gives nobody the inodes of files
-/// that were removed, and whoever makes many files next searches long for others.
-fn settle(storage: &Path, waits: bool) -> Result<()> {
-    let had_any = storage.exists();
-    builders::remove(storage);
-    std::fs::create_dir_all(storage)?;
-    if had_any && waits {
-        nix::unistd::sync();
-        // `recently_deleted` of ext4: a minute, and five more where the inodes are not on the disk yet.
-        std::thread::sleep(Duration::from_secs(6 * 60));
-    }
-    Ok(())
-}
-
 /// One round of a project with a builder.
 fn build_all(
     builder: &mut dyn Builder,
@@ -151,10 +142,14 @@ fn build_all(
     quick: bool,
     rows: &mut Rows,
 ) -> Result<()> {
-    std::fs::create_dir_all(storage)?;
+    // One engine serves all of a quick run, on the disk that is there.
+    let disk = if quick { None } else { Some(Disk::at(storage)?) };
     let name = builder.name();
     project.set_last_line("first")?;
-    let mut ready = builder.reset(storage);
+    // Beside `lost+found`: a builder may want an empty folder.
+    let own = storage.join("s");
+    std::fs::create_dir_all(&own)?;
+    let mut ready = builder.reset(&own);
     for work in Work::ALL {
         let row = rows.entry((project.name, work, name)).or_default();
         if row.failure.is_some() {
@@ -180,6 +175,7 @@ fn build_all(
         }
     }
     builder.leave();
+    drop(disk);
     Ok(())
 }
 

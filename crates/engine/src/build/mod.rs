@@ -12,6 +12,7 @@ mod model;
 mod mounts;
 mod output;
 mod platform;
+mod probe;
 mod run;
 mod session;
 mod sources;
@@ -28,6 +29,7 @@ pub use identity::identify;
 pub use model::{
     Built, BuiltBase, BuiltLayer, BuiltLayers, BuiltStep, Cancel, ContextFolder, NamedContext, Outcome, Request, Secret,
 };
+pub use probe::{Probe, Probed, Startup, probe, startup};
 pub use session::Session;
 pub use stoppable::Stoppable;
 pub(crate) use transfer::Transfer;

@@ -16,7 +16,7 @@ use crate::sandbox::{self, Limits, Spec, Status, Watch, users};
 use crate::snapshot::Workspace;
 
 /// The host name that steps see, as BuildKit has it.
-const HOSTNAME: &str = "buildkitsandbox";
+pub(super) const HOSTNAME: &str = "buildkitsandbox";
 
 impl Cx<'_> {
     pub(crate) fn run(&self, doing: &mut Doing<'_>, run: &Run) -> Result<Kept, StepError> {
@@ -62,12 +62,7 @@ impl Cx<'_> {
             terminal: false,
         };
         let console = StepConsole::new(doing.vertex, self.observer);
-        let watch = match (self.request.trace, self.session.ids) {
-            (false, Ids::Many) => Watch::Nothing,
-            (true, Ids::Many) => Watch::Trace,
-            (false, Ids::One) => Watch::Owners,
-            (true, Ids::One) => Watch::TraceAndOwners,
-        };
+        let watch = watch(self.request.trace, self.session.ids);
         let limits = Limits { timeout: self.request.timeout, cancel: self.cancel.clone() };
         let ended = sandbox::run(&spec, watch, &console, &limits);
         doing.output = console.last();
@@ -112,6 +107,16 @@ impl Cx<'_> {
             // The command's own failure is what the build ends with.
             self.observer.hear(Event::Warning { message: format!("there is no shell to look with: {error}") });
         }
+    }
+}
+
+/// What has to be watched while a command runs.
+pub(super) fn watch(is_traced: bool, ids: Ids) -> Watch {
+    match (is_traced, ids) {
+        (false, Ids::Many) => Watch::Nothing,
+        (true, Ids::Many) => Watch::Trace,
+        (false, Ids::One) => Watch::Owners,
+        (true, Ids::One) => Watch::TraceAndOwners,
     }
 }
 

@@ -4,7 +4,9 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use jettison_engine::build::{BuildError, Built, Cancel, Request, Session, StepError, build, identify};
+use jettison_engine::build::{
+    BuildError, Built, Cancel, Probe, Probed, Request, Session, Startup, StepError, build, identify, probe, startup,
+};
 use jettison_engine::events::Observer;
 use jettison_engine::ids::Ids;
 use jettison_engine::snapshot::Kind;
@@ -74,6 +76,14 @@ impl Progress for Unless<'_> {
 impl Engine for Embedded {
     fn build(&self, request: &Request, observer: &dyn Observer, cancel: &Cancel) -> Result<Built, Unfinished> {
         build(request, &self.session, observer, cancel).map_err(unfinished)
+    }
+
+    fn probe(&self, built: &Built, what: &Probe, request: &Request, cancel: &Cancel) -> Result<Probed> {
+        Ok(probe(built, what, request, &self.session, cancel)?)
+    }
+
+    fn startup(&self, built: &Built) -> Result<Startup> {
+        Ok(startup(built, &self.session)?)
     }
 
     fn identify(

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use jettison_engine::base::BaseError;
-use jettison_engine::build::{Built, BuiltLayers, Cancel, Outcome, Request};
+use jettison_engine::build::{Built, BuiltLayers, Cancel, Outcome, Probe, Probed, Request, Startup};
 use jettison_engine::cache::check_export;
 use jettison_engine::events::Observer;
 use jettison_engine::plan::{PlanError, PlanErrorKind};
@@ -37,6 +37,10 @@ pub(crate) trait Engine {
     fn build(&self, request: &Request, observer: &dyn Observer, cancel: &Cancel) -> Result<Built, Unfinished>;
     /// The local images.
     fn images(&self) -> &dyn Images;
+    /// Runs a command in a built image, and throws away what it changes.
+    fn probe(&self, built: &Built, probe: &Probe, request: &Request, cancel: &Cancel) -> Result<Probed>;
+    /// What the image's own commands need to start.
+    fn startup(&self, built: &Built) -> Result<Startup>;
     /// What a build depends on, told without running a step; none where only the building tells.
     fn identify(
         &self,

@@ -14,7 +14,7 @@ mod weight;
 pub use finding::{Claim, Decline, Edit, Finding, Fix, Pass, Remark, Run};
 pub use level::{Assumption, Level, LevelError, Safety};
 pub use plan::{Own, Plan};
-pub use proof::{Because, Evidence, Excused, Proof, Weighed, Withdrawal};
+pub use proof::{Because, Evidence, Excused, Gain, Proof, Rebuild, Weighed, Withdrawal, Work};
 pub use report::{Acted, Measure, OptimizeReport};
 pub use unit::{ImageUnit, UnitError};
 pub use verdict::{Difference, Place, Verdict};

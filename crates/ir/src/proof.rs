@@ -48,6 +48,9 @@ pub struct Proof {
     pub notes: Vec<String>,
     /// Whether some instructions were moved because a traced build showed that this is safe.
     pub is_observed: bool,
+    /// What an order of instructions by the history brings, where that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gain: Option<Gain>,
     /// How many builds it took; none where an earlier proof holds still.
     pub builds: usize,
     /// How long that took, in milliseconds.
@@ -78,6 +81,64 @@ pub enum Evidence {
     Differs(Vec<Difference>),
     /// The file does not build any more: how that ends.
     Fails(String),
+    /// It was to make rebuilds faster, and does not.
+    Slow {
+        /// After so many commits.
+        rebuilds: usize,
+        /// What all of them took without it, in milliseconds.
+        without_ms: u64,
+        /// What they took with it.
+        with_ms: u64,
+    },
+}
+
+/// What rebuilds took, after one commit and another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gain {
+    /// The rebuilds, the oldest commit first.
+    pub rebuilds: Vec<Rebuild>,
+    /// What all of them took by the other changes alone, in milliseconds; none where there are no others.
+    pub without_ms: Option<u64>,
+}
+
+/// A rebuild after a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebuild {
+    /// The commit's name.
+    pub commit: String,
+    /// By the Dockerfile as it was.
+    pub before: Work,
+    /// By its rewritten form.
+    pub after: Work,
+}
+
+/// What a rebuild took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// In milliseconds.
+    pub took_ms: u64,
+    /// How many RUN instructions ran.
+    pub runs: usize,
+}
+
+impl Gain {
+    /// What all rebuilds took by the Dockerfile as it was.
+    #[must_use]
+    pub fn before(&self) -> Work {
+        self.rebuilds.iter().fold(Work::default(), |sum, rebuild| sum.and(rebuild.before))
+    }
+
+    /// What all rebuilds took by its rewritten form.
+    #[must_use]
+    pub fn after(&self) -> Work {
+        self.rebuilds.iter().fold(Work::default(), |sum, rebuild| sum.and(rebuild.after))
+    }
+}
+
+impl Work {
+    fn and(self, other: Self) -> Self {
+        Self { took_ms: self.took_ms.saturating_add(other.took_ms), runs: self.runs + other.runs }
+    }
 }
 
 impl Evidence {
@@ -85,6 +146,9 @@ impl Evidence {
     #[must_use]
     pub fn summary(&self) -> String {
         match self {
+            Self::Slow { rebuilds, without_ms, with_ms } => {
+                format!("with it {rebuilds} rebuilds take {with_ms} ms, and {without_ms} ms without it")
+            }
             Self::Fails(message) => format!("with it the file does not build: {message}"),
             Self::Differs(differences) => match differences.as_slice() {
                 [] => "with it the images differ".to_owned(),

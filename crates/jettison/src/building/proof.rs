@@ -48,6 +48,7 @@ pub(crate) fn release_form(
         progress,
         printer,
         hints_at_shell: !args.run.debug_shell,
+        replay: None,
     };
     let (rewritten, proof) = prove(&prover, &|known| rewriting.again(known))?;
     if proof.is_none() {

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use anyhow::Result;
 use jettison_engine::build::Cancel;
+use jettison_engine::files::git::Commit;
 use jettison_engine::ids::Ids;
 use jettison_engine::sandbox::Host;
 use jettison_ir::Proof;
 use jettison_passes::Rewritten;
 use jettison_syntax::dockerfile::encode;
 
-use super::{Prover, prove};
+use super::{Prover, Replay, prove};
 use crate::building::cancel::on_interrupt;
 use crate::building::context::{Contexts, Fetching, Source};
 use crate::building::embedded::Embedded;
@@ -27,11 +28,13 @@ pub(crate) fn of_rewrite(
     host: Option<&Host>,
     located: &Located,
     rewriting: &Rewriting<'_>,
+    commits: &[Commit],
     printer: &Printer,
 ) -> Result<(Rewritten, Option<Proof>)> {
     let ProofArgs { inputs, steps, images, cache, progress, .. } = args;
     let place = cache.place.find()?;
-    let engine = Embedded::open(&place, cache.snapshotter, host.map_or(Ids::Many, |host| host.ids))?;
+    let ids = host.map_or(Ids::Many, |host| host.ids);
+    let engine = Embedded::open(&place, cache.snapshotter, ids)?;
     let source = Source::of_located(located, encode(rewriting.tree.text()))?;
     let cancel = Cancel::default();
     let guard = on_interrupt(&cancel);
@@ -40,6 +43,13 @@ pub(crate) fn of_rewrite(
     let contexts = Contexts::read(&inputs.build_contexts, &fetching)?;
     let request = Asked { inputs, steps, images, cache, labels: &[] }.request(&source, &contexts)?;
     let wish = rewriting.wish();
+    let replay = located.context.as_deref().filter(|_| !commits.is_empty()).map(|folder| Replay {
+        folder,
+        commits,
+        place: &place,
+        snapshotter: cache.snapshotter,
+        ids,
+    });
     let prover = Prover {
         engine: &engine,
         request: &request,
@@ -48,6 +58,7 @@ pub(crate) fn of_rewrite(
         progress: *progress,
         printer,
         hints_at_shell: false,
+        replay: replay.as_ref(),
     };
     let proven = prove(&prover, &|known| rewriting.again(known));
     drop(guard);

@@ -5,10 +5,13 @@ mod command;
 mod evidence;
 mod images;
 mod kept;
+mod past;
+mod rebuilds;
 #[cfg(debug_assertions)]
 pub(crate) mod wrong;
 
 pub(crate) use command::of_rewrite;
+pub(crate) use past::learn;
 
 use std::time::Instant;
 
@@ -26,6 +29,7 @@ use crate::printer::Printer;
 use crate::rewriting::Known;
 use images::Form;
 use kept::Kept;
+pub(crate) use rebuilds::Replay;
 
 /// Rewrites the Dockerfile by what is known of builds.
 pub(crate) type Rewrite<'r> = dyn Fn(&Known<'_>) -> Rewritten + 'r;
@@ -42,6 +46,8 @@ pub(crate) struct Prover<'p> {
     pub(crate) printer: &'p Printer,
     /// Whether the command has a shell to offer where a step of the Dockerfile as it is fails.
     pub(crate) hints_at_shell: bool,
+    /// What rebuilds are measured over, where something may be ordered anew for their sake.
+    pub(crate) replay: Option<&'p Replay<'p>>,
 }
 
 /// Proves what can be proven of a rewrite. Nothing is proven where there is nothing to change.
@@ -62,7 +68,7 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
         // What was seen then is in the cache with the steps.
         let observations = if kept.proof.is_observed { Some(prover.original(true)?.1) } else { None };
         let observations = observations.as_ref();
-        let rewritten = rewrite(&Known { withdrawn: &withdrawn, limit: None, observations });
+        let rewritten = rewrite(&Known { withdrawn: &withdrawn, observations, ..Known::default() });
         if kept.is_of(&rewritten) {
             return Ok((
                 rewritten,
@@ -71,12 +77,13 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
         }
     }
     let mut proving = Proving::new(prover, rewrite, wants_evidence)?;
-    let (rewritten, weighed) = proving.all()?;
+    let (rewritten, weighed, gain) = proving.faster()?;
     let proof = Proof {
         weighed,
         withdrawn: proving.withdrawals,
         notes: proving.notes,
         is_observed: wants_evidence && is_moved(&rewritten),
+        gain,
         builds: proving.builds,
         took_ms: milliseconds(start),
         is_kept: false,
@@ -87,16 +94,18 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
     Ok((rewritten, Some(proof)))
 }
 
-/// The pass that moves instructions across RUNs.
-const MOVER: &str = "late-context";
+/// The pass that orders instructions by how often they change.
+const REORDERER: &str = "early-changes";
+/// The passes that move instructions across RUNs.
+const MOVERS: [&str; 2] = ["late-context", REORDERER];
 
 /// Whether what RUNs do decides more.
 fn wants_evidence(rewritten: &Rewritten) -> bool {
-    rewritten.declined.iter().any(|left| left.pass.name == MOVER && left.decline.code == "not-proven")
+    rewritten.declined.iter().any(|left| MOVERS.contains(&left.pass.name) && left.decline.code == "not-proven")
 }
 
 fn is_moved(rewritten: &Rewritten) -> bool {
-    rewritten.found.iter().any(|found| found.applied && found.pass.name == MOVER)
+    rewritten.found.iter().any(|found| found.applied && MOVERS.contains(&found.pass.name))
 }
 
 fn milliseconds(start: Instant) -> u64 {
@@ -199,7 +208,8 @@ impl<'p> Proving<'p> {
 
     fn rewritten(&self, limit: Option<usize>) -> Rewritten {
         let withdrawn: Vec<Withdrawn> = self.withdrawals.iter().map(withdrawn).collect();
-        (self.rewrite)(&Known { withdrawn: &withdrawn, limit, observations: self.observations.as_ref() })
+        let observations = self.observations.as_ref();
+        (self.rewrite)(&Known { withdrawn: &withdrawn, limit, observations, left_out: None })
     }
 
     /// The first change with which the image is another one. Each change is made on top of those before it.

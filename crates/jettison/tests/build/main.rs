@@ -15,6 +15,7 @@ mod format;
 mod hostile;
 mod isolation;
 mod prove;
+mod reorder;
 mod reuse;
 mod sampled;
 mod site;

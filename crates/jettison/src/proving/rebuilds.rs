@@ -205,7 +205,12 @@ impl Proving<'_> {
         let mut forms = vec![original.clone(), rewritten.request(original)];
         forms.extend(without.is_change(original).then(|| without.request(original)));
         self.prover.say(&format!("building the last commits by {} forms, to measure rebuilds", forms.len()));
-        let Measured { rebuilds, problem } = replay.measure(forms, anew, self.prover.cancel)?;
+        let Measured { rebuilds, problem } = match replay.measure(forms, anew, self.prover.cancel) {
+            Err(error) if self.prover.cancel.is_cancelled() => return Err(error),
+            // What is proven is proven.
+            Err(error) => Measured { rebuilds: Vec::new(), problem: Some(format!("{error:#}")) },
+            Ok(measured) => measured,
+        };
         if let Some(problem) = &problem {
             let what = if rebuilds.is_empty() { "rebuilds were not measured" } else { "not all commits were measured" };
             self.notes.push(format!("{what}: {problem}"));

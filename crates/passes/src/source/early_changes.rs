@@ -2,6 +2,7 @@
 
 use jettison_ir::source::{SourceClaim, SourceDecline, SourceFinding, SourceRemark, SourceUnit, TextEdit};
 use jettison_ir::{Level, Pass, Run, Safety};
+use jettison_syntax::Span;
 use jettison_syntax::dockerfile::Kind;
 use jettison_syntax::view::Stage;
 
@@ -32,8 +33,8 @@ fn run(unit: &SourceUnit<'_>) -> Vec<SourceRemark> {
 struct Sinking {
     /// What moves, in its order.
     moved: Vec<usize>,
-    /// What it stands behind then.
-    behind: usize,
+    /// What moves up for that, in its order.
+    passed: Vec<usize>,
     /// How many RUN instructions of how many commits are not run again.
     gain: usize,
     /// How many RUN instructions run less often.
@@ -106,7 +107,10 @@ impl Order<'_, '_, '_> {
                     let (was, is): (usize, usize) = (before.iter().sum(), after.iter().sum());
                     if is < best.as_ref().map_or(was, |(least, _)| *least) {
                         let spared = before.iter().zip(&after).filter(|(before, after)| after < before).count();
-                        best = Some((is, Sinking { moved: moved.clone(), behind: next, gain: was - is, spared }));
+                        best = Some((
+                            is,
+                            Sinking { moved: moved.clone(), passed: passed.clone(), gain: was - is, spared },
+                        ));
                     }
                 }
             }
@@ -150,7 +154,14 @@ fn finding(unit: &SourceUnit<'_>, at: usize, sinking: &Sinking, changes: &Change
         text += &moves::ended(block);
         edits.push(TextEdit::delete(lines));
     }
-    let end = unit.lines_of(sinking.behind).end;
+    // What is moved across is written anew as it is, so that no other finding moves it at the same time.
+    for passed in &sinking.passed {
+        let Span { start, end } = unit.instruction(*passed).span;
+        let last = source[start as usize..end as usize].chars().next_back()?;
+        let width = Span::new(0, last.len_utf8()).end;
+        edits.push(TextEdit::replace(Span { start: end - width, end }, last));
+    }
+    let end = unit.lines_of(*sinking.passed.last()?).end;
     let starts_line = source[..end as usize].ends_with('\n');
     edits.push(TextEdit::insert(end, if starts_line { text } else { format!("\n{}", text.trim_end_matches('\n')) }));
     let instruction = unit.instruction(at);

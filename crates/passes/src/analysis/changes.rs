@@ -55,12 +55,25 @@ impl Commits {
     }
 }
 
+/// By what an instruction is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Files.
+    Files,
+    /// Variables.
+    Values,
+    /// Labels, for which few builders run anything again.
+    Labels,
+}
+
 /// What changes each instruction of a Dockerfile.
 pub(crate) struct Changes {
     /// How many commits are known.
     pub(crate) commits: usize,
     /// For each instruction, the commits that change what it takes from elsewhere.
     own: Vec<Commits>,
+    /// For each instruction, by what it is changed.
+    classes: Vec<Class>,
     /// For each stage, the commits that change what it starts from.
     below: Vec<Commits>,
 }
@@ -78,13 +91,18 @@ impl Changes {
                 commits.iter().enumerate().filter(|(_, paths)| paths.iter().any(|path| reads(&source, path)));
             touching.for_each(|(commit, _)| own[at].insert(commit));
         }
+        let class = |instruction: &Instruction| match instruction.body.kind {
+            Kind::Label => Class::Labels,
+            Kind::Env | Kind::Arg => Class::Values,
+            _ => Class::Files,
+        };
+        let classes: Vec<Class> = unit.instructions().iter().map(class).collect();
         for (at, instruction) in unit.instructions().iter().enumerate() {
-            let nature = if instruction.body.kind == Kind::Label { commits.len() + 1 } else { commits.len() };
             if named_anew(unit, instruction, at).is_some() {
-                own[at].insert(nature);
+                own[at].insert(commits.len() + usize::from(classes[at] == Class::Labels));
             }
         }
-        let mut changes = Self { commits: commits.len(), own, below: Vec::new() };
+        let mut changes = Self { commits: commits.len(), own, classes, below: Vec::new() };
         changes.pass_on(unit);
         Some(changes)
     }
@@ -111,6 +129,11 @@ impl Changes {
     /// The commits that change what an instruction takes from elsewhere.
     pub(crate) fn at(&self, at: usize) -> &Commits {
         &self.own[at]
+    }
+
+    /// By what an instruction is changed: the numbers of one class are none of another one.
+    pub(crate) fn class(&self, at: usize) -> Class {
+        self.classes[at]
     }
 
     /// The commits that change what a stage starts from.

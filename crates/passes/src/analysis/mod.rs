@@ -35,6 +35,7 @@ pub(crate) mod readers;
 pub(crate) mod removals;
 pub(crate) mod replaced;
 pub(crate) mod separable;
+pub(crate) mod sinking;
 pub(crate) mod state;
 pub(crate) mod steps;
 pub(crate) mod switches;

@@ -10,6 +10,7 @@ use crate::analysis::changes::{Changes, Commits, named_anew};
 use crate::analysis::effects;
 use crate::analysis::moves;
 use crate::analysis::order::{Tie, Ties};
+use crate::analysis::sinking::{Order, Sinking};
 
 pub(crate) const PASS: Pass = Pass {
     name: "early-changes",
@@ -22,40 +23,29 @@ pub(crate) const PASS: Pass = Pass {
 };
 
 /// Longer stages are left alone: each instruction is compared with each.
-const MOST_INSTRUCTIONS: usize = 250;
+const MOST_INSTRUCTIONS: usize = 150;
 
 fn run(unit: &SourceUnit<'_>) -> Vec<SourceRemark> {
     let Some(changes) = Changes::of(unit) else { return Vec::new() };
     unit.stages().iter().flat_map(|stage| in_stage(unit, stage, &changes)).collect()
 }
 
-/// An instruction, with what depends on it, below another one.
-struct Sinking {
-    /// What moves, in its order.
-    moved: Vec<usize>,
-    /// What moves up for that, in its order.
-    passed: Vec<usize>,
-    /// How many RUN instructions of how many commits are not run again.
-    gain: usize,
-    /// How many RUN instructions run less often.
-    spared: usize,
-}
-
 fn in_stage(unit: &SourceUnit<'_>, stage: &Stage, changes: &Changes) -> Vec<SourceRemark> {
-    let causes: Vec<usize> = stage.instructions.clone().filter(|at| !changes.at(*at).is_empty()).collect();
-    let runs = stage.instructions.clone().filter(|at| unit.kind(*at) == Kind::Run).count();
-    if causes.is_empty() || runs == 0 || stage.instructions.len() > MOST_INSTRUCTIONS {
+    let is_cause = |at: &usize| !changes.at(*at).is_empty() && unit.kept(*at).is_none();
+    let causes: Vec<usize> = stage.instructions.clone().filter(is_cause).collect();
+    let has_runs = stage.instructions.clone().any(|at| unit.kind(at) == Kind::Run);
+    if causes.is_empty() || !has_runs || stage.instructions.len() > MOST_INSTRUCTIONS {
         return Vec::new();
     }
-    let order = Order { unit, stage, changes, ties: Ties::of(unit, stage) };
-    let mut sinking: Vec<(usize, Sinking)> = Vec::new();
+    let order = Order { unit, stage, changes, causes: &causes, ties: Ties::of(unit, stage) };
+    let mut sinking: Vec<Sinking> = Vec::new();
     let mut remarks = Vec::new();
-    for at in causes.into_iter().filter(|at| unit.kept(*at).is_none()) {
-        match order.sink(at) {
-            Ok(found) => sinking.push((at, found)),
+    for at in &causes {
+        match order.sink(*at) {
+            Ok(found) => sinking.push(found),
             Err(Some(Tie { reason, is_open })) => {
                 let code = if is_open { "not-proven" } else { "used" };
-                let span = unit.instruction(at).span;
+                let span = unit.instruction(*at).span;
                 remarks.push(SourceRemark::Declined(SourceDecline { span, code, reason }));
             }
             Err(None) => {}
@@ -63,81 +53,14 @@ fn in_stage(unit: &SourceUnit<'_>, stage: &Stage, changes: &Changes) -> Vec<Sour
     }
     // Where two do not go together, the one that brings more goes first; of equals the later one, so that the other one
     // comes to stand above it again.
-    sinking.sort_by_key(|(at, found)| std::cmp::Reverse((found.gain, *at)));
-    let found = sinking.iter().filter_map(|(at, found)| finding(unit, *at, found, changes));
+    sinking.sort_by_key(|found| std::cmp::Reverse((found.gain, found.causes[0])));
+    let found = sinking.iter().filter_map(|found| finding(unit, found, changes));
     remarks.extend(found.map(SourceRemark::Found));
     remarks
 }
 
-struct Order<'o, 'u, 'a> {
-    unit: &'u SourceUnit<'a>,
-    stage: &'o Stage,
-    changes: &'o Changes,
-    ties: Ties<'u, 'a>,
-}
-
-impl Order<'_, '_, '_> {
-    /// The place below at which an instruction makes the fewest commands run again; else why it stays, where there is
-    /// something to gain.
-    fn sink(&self, at: usize) -> Result<Sinking, Option<Tie>> {
-        let all = self.stage.instructions.clone();
-        let before = self.reruns(all.clone());
-        let (mut moved, mut passed) = (vec![at], Vec::new());
-        let mut best: Option<(usize, Sinking)> = None;
-        let mut held: Option<Tie> = None;
-        for next in at + 1..all.end {
-            match moved.iter().find_map(|moved| self.ties.between(*moved, next).err()) {
-                Some(tie) => {
-                    let is_better = held.as_ref().is_none_or(|held| tie.is_open && !held.is_open);
-                    if self.unit.kind(next) == Kind::Run && is_better {
-                        held = Some(tie);
-                    }
-                    if self.unit.kept(next).is_some() {
-                        break;
-                    }
-                    moved.push(next);
-                }
-                None => {
-                    passed.push(next);
-                    if self.unit.kind(next) != Kind::Run {
-                        continue;
-                    }
-                    let order = (all.start..at).chain(passed.iter().copied()).chain(moved.iter().copied());
-                    let after = self.reruns(order.chain(next + 1..all.end));
-                    let (was, is): (usize, usize) = (before.iter().sum(), after.iter().sum());
-                    if is < best.as_ref().map_or(was, |(least, _)| *least) {
-                        let spared = before.iter().zip(&after).filter(|(before, after)| after < before).count();
-                        best = Some((
-                            is,
-                            Sinking { moved: moved.clone(), passed: passed.clone(), gain: was - is, spared },
-                        ));
-                    }
-                }
-            }
-        }
-        let mut above = self.changes.below(self.stage.index).clone();
-        (all.start..at).for_each(|other| above.extend(self.changes.at(other)));
-        let could_gain = !self.changes.at(at).is_within(&above);
-        best.map(|(_, sinking)| sinking).ok_or(held.filter(|_| could_gain))
-    }
-
-    /// For each instruction of the stage, in an order of them, the commits after which it runs again: none but of RUN.
-    fn reruns(&self, order: impl Iterator<Item = usize>) -> Vec<usize> {
-        let start = self.stage.instructions.start;
-        let mut reruns = vec![0; self.stage.instructions.len()];
-        let mut seen: Commits = self.changes.below(self.stage.index).clone();
-        for at in order {
-            seen.extend(self.changes.at(at));
-            if self.unit.kind(at) == Kind::Run {
-                reruns[at - start] = seen.len();
-            }
-        }
-        reruns
-    }
-}
-
 /// None where the lines cannot be moved to the byte.
-fn finding(unit: &SourceUnit<'_>, at: usize, sinking: &Sinking, changes: &Changes) -> Option<SourceFinding> {
+fn finding(unit: &SourceUnit<'_>, sinking: &Sinking, changes: &Changes) -> Option<SourceFinding> {
     let source = unit.tree.text();
     let (mut edits, mut text) = (Vec::new(), String::new());
     for moved in &sinking.moved {
@@ -164,20 +87,30 @@ fn finding(unit: &SourceUnit<'_>, at: usize, sinking: &Sinking, changes: &Change
     let end = unit.lines_of(*sinking.passed.last()?).end;
     let starts_line = source[..end as usize].ends_with('\n');
     edits.push(TextEdit::insert(end, if starts_line { text } else { format!("\n{}", text.trim_end_matches('\n')) }));
-    let instruction = unit.instruction(at);
-    let keyword = unit.kind(at).keyword();
-    let what = match named_anew(unit, instruction, at) {
-        Some(name) => format!("{keyword} {name} is another one in each build"),
-        None => {
-            let (touched, all) = (changes.at(at).len(), changes.commits);
-            format!("{keyword} depends on what {touched} of the last {all} commits changed")
-        }
+    let span = unit.instruction(sinking.causes[0]).span;
+    Some(SourceFinding::fixed(span, message(unit, sinking, changes), edits, SourceClaim::Same))
+}
+
+fn message(unit: &SourceUnit<'_>, sinking: &Sinking, changes: &Changes) -> String {
+    let causes = &sinking.causes;
+    let named = |at: &usize| named_anew(unit, unit.instruction(*at), *at).map(|name| (unit.kind(*at).keyword(), name));
+    let names: Vec<String> =
+        causes.iter().filter_map(named).map(|(keyword, name)| format!("{keyword} {name}")).collect();
+    let mut keywords: Vec<&str> = causes.iter().map(|at| unit.kind(*at).keyword()).collect();
+    keywords.dedup();
+    let mut touching = Commits::default();
+    causes.iter().for_each(|at| touching.extend(changes.at(*at)));
+    let files = format!("on what {} of the last {} commits changed", touching.len(), changes.commits);
+    let what = match (&names[..], &keywords[..]) {
+        ([name], _) => format!("{name} is another one in each build"),
+        ([_, _, ..], _) => format!("{} are others in each build", names.join(", ")),
+        ([], [keyword]) if causes.len() == 1 => format!("{keyword} depends {files}"),
+        ([], [keyword]) => format!("{} {keyword} instructions depend {files}", causes.len()),
+        ([], _) => format!("{} depend {files}", keywords.join(", ")),
     };
-    let runs = if sinking.spared == 1 {
-        "a RUN instruction that uses".to_owned()
-    } else {
-        format!("{} RUN instructions that use", sinking.spared)
-    };
-    let message = format!("{what}, and stands before {runs} nothing of it");
-    Some(SourceFinding::fixed(instruction.span, message, edits, SourceClaim::Same))
+    let them = if causes.len() == 1 { "it" } else { "them" };
+    match sinking.spared {
+        1 => format!("{what}, and a RUN instruction below uses nothing of {them}"),
+        many => format!("{what}, and {many} RUN instructions below use nothing of {them}"),
+    }
 }

@@ -1,5 +1,6 @@
 //! The values of a container image, free of effects: digests, descriptors, manifests, configs, layer
-//! tars, the merged [`Tree`], what a layer must hold to turn one tree into another, and the text form.
+//! tars, the merged [`Tree`], what a layer must hold to turn one tree into another, what packages are installed, and
+//! the text form.
 //!
 //! Everything here works on bytes, `impl BufRead` and `impl Write`. Layer data is streamed: the memory
 //! in use grows with the number of entries, never with their bytes.
@@ -12,6 +13,7 @@ pub mod history;
 pub mod layer;
 pub mod manifest;
 pub mod media;
+pub mod packages;
 pub mod platform;
 pub mod tar;
 pub mod text;

@@ -3,9 +3,11 @@
 
 mod finding;
 mod level;
+mod measured;
 mod plan;
 mod proof;
 mod report;
+mod shares;
 pub mod source;
 mod unit;
 mod verdict;
@@ -13,9 +15,11 @@ mod weight;
 
 pub use finding::{Claim, Decline, Edit, Finding, Fix, Pass, Remark, Run};
 pub use level::{Assumption, Level, LevelError, Safety};
+pub use measured::{Held, HeldLayer, Lines, Measured, MeasuredPart};
 pub use plan::{Own, Plan};
-pub use proof::{Because, Evidence, Excused, Gain, Proof, Rebuild, Weighed, Withdrawal, Work};
+pub use proof::{Because, Evidence, Excused, Gain, GonePackage, Proof, Rebuild, Smoked, Weighed, Withdrawal, Work};
 pub use report::{Acted, Measure, OptimizeReport};
+pub use shares::{Shadow, Share, Shares};
 pub use unit::{ImageUnit, UnitError};
 pub use verdict::{Difference, Place, Verdict};
 pub use weight::{Equal, LayerWeight, Score, Waste, WastedFile, Weight};

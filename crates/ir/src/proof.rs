@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Difference;
+use crate::{Difference, Held, Measured};
 
 /// The comparison of the images of a Dockerfile and of its rewritten form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +13,25 @@ pub struct Weighed {
     pub excused: Vec<Excused>,
     /// The differences that refute the rewrite.
     pub refuting: Vec<Difference>,
+    /// The packages that are gone, those that changes name first.
+    #[serde(default)]
+    pub gone: Vec<GonePackage>,
+    /// Bytes of all that is gone with them.
+    #[serde(default)]
+    pub gone_bytes: u64,
+}
+
+/// A package that only the image of the Dockerfile as it was has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GonePackage {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Bytes of the files that its list has.
+    pub bytes: u64,
+    /// Whether a change names it; the others were there for those alone.
+    pub is_claimed: bool,
 }
 
 /// A difference that speaks against nothing.
@@ -31,6 +50,8 @@ pub struct Excused {
 pub enum Because {
     /// A change claims it: the path is meant to be gone.
     Claimed,
+    /// It belongs to packages that a change claims to be gone.
+    Packages,
     /// The contents are the same but for this, which is different in every build.
     Form(String),
     /// Two builds of the original differ there as well.
@@ -44,6 +65,9 @@ pub struct Proof {
     pub weighed: Weighed,
     /// The changes that were refuted, in the order in which they were.
     pub withdrawn: Vec<Withdrawal>,
+    /// What the layers of both forms hold; none where an earlier version proved it.
+    #[serde(default)]
+    pub measured: Option<Measured>,
     /// What happened on the way that the user should know.
     pub notes: Vec<String>,
     /// Whether some instructions were moved because a traced build showed that this is safe.
@@ -51,6 +75,9 @@ pub struct Proof {
     /// What an order of instructions by the history brings, where that was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gain: Option<Gain>,
+    /// The smoke commands that did the same in both images.
+    #[serde(default)]
+    pub smoke: Vec<Smoked>,
     /// How many builds it took; none where an earlier proof holds still.
     pub builds: usize,
     /// How long that took, in milliseconds.
@@ -58,6 +85,17 @@ pub struct Proof {
     /// Whether it was proven earlier, from the same file, base, context and arguments.
     #[serde(default)]
     pub is_kept: bool,
+}
+
+/// A command of the user's that did the same in the images of both forms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Smoked {
+    /// The command, as the user gave it.
+    pub command: String,
+    /// How it ends.
+    pub exit_code: i32,
+    /// What of its output is not compared, and why: a sentence each.
+    pub noise: Vec<String>,
 }
 
 /// A change that was refuted.
@@ -71,6 +109,9 @@ pub struct Withdrawal {
     pub message: String,
     /// What speaks against it.
     pub evidence: Evidence,
+    /// What the layers held without it and with it; none where it does not build.
+    #[serde(default)]
+    pub measured: Option<(Held, Held)>,
 }
 
 /// What speaks against a change.
@@ -89,6 +130,15 @@ pub enum Evidence {
         without_ms: u64,
         /// What they took with it.
         with_ms: u64,
+    },
+    /// A package is gone that is used: its name, and the use.
+    Uses(String, String),
+    /// A smoke command does something else.
+    Smoke {
+        /// The command, as the user gave it.
+        command: String,
+        /// What it does differently: parts of sentences whose subject is the command.
+        differs: Vec<String>,
     },
 }
 
@@ -150,6 +200,11 @@ impl Evidence {
                 format!("with it {rebuilds} rebuilds take {with_ms} ms, and {without_ms} ms without it")
             }
             Self::Fails(message) => format!("with it the file does not build: {message}"),
+            Self::Uses(package, used) => format!("with it {package} is gone, and {used}"),
+            Self::Smoke { command, differs } => match differs.as_slice() {
+                [] => format!("with it the smoke command {command} does something else"),
+                [one, ..] => format!("with it the smoke command {command} {one}"),
+            },
             Self::Differs(differences) => match differences.as_slice() {
                 [] => "with it the images differ".to_owned(),
                 [one] => format!("with it {one}"),

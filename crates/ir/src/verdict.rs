@@ -43,11 +43,22 @@ pub enum Place {
     Path(String),
     /// A setting of the image's config.
     Setting(String),
+    /// A package that a database in the image has.
+    Package(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(name) | Self::Setting(name) => f.write_str(name),
+            Self::Package(name) => write!(f, "package {name}"),
+        }
+    }
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Place::Path(place) | Place::Setting(place)) = &self.place;
+        let place = &self.place;
         match (&self.before, &self.after) {
             (Some(before), None) => write!(f, "{place} is missing ({before})"),
             (None, Some(after)) => write!(f, "{place} is new ({after})"),

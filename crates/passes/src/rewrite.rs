@@ -190,6 +190,10 @@ impl Work<'_> {
             unit.keep(self.allowances.instructions(pass));
         }
         unit.observe(self.observed());
+        if let Some(packages) = self.observations.and_then(|observations| observations.packages.clone()) {
+            let lines = self.tree.instructions.iter().map(|instruction| self.original_lines(instruction.span));
+            unit.see(packages, lines.collect());
+        }
         let remarks = run(&unit);
         drop(unit);
         let mut declined = Vec::new();

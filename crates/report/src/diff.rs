@@ -35,8 +35,8 @@ pub(crate) fn differences(verdict: &Verdict, rows: usize) -> String {
 fn line(difference: &Difference) -> String {
     let value = |value: &String| one_line(value, 100);
     let place = match &difference.place {
-        Place::Path(path) => path.clone(),
         Place::Setting(name) => format!("setting {name}"),
+        place => place.to_string(),
     };
     match (&difference.before, &difference.after) {
         (Some(before), None) => format!("- {place}  {}", value(before)),

@@ -4,6 +4,7 @@
 
 mod diff;
 mod layers;
+mod lines;
 mod lint;
 mod optimize;
 mod place;
@@ -18,6 +19,10 @@ mod weigh;
 
 pub use diff::{diff_human, diff_json};
 pub use layers::Layers;
+pub use lines::{
+    ChangeOutcome, Fate, Gain, LineChange, LineRow, LineStep, LineWaste, LinesImage, LinesReport, lines_github,
+    lines_human, lines_json,
+};
 pub use lint::{LintFinding, LintedFile, Rule, lint_github, lint_human, lint_json, refusal};
 pub use optimize::{optimize_human, optimize_json};
 pub use proof::proof_human;

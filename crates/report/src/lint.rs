@@ -213,12 +213,12 @@ pub fn lint_github(files: &[LintedFile]) -> String {
 }
 
 /// A command's message, escaped as GitHub's toolkit does it.
-fn data(text: &str) -> String {
+pub(crate) fn data(text: &str) -> String {
     readable(text).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 /// A command's property, escaped as GitHub's toolkit does it.
-fn property(text: &str) -> String {
+pub(crate) fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
 

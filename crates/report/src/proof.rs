@@ -2,11 +2,14 @@
 
 use std::fmt::Write as _;
 
-use jettison_ir::{Because, Difference, Evidence, Excused, Gain, Place, Proof, Rebuild, Work};
+use jettison_ir::{
+    Because, Difference, Evidence, Excused, Gain, GonePackage, Place, Proof, Rebuild, Smoked, Weighed, Work,
+};
 
+use crate::lines::{forms, gain};
 use crate::place::readable;
 use crate::style::{BAD, FAINT, GOOD, HEADING, styled};
-use crate::text::{count, one_line};
+use crate::text::{bytes, count, one_line};
 
 /// So many places are named of each kind, and so many differences of a refuted change.
 const SHOWN: usize = 5;
@@ -28,12 +31,24 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
             Evidence::Slow { .. } => {
                 let _ = writeln!(out, "  {}", withdrawal.evidence.summary());
             }
+            Evidence::Uses(package, used) => {
+                let _ = writeln!(out, "  with it {package} is gone, and {}", one_line(used, 240));
+            }
+            Evidence::Smoke { command, differs } => {
+                let command = one_line(command, 80);
+                for differs in differs {
+                    let _ = writeln!(out, "  with it the smoke command {command} {}", one_line(differs, 240));
+                }
+            }
             Evidence::Differs(differences) => {
                 for difference in differences.iter().take(shown) {
                     let _ = writeln!(out, "  with it {}", one_line(&difference.to_string(), 240));
                 }
                 more(&mut out, differences.len(), shown);
             }
+        }
+        if let Some((before, after)) = withdrawal.measured {
+            let _ = writeln!(out, "  it alone, {}", gain(before, after));
         }
     }
     for note in &proof.notes {
@@ -46,7 +61,20 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
         false => format!("{} in {took}", count(proof.builds, "build")),
     };
     let verdict = styled(GOOD, "proven");
-    let _ = writeln!(out, "{verdict}: both forms make the same image: {paths} and all settings compared; {how}");
+    let but_for = if proof.weighed.gone.is_empty() { "" } else { " but for packages" };
+    let _ =
+        writeln!(out, "{verdict}: both forms make the same image{but_for}: {paths} and all settings compared; {how}");
+    if !proof.weighed.gone.is_empty() {
+        let _ = writeln!(out, "  gone: {}", readable(&gone(&proof.weighed, all)));
+    }
+    if let Some(measured) = &proof.measured {
+        let _ = writeln!(out, "  {}", forms(measured));
+    }
+    for Smoked { command, exit_code, noise } in &proof.smoke {
+        let same = format!("  smoke: {}: exit code {exit_code} and the same output in both", one_line(command, 80));
+        let but = if noise.is_empty() { String::new() } else { format!("; {}", noise.join(", ")) };
+        let _ = writeln!(out, "{}", styled(FAINT, &(same + &but)));
+    }
     if proof.is_observed {
         let moved = "  instructions were moved across RUNs that were seen to use nothing of theirs";
         let _ = writeln!(out, "{}", styled(FAINT, moved));
@@ -88,6 +116,20 @@ fn gained(gain: &Gain, all: bool) -> String {
     out
 }
 
+/// The packages that are gone: those that changes name, and how many others; `all` names these, too.
+fn gone(weighed: &Weighed, all: bool) -> String {
+    let is_named = |package: &&GonePackage| all || package.is_claimed;
+    let names: Vec<&str> = weighed.gone.iter().filter(is_named).map(|package| package.name.as_str()).collect();
+    let others = weighed.gone.len() - names.len();
+    let mut parts = names.join(", ");
+    if others > 0 {
+        let more = count(others, if names.is_empty() { "package" } else { "more package" });
+        parts.push_str(if names.is_empty() { "" } else { " and " });
+        parts.push_str(&more);
+    }
+    format!("{parts}, {}", bytes(weighed.gone_bytes))
+}
+
 fn more(out: &mut String, all: usize, shown: usize) {
     if all > shown {
         let _ = writeln!(out, "{}", styled(FAINT, &format!("  … and {} more (--remarks, --format json)", all - shown)));
@@ -101,9 +143,10 @@ fn groups(excused: &[Excused]) -> Vec<(String, Vec<&str>)> {
         let reason = match because {
             Because::Claimed => "gone, as the changes say".to_owned(),
             Because::Form(form) => format!("the same but for {form}"),
+            Because::Packages => "of packages that are gone".to_owned(),
             Because::Noise => "different in any two builds of the original".to_owned(),
         };
-        let (Place::Path(place) | Place::Setting(place)) = place;
+        let (Place::Path(place) | Place::Setting(place) | Place::Package(place)) = place;
         match groups.iter_mut().find(|(known, _)| *known == reason) {
             Some((_, places)) if places.contains(&place.as_str()) => {}
             Some((_, places)) => places.push(place),
@@ -115,7 +158,7 @@ fn groups(excused: &[Excused]) -> Vec<(String, Vec<&str>)> {
 
 #[cfg(test)]
 mod tests {
-    use jettison_ir::{Weighed, Withdrawal};
+    use jettison_ir::{Held, Measured, Withdrawal};
 
     use super::*;
 
@@ -124,38 +167,70 @@ mod tests {
         Difference { place: Place::Path(path.to_owned()), what: "content".to_owned(), before, after }
     }
 
+    fn gone_package((name, is_claimed): (&str, bool)) -> GonePackage {
+        GonePackage { name: name.to_owned(), version: "1".to_owned(), bytes: 7, is_claimed }
+    }
+
     #[test]
     fn a_proof_says_what_was_compared_and_what_was_taken_back() {
         let excused = |path: &str, because| Excused { difference: difference(path), because };
+        let held = |layers, bytes| Held { layers, bytes, seen: bytes };
         let form = || Because::Form("times in a log".to_owned());
         let proof = Proof {
             weighed: Weighed {
                 paths: 12,
                 excused: vec![excused("/a", Because::Noise), excused("/b", form()), excused("/b", form())],
-                refuting: Vec::new(),
+                gone: [("gcc", true), ("libc6-dev", true), ("cpp", false)].map(gone_package).to_vec(),
+                gone_bytes: 143_000_000,
+                ..Weighed::default()
             },
-            withdrawn: vec![Withdrawal {
-                pass: "adjacent-runs".to_owned(),
-                lines: (3, 4),
-                message: "two RUNs are one".to_owned(),
-                evidence: Evidence::Differs((0..7).map(|number| difference(&format!("/{number}"))).collect()),
+            withdrawn: vec![
+                Withdrawal {
+                    pass: "adjacent-runs".to_owned(),
+                    lines: (3, 4),
+                    message: "two RUNs are one".to_owned(),
+                    evidence: Evidence::Differs((0..7).map(|number| difference(&format!("/{number}"))).collect()),
+                    measured: Some((held(2, 900), held(1, 400))),
+                },
+                Withdrawal {
+                    pass: "build-packages".to_owned(),
+                    lines: (5, 5),
+                    message: "make goes".to_owned(),
+                    evidence: Evidence::Smoke {
+                        command: "app -v".to_owned(),
+                        differs: vec!["ends with exit code 1, not with exit code 0".to_owned()],
+                    },
+                    measured: None,
+                },
+            ],
+            smoke: vec![Smoked {
+                command: "app --help".to_owned(),
+                exit_code: 0,
+                noise: vec!["1 line of its standard output differs from run to run".to_owned()],
             }],
             builds: 3,
+            measured: Some(Measured { before: held(5, 900), after: held(3, 700), parts: Vec::new() }),
             took_ms: 1500,
             ..Proof::default()
         };
         let text = proof_human(&proof, false);
         for part in [
             "lines 3-4  ",
+            "it alone, measured: 900 B → 400 B (500 B less), layers 2 → 1",
+            "measured: own layers 5 → 3, 900 B → 700 B in them, 900 B → 700 B that a container sees",
             ": two RUNs are one",
             "with it /0 has another content: a → b",
             "… and 2 more",
-            "12 paths and all settings compared; 3 builds in 1.5 s",
+            "with it the smoke command app -v ends with exit code 1, not with exit code 0",
+            "smoke: app --help: exit code 0 and the same output in both; 1 line",
+            "the same image but for packages: 12 paths and all settings compared; 3 builds in 1.5 s",
+            "gone: gcc, libc6-dev and 1 more package, 143.0 MB",
             "the same but for times in a log: 1 path: /b",
             "different in any two builds of the original: 1 path: /a",
         ] {
             assert!(text.contains(part), "{part:?} is missing in\n{text}");
         }
+        assert!(proof_human(&proof, true).contains("gone: gcc, libc6-dev, cpp, 143.0 MB"));
         let work = |took_ms, runs| Work { took_ms, runs };
         let rebuild = Rebuild { commit: "0123456789abcdef".to_owned(), before: work(4100, 3), after: work(640, 1) };
         let gain = Some(Gain { rebuilds: vec![rebuild.clone(), rebuild], without_ms: Some(5000) });

@@ -6,6 +6,7 @@ use jettison_ir::{Pass, Proof};
 use serde_json::{Value, json};
 
 use crate::layers::Layers;
+use crate::lines::{Gain, gain_json};
 use crate::place::readable;
 use crate::proof::proof_human;
 use crate::style::{FAINT, HEADING, styled};
@@ -96,6 +97,14 @@ impl RewriteReport<'_> {
         self.before != self.after || self.ignore.is_some()
     }
 
+    /// What each applied change saves, where that was measured.
+    fn gains(&self) -> Vec<Option<Gain>> {
+        let measured = self.proof.as_ref().and_then(|proof| proof.measured.as_ref());
+        let mut told = Vec::new();
+        let applied = self.changes.iter().filter(|change| change.outcome == Outcome::Applied);
+        applied.map(|change| Gain::of(measured?, change.lines, &mut told)).collect()
+    }
+
     /// The diffs of all files that it changes.
     #[must_use]
     pub fn diffs(&self) -> Vec<Diff> {
@@ -116,8 +125,9 @@ pub fn rewrite_human(report: &RewriteReport<'_>, remarks: bool) -> String {
     if !report.is_change() {
         let _ = writeln!(out, "{}: nothing to change", styled(HEADING, &readable(report.name)));
     }
-    for change in of(Outcome::Applied) {
-        let _ = writeln!(out, "{}", line(change, "", width));
+    for (change, gain) in of(Outcome::Applied).zip(report.gains()) {
+        let gain = gain.map(|gain| styled(FAINT, &format!("; {}", gain.sentence()))).unwrap_or_default();
+        let _ = writeln!(out, "{}{gain}", line(change, "", width));
     }
     for change in of(Outcome::NotApplied) {
         let _ = writeln!(out, "{}", line(change, "not applied: ", width));
@@ -186,14 +196,17 @@ pub fn source_map(report: &RewriteReport<'_>) -> String {
 /// The report for programs. Bytes of the Dockerfile that are no UTF-8 are U+FFFD here.
 #[must_use]
 pub fn rewrite_json(report: &RewriteReport<'_>) -> Value {
+    let mut gains = report.gains().into_iter();
     let changes: Vec<Value> = report
         .changes
         .iter()
         .map(|change| {
+            let gain = if change.outcome == Outcome::Applied { gains.next().flatten() } else { None };
             json!({
                 "pass": change.pass.name, "aliases": change.pass.aliases, "lines": change.lines,
                 "message": readable(&change.message), "help": change.help.as_deref().map(readable),
                 "fixable": change.outcome != Outcome::Advice, "applied": change.outcome == Outcome::Applied,
+                "measured": gain.as_ref().map(gain_json),
             })
         })
         .collect();

@@ -53,7 +53,7 @@ pub struct WeighReport<'r> {
     pub notes: &'r [String],
 }
 
-fn cause_name(cause: Cause) -> &'static str {
+pub(crate) fn cause_name(cause: Cause) -> &'static str {
     match cause {
         Cause::Overwritten => "overwritten",
         Cause::MetadataOnly => "metadata-only copy",

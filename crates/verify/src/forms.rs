@@ -139,16 +139,26 @@ fn machine_id(path: &str, content: &[u8]) -> Option<Vec<u8>> {
 
 /// What ldconfig remembers of the libraries: their inodes and times, and then their names, which must be the same.
 fn loader_cache(path: &str, content: &[u8]) -> Option<Vec<u8>> {
-    let is_cache = path == "/var/cache/ldconfig/aux-cache" && content.starts_with(b"glibc-ld.so.auxcache-1.0");
-    is_cache.then(|| {
-        let mut names: Vec<&[u8]> = content.split(|&byte| byte == 0).filter(|name| is_library(name)).collect();
-        names.sort_unstable();
-        names.join(&b'\n')
-    })
+    let mut names = (path == "/var/cache/ldconfig/aux-cache").then(|| noted_libraries(content)).flatten()?;
+    names.sort_unstable();
+    Some(names.join(&b'\n'))
 }
 
-fn is_library(name: &[u8]) -> bool {
-    name.len() > 3 && name.iter().all(u8::is_ascii_graphic) && name.contains_str(".so")
+/// The names in ldconfig's notes (glibc's `elf/cache.c`): a header with a magic text, a version, and the number of entries
+/// of 48 bytes each; of these the fields at 32 and 36 are flags and where the name is among those behind the entries. The
+/// other fields hold inodes, times and what happened to be in memory.
+pub(crate) fn noted_libraries(content: &[u8]) -> Option<Vec<Vec<u8>>> {
+    const MAGIC: &[u8] = b"glibc-ld.so.auxcache-";
+    const VERSION: usize = 3;
+    let start = MAGIC.len() + VERSION;
+    let count = content.starts_with(MAGIC).then(|| number(content, start, 4)).flatten()?;
+    let header = start + 8;
+    let names = content.get(count.checked_mul(48)?.checked_add(header)?..)?;
+    let name = |at: usize| {
+        let name = names.get(number(content, header + at * 48 + 36, 4)?..)?;
+        Some(name[..name.find_byte(0)?].to_vec())
+    };
+    (0..count).map(name).collect()
 }
 
 fn blanked(content: &[u8], at: usize, length: usize) -> Option<Vec<u8>> {
@@ -220,8 +230,11 @@ mod tests {
         check("/etc/shadow", &shadow("20000", "!"), &shadow("20001", "!"), &shadow("20000", "x"), "password");
         let id = |digit: &str| format!("{}\n", digit.repeat(32)).into_bytes();
         check("/etc/machine-id", &id("a"), &id("b"), b"uninitialized\n", "machine");
-        let aux =
-            |inode: u8, name: &str| [&b"glibc-ld.so.auxcache-1.0"[..], &[0, inode, 0], name.as_bytes(), &[0]].concat();
+        let aux = |inode: u8, name: &str| {
+            let entry = [&[inode; 32][..], &[3, 3, 0, 0, 1, 0, 0, 0], &[inode; 8]].concat();
+            let header = [&b"glibc-ld.so.auxcache-2.0"[..], &[1, 0, 0, 0, 20, 0, 0, 0]].concat();
+            [&header, &entry, &b"\0"[..], name.as_bytes(), b"\0"].concat()
+        };
         let path = "/var/cache/ldconfig/aux-cache";
         check(path, &aux(1, "libc.so.6"), &aux(2, "libc.so.6"), &aux(1, "libm.so.6"), "loader");
     }

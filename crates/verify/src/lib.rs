@@ -5,6 +5,7 @@
 //! covers is a reason to refuse the output.
 
 mod forms;
+pub mod packages;
 mod proof;
 
 pub use proof::{Contents, weigh};

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use hashbrown::HashSet;
 use jettison_ir::source::SourceClaim;
 use jettison_ir::{Because, Difference, Excused, Place, Verdict, Weighed};
 
 use crate::forms::same_but_for;
+use crate::packages::{Removal, shown};
 
 /// What the verdict does not say of both images.
 pub trait Contents {
@@ -18,16 +20,35 @@ pub trait Contents {
 }
 
 /// Sorts the differences between the images of a Dockerfile and of its rewritten form. `noise` is what two builds of the
-/// Dockerfile as it was differ in.
+/// Dockerfile as it was differ in; `removal` is there where changes claim that packages are gone.
 #[must_use]
-pub fn weigh(verdict: Verdict, claims: &[SourceClaim], noise: &[Difference], contents: &mut dyn Contents) -> Weighed {
-    let mut weighed = Weighed { paths: verdict.paths, ..Weighed::default() };
+pub fn weigh(
+    verdict: Verdict,
+    claims: &[SourceClaim],
+    noise: &[Difference],
+    contents: &mut dyn Contents,
+    removal: Option<&Removal<'_, '_>>,
+) -> Weighed {
+    let gone = removal.map(|removal| removal.gone().to_vec()).unwrap_or_default();
+    let mut weighed = Weighed { paths: verdict.paths, gone, ..Weighed::default() };
     // What is known of a path's content holds for its size as well.
     let mut formed: BTreeMap<String, Option<Because>> = BTreeMap::new();
-    let found: Vec<Difference> = verdict.differences.into_iter().filter(counts).collect();
+    let mut counted = HashSet::new();
+    // What the databases say goes before its many consequences.
+    let of_packages = removal.into_iter().flat_map(|removal| removal.differences().iter().cloned());
+    let found: Vec<Difference> = of_packages.chain(verdict.differences.into_iter().filter(counts)).collect();
     for difference in &found {
         let because = match &difference.place {
             Place::Path(path) if is_claimed(path, difference, claims, contents) => Some(Because::Claimed),
+            Place::Path(path)
+                if removal.is_some_and(|removal| is_of_packages(path, difference, claims, contents, removal)) =>
+            {
+                let bytes = |removal: &Removal<'_, '_>| removal.bytes_below(path, &mut counted);
+                if is_missing(difference) {
+                    weighed.gone_bytes += removal.map_or(0, bytes);
+                }
+                Some(Because::Packages)
+            }
             Place::Path(path) if is_content(difference) => {
                 let known = formed.entry(path.clone()).or_insert_with(|| {
                     let (before, after) = contents.both(path)?;
@@ -52,6 +73,7 @@ fn counts(difference: &Difference) -> bool {
     match &difference.place {
         Place::Path(_) => difference.what != "mtime",
         Place::Setting(name) => !["created", "history"].contains(&name.as_str()),
+        Place::Package(_) => true,
     }
 }
 
@@ -59,27 +81,53 @@ fn is_content(difference: &Difference) -> bool {
     ["content", "size"].contains(&difference.what.as_str())
 }
 
+fn is_missing(difference: &Difference) -> bool {
+    difference.what == "path" && difference.after.is_none()
+}
+
+/// Whether a difference is all about packages that are gone as a change says.
+fn is_of_packages(
+    path: &str,
+    difference: &Difference,
+    claims: &[SourceClaim],
+    contents: &mut dyn Contents,
+    removal: &Removal<'_, '_>,
+) -> bool {
+    match difference.what.as_str() {
+        "content" | "size" => removal.is_same_database(path),
+        "target" => removal.is_led_elsewhere(path),
+        "path" if is_missing(difference) => {
+            // In a folder that is gone something else may be that another change claims.
+            let patterns = if contents.below(path).is_some() { patterns(claims) } else { Vec::new() };
+            removal.is_same_database(path)
+                || removal.covers(path, &|path, is_folder| is_matched(&patterns, &shown(path), is_folder))
+        }
+        "path" => removal.is_same_database(path),
+        _ => false,
+    }
+}
+
 /// Whether a change says that a path will be missing.
 fn is_claimed(path: &str, difference: &Difference, claims: &[SourceClaim], contents: &mut dyn Contents) -> bool {
-    if difference.what != "path" || difference.after.is_some() {
-        return false;
-    }
-    let patterns: Vec<&str> = claims
-        .iter()
-        .flat_map(|claim| match claim {
-            SourceClaim::Gone(patterns) => patterns.as_slice(),
-            SourceClaim::Same | SourceClaim::PackagesGone(_) | SourceClaim::BuildOnly => &[],
-        })
-        .map(String::as_str)
-        .collect();
+    let patterns = patterns(claims);
     // A folder is gone with what was in it: all of that is claimed, or leads to what is.
-    let claimed = |path: &str, is_folder: bool| {
-        let way = |pattern: &&&str| matches(pattern, path) || (is_folder && leads_to(pattern, path));
-        patterns.iter().any(|pattern| way(&pattern))
-    };
-    let is_candidate = patterns.iter().any(|pattern| matches(pattern, path) || leads_to(pattern, path));
-    is_candidate
-        && contents.below(path).is_some_and(|all| all.iter().all(|(path, is_folder)| claimed(path, *is_folder)))
+    is_missing(difference)
+        && is_matched(&patterns, path, true)
+        && contents
+            .below(path)
+            .is_some_and(|all| all.iter().all(|(path, is_folder)| is_matched(&patterns, path, *is_folder)))
+}
+
+fn patterns(claims: &[SourceClaim]) -> Vec<&str> {
+    let patterns = claims.iter().flat_map(|claim| match claim {
+        SourceClaim::Gone(patterns) => patterns.as_slice(),
+        SourceClaim::Same | SourceClaim::PackagesGone(_) | SourceClaim::BuildOnly => &[],
+    });
+    patterns.map(String::as_str).collect()
+}
+
+fn is_matched(patterns: &[&str], path: &str, is_folder: bool) -> bool {
+    patterns.iter().any(|pattern| matches(pattern, path) || (is_folder && leads_to(pattern, path)))
 }
 
 /// Whether what a pattern matches lies below a path.
@@ -193,7 +241,7 @@ mod tests {
     ) -> Weighed {
         let verdict = Verdict { paths: 1, differences: vec![found.clone()] };
         let files = files.map(|(before, after)| (before.to_vec(), after.to_vec()));
-        weigh(verdict, claims, noise, &mut Files(files))
+        weigh(verdict, claims, noise, &mut Files(files), None)
     }
 
     fn refuted(weighed: &Weighed) -> bool {
@@ -271,7 +319,7 @@ mod tests {
         let noise = [gone("/tmp/t.Ab3"), new("/tmp/t.Cd4")];
         let refuting = |found: &[Difference]| {
             let verdict = Verdict { paths: 1, differences: found.to_vec() };
-            let weighed = weigh(verdict, &[], &noise, &mut Files(None));
+            let weighed = weigh(verdict, &[], &noise, &mut Files(None), None);
             weighed.refuting.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         assert_eq!(refuting(&[gone("/tmp/t.Ab3"), new("/tmp/t.Zx9")]), [""; 0]);

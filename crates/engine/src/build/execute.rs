@@ -12,7 +12,7 @@ use jettison_syntax::ignore::Ignore;
 use serde_json::{Value, json};
 
 use super::error::{BuildError, FailedStep, StepError};
-use super::model::{Built, BuiltStep, Cancel, Request};
+use super::model::{Built, BuiltStage, BuiltStep, Cancel, Request};
 use super::session::Session;
 use super::sources::Selected;
 use super::stages::{Slots, Stages};
@@ -258,7 +258,14 @@ impl Cx<'_> {
         let steps = self.steps.into_inner().unwrap_or_else(PoisonError::into_inner);
         let keys = self.keys.into_inner().unwrap_or_else(PoisonError::into_inner);
         let (base, own, cache) = (state.base, state.own, self.session.cache.clone());
-        Ok(Built { base, own, cache, config, steps, keys })
+        let stages = self.plan.stages.iter().map(|stage| BuiltStage {
+            name: stage.name.clone(),
+            lines: stage.lines,
+            base: stage.base.clone(),
+            is_needed: stage.is_needed,
+        });
+        let (stages, target) = (stages.collect(), self.plan.target);
+        Ok(Built { base, own, cache, ids: self.session.ids, config, steps, stages, target, keys })
     }
 }
 

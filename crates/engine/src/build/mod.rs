@@ -27,9 +27,10 @@ pub use error::{BuildError, FailedStep, StepError};
 pub use execute::build;
 pub use identity::identify;
 pub use model::{
-    Built, BuiltBase, BuiltLayer, BuiltLayers, BuiltStep, Cancel, ContextFolder, NamedContext, Outcome, Request, Secret,
+    BaseTree, Built, BuiltBase, BuiltLayer, BuiltLayers, BuiltStage, BuiltStep, Cancel, ContextFolder, NamedContext,
+    Outcome, Request, Secret,
 };
-pub use probe::{Probe, Probed, Startup, probe, startup};
+pub use probe::{Probe, Probed, Startup, needs, probe, startup};
 pub use session::Session;
 pub use stoppable::Stoppable;
 pub(crate) use transfer::Transfer;

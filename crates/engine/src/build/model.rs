@@ -13,6 +13,8 @@ use super::error::BuildError;
 use super::state::OwnLayer;
 use crate::base::BaseImage;
 use crate::cache::Cache;
+use crate::ids::Ids;
+use crate::plan::Base;
 use crate::trace::Trace;
 
 /// What is to be built.
@@ -131,10 +133,16 @@ pub struct Built {
     pub(crate) own: Vec<OwnLayer>,
     /// Where its layers lie.
     pub(crate) cache: Cache,
+    /// Whom its files belong to there.
+    pub(crate) ids: Ids,
     /// The config's document without `rootfs`; `history` is complete, with `empty_layer` where there is none.
     pub config: Config,
-    /// The steps of all stages that were needed.
+    /// The steps of all stages that were needed, in the order in which they ended.
     pub steps: Vec<BuiltStep>,
+    /// All stages, in the order of the Dockerfile.
+    pub stages: Vec<BuiltStage>,
+    /// Which of them the image is.
+    pub target: usize,
     /// The keys of their results: what an exported cache holds.
     pub keys: Vec<Digest>,
 }
@@ -148,6 +156,20 @@ impl Built {
         self.own.iter().map(|own| Ok(own.snapshot.layer_digest()?)).collect()
     }
 
+    /// The first and last line of a step, counted from 1; zeros where there is no such step.
+    #[must_use]
+    pub fn lines_of(&self, step: usize) -> (usize, usize) {
+        let found = self.steps.iter().find(|one| one.number == step);
+        found.map_or((0, 0), |step| (step.lines.0 as usize, step.lines.1 as usize))
+    }
+
+    /// What reads the contents of its base, one merged tree, when that is asked for.
+    #[must_use]
+    pub fn base_tree(&self) -> Option<BaseTree> {
+        let base = self.base.as_ref()?;
+        Some(BaseTree { base: Arc::clone(base), cache: self.cache.clone(), ids: self.ids })
+    }
+
     /// Reads its layers.
     ///
     /// # Errors
@@ -158,6 +180,7 @@ impl Built {
                 layer: own.snapshot.layer()?,
                 folder: own.snapshot.folder(),
                 instruction: own.instruction.clone(),
+                step: own.step,
             })
         });
         let own = own.collect::<Result<_, BuildError>>()?;
@@ -176,6 +199,26 @@ pub struct BuiltLayers {
     pub base: Option<BuiltBase>,
     /// Its own layers, the lowest first.
     pub own: Vec<BuiltLayer>,
+}
+
+/// The tree of a base image, unpacked when it is opened if that was never done.
+#[derive(Debug)]
+pub struct BaseTree {
+    base: Arc<BaseImage>,
+    cache: Cache,
+    ids: Ids,
+}
+
+impl BaseTree {
+    /// Its one layer, and the folder with the files.
+    ///
+    /// # Errors
+    /// Where the base or the cache cannot be read.
+    pub fn open(&self) -> Result<(Arc<Layer>, PathBuf), BuildError> {
+        let error = |source| BuildError::Base { image: self.base.name.clone(), source: Box::new(source) };
+        let snapshot = self.base.unpacked(&self.cache, self.ids).map_err(error)?;
+        Ok((snapshot.layer()?, snapshot.folder()))
+    }
 }
 
 /// The base of a built image.
@@ -198,11 +241,30 @@ pub struct BuiltLayer {
     pub folder: PathBuf,
     /// The instruction that made it.
     pub instruction: String,
+    /// The number of the step that made it, which may be one of a stage below the target.
+    pub step: usize,
+}
+
+/// A stage of a Dockerfile that was built.
+#[derive(Clone, Debug)]
+pub struct BuiltStage {
+    /// Its name, or its number where it has none.
+    pub name: String,
+    /// The first and last line of its FROM.
+    pub lines: (u32, u32),
+    /// What it starts from.
+    pub base: Base,
+    /// Whether the target needs it.
+    pub is_needed: bool,
 }
 
 /// A step that was needed.
 #[derive(Clone, Debug)]
 pub struct BuiltStep {
+    /// Its number, which no other step of the build has.
+    pub number: usize,
+    /// What its result is kept under: equal keys are the same work.
+    pub key: Digest,
     /// Its stage's name.
     pub stage: String,
     /// Its first and last line.
@@ -211,8 +273,10 @@ pub struct BuiltStep {
     pub text: String,
     /// How it came about.
     pub outcome: Outcome,
-    /// How long it took.
+    /// How long it took, without the time for which it waited for other commands to end.
     pub took: Duration,
+    /// How long its result took to make, in this build or in the one that it is kept from.
+    pub made_in: Duration,
     /// What it read and wrote, where that was traced.
     pub trace: Option<Arc<Trace>>,
 }

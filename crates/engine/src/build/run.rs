@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Instant;
 
 use super::error::StepError;
 use super::execute::Cx;
@@ -32,7 +33,9 @@ impl Cx<'_> {
 
     fn make_run(&self, doing: &mut Doing<'_>, run: &Run) -> Result<Made, StepError> {
         super::platform::check(&doing.stage.platform)?;
+        let waiting = Instant::now();
         let _slot = self.slots.take();
+        doing.waited = waiting.elapsed();
         self.check_stopped()?;
         let work = self.session.cache.work()?;
         let folders = self.folders(doing.state)?;

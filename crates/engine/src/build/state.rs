@@ -30,6 +30,8 @@ pub(crate) struct State {
 pub(crate) struct OwnLayer {
     pub(crate) snapshot: Snapshot,
     pub(crate) instruction: String,
+    /// The number of the step.
+    pub(crate) step: usize,
 }
 
 impl State {

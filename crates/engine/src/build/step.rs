@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jettison_image::Digest;
 
@@ -30,6 +30,8 @@ pub(crate) struct Kept {
     /// What it changed; none where it changed nothing.
     pub(crate) snapshot: Option<Snapshot>,
     pub(crate) outcome: Outcome,
+    /// How long it took to make.
+    pub(crate) made_in: Duration,
 }
 
 /// A step on its way.
@@ -42,6 +44,8 @@ pub(crate) struct Doing<'d> {
     pub(crate) state: &'d State,
     /// What it wrote last, for the report of a failure.
     pub(crate) output: Vec<u8>,
+    /// For how long it waited for other commands to end.
+    pub(crate) waited: Duration,
     /// What it fetched, and where that lies.
     pub(crate) fetched: OnceCell<(Work, Vec<Fetched>)>,
 }
@@ -66,10 +70,19 @@ impl Cx<'_> {
         }
         let vertex = self.vertex();
         let start = Instant::now();
-        let mut doing = Doing { place, stage, step, vertex, state, output: Vec::new(), fetched: OnceCell::new() };
+        let mut doing = Doing {
+            place,
+            stage,
+            step,
+            vertex,
+            state,
+            output: Vec::new(),
+            waited: Duration::ZERO,
+            fetched: OnceCell::new(),
+        };
         self.observer.hear(Event::Started { vertex, name: Arc::from(name) });
         let result = self.result_of(&mut doing);
-        let output = doing.output;
+        let (output, waited) = (doing.output, doing.waited);
         let took = start.elapsed();
         let end = match &result {
             Ok(Kept { outcome: Outcome::Cached, .. }) => End::Cached,
@@ -78,19 +91,23 @@ impl Cx<'_> {
             Err(error) => End::Failed(error.to_string()),
         };
         self.observer.hear(Event::Finished { vertex, end, took });
-        let Kept { key, created, snapshot, outcome } = result.map_err(|error| (error, output))?;
+        let Kept { key, created, snapshot, outcome, made_in } = result.map_err(|error| (error, output))?;
         let trace = snapshot.as_ref().and_then(|snapshot| snapshot.trace().ok().flatten()).map(Arc::new);
         self.did(BuiltStep {
+            number: vertex.0,
+            key,
             stage: stage.name.clone(),
             lines: step.lines,
             text: step.text.clone(),
             outcome,
-            took,
+            took: took.saturating_sub(waited),
+            made_in,
             trace: trace.filter(|_| self.request.trace),
         });
         state.id = key;
         state.note(&step.history, self.made_at(created), snapshot.is_none());
-        state.own.extend(snapshot.map(|snapshot| OwnLayer { snapshot, instruction: step.text.clone() }));
+        let own = |snapshot| OwnLayer { snapshot, instruction: step.text.clone(), step: vertex.0 };
+        state.own.extend(snapshot.map(own));
         Ok(())
     }
 
@@ -101,7 +118,8 @@ impl Cx<'_> {
             StepKind::Copy(copy) => self.copy(doing, copy),
             StepKind::Workdir(path) => self.workdir(doing, path),
             StepKind::Settings => {
-                Ok(Kept { key: doing.state.id, created: doing.state.created, snapshot: None, outcome: Outcome::Cached })
+                let (key, created) = (doing.state.id, doing.state.created);
+                Ok(Kept { key, created, snapshot: None, outcome: Outcome::Cached, made_in: Duration::ZERO })
             }
         }
     }
@@ -127,16 +145,17 @@ impl Cx<'_> {
         }
         let start = Instant::now();
         let made = make(doing)?;
+        let made_in = start.elapsed().saturating_sub(doing.waited);
         let record = StepRecord {
             snapshot: made.snapshot.as_ref().map(|snapshot| snapshot.id().to_owned()),
             parents,
             created: now(),
-            took_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+            took_ms: u64::try_from(made_in.as_millis()).unwrap_or(u64::MAX),
             is_base: false,
         };
         cache.record(key, &record)?;
         self.note_key(key);
-        Ok(Kept { key, created: record.created, snapshot: made.snapshot, outcome: Outcome::Done })
+        Ok(Kept { key, created: record.created, snapshot: made.snapshot, outcome: Outcome::Done, made_in })
     }
 
     fn hit(&self, key: Digest, parents: &[String], wants_trace: bool) -> Result<Option<Kept>, StepError> {
@@ -152,7 +171,8 @@ impl Cx<'_> {
             return Ok(None);
         }
         self.note_key(key);
-        Ok(Some(Kept { key, created: record.created, snapshot, outcome: Outcome::Cached }))
+        let made_in = Duration::from_millis(record.took_ms);
+        Ok(Some(Kept { key, created: record.created, snapshot, outcome: Outcome::Cached, made_in }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use jettison_syntax::Span;
 use jettison_syntax::dockerfile::{Arguments, Dockerfile, Instruction, Kind};
@@ -13,6 +14,7 @@ use crate::level::{Assumption, Level};
 
 use super::history::History;
 use super::observed::Observed;
+use super::packages::PackagesSeen;
 use super::scripts::{RunText, Scripts};
 
 /// What a rewrite is for.
@@ -102,6 +104,10 @@ pub struct SourceUnit<'a> {
     kept: BTreeMap<usize, String>,
     /// What RUN instructions were seen to do.
     observed: BTreeMap<usize, Observed>,
+    /// What is known of the image's packages.
+    packages: Option<Arc<PackagesSeen>>,
+    /// The first and last line in the original of each instruction; empty where nothing was built.
+    lines: Vec<(usize, usize)>,
 }
 
 impl<'a> SourceUnit<'a> {
@@ -136,6 +142,8 @@ impl<'a> SourceUnit<'a> {
             variables,
             kept: BTreeMap::new(),
             observed: BTreeMap::new(),
+            packages: None,
+            lines: Vec::new(),
         }
     }
 
@@ -148,6 +156,24 @@ impl<'a> SourceUnit<'a> {
     #[must_use]
     pub fn observed(&self, at: usize) -> Option<&Observed> {
         self.observed.get(&at)
+    }
+
+    /// Takes note of what is known of the image's packages; `lines` are those of each instruction in the original.
+    pub fn see(&mut self, packages: Arc<PackagesSeen>, lines: Vec<(usize, usize)>) {
+        self.packages = Some(packages);
+        self.lines = lines;
+    }
+
+    /// What is known of the image's packages, as far as that holds for what a RUN leaves: it was watched.
+    #[must_use]
+    pub fn packages(&self, at: usize) -> Option<&PackagesSeen> {
+        self.packages.as_deref().filter(|_| self.observed.contains_key(&at))
+    }
+
+    /// The first and last line in the original of an instruction, where it was built.
+    #[must_use]
+    pub fn original_lines(&self, at: usize) -> Option<(usize, usize)> {
+        self.lines.get(at).copied()
     }
 
     /// The instructions.

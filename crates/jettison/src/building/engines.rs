@@ -86,6 +86,7 @@ pub(crate) fn other(
     let mut report = Report {
         level: args.level.to_string(),
         proof: None,
+        lines: None,
         products: Vec::new(),
         notes: Vec::new(),
         declines: Vec::new(),
@@ -140,6 +141,7 @@ fn optimized(
         place,
         names: names.clone(),
         image,
+        layers: Vec::new(),
         reused: false,
         acted: report.acted.iter().map(|acted| (acted.name, acted.saved)).collect(),
         notes: report.notes,
@@ -188,6 +190,7 @@ fn refuse_what_others_lack(adapter: &Adapter, args: &Build, checked: &Checked) -
         ("--debug-shell", run.debug_shell),
         ("--jobs", run.steps.jobs.is_some()),
         ("--prove", args.prove),
+        ("--report", !checked.reports.is_empty()),
         ("--file -", args.file.as_deref() == Some(Path::new("-"))),
         ("a context on stdin", args.context == "-"),
         ("outputs that are trees or go to stdout", checked.targets.iter().any(is_tree)),

@@ -61,10 +61,18 @@ pub(crate) struct Export<'e> {
 }
 
 /// What came of all outputs.
-pub(crate) struct Exported {
+pub(crate) struct Exported<'i> {
     pub(crate) products: Vec<Product>,
     pub(crate) notes: Vec<String>,
     pub(crate) declines: Vec<String>,
+    /// What was planned, where anything had to be written.
+    pub(crate) release: Option<Release<'i>>,
+}
+
+impl Exported<'_> {
+    pub(crate) fn is_equal(&self) -> bool {
+        self.products.iter().all(|product| product.verdict.is_equal())
+    }
 }
 
 impl Export<'_> {
@@ -74,22 +82,22 @@ impl Export<'_> {
         of: &Ingredients<'_>,
         read: impl Fn() -> Result<Image<'i>>,
         targets: &[Target],
-    ) -> Result<Exported> {
-        let mut exported = Exported { products: Vec::new(), notes: Vec::new(), declines: Vec::new() };
-        let mut release = None;
+    ) -> Result<Exported<'i>> {
+        let mut exported = Exported { products: Vec::new(), notes: Vec::new(), declines: Vec::new(), release: None };
         for target in targets {
             if let Some(product) = self.reused(of, target)? {
                 exported.products.push(product);
                 continue;
             }
-            if release.is_none() {
+            if exported.release.is_none() {
                 let planned = Release::plan(read()?, self.wish, self.printer)?;
                 exported.notes.clone_from(&planned.notes);
                 exported.declines = planned.declines();
-                release = Some(planned);
+                exported.release = Some(planned);
             }
-            let Some(release) = &release else { continue };
-            exported.products.push(self.one(release, of, target)?);
+            let Some(release) = &exported.release else { continue };
+            let product = self.one(release, of, target)?;
+            exported.products.push(product);
         }
         Ok(exported)
     }
@@ -117,6 +125,7 @@ impl Export<'_> {
             place: place_of_image(names, record.summary.config),
             names: names.to_vec(),
             image: Some((record.manifest, record.summary)),
+            layers: manifest.layers.iter().map(|layer| layer.size).collect(),
             reused: true,
             verdict,
             notes: Vec::new(),
@@ -232,6 +241,7 @@ impl Export<'_> {
             place: reference.path.display().to_string(),
             names: names.to_vec(),
             image: Some((manifest.digest, summary)),
+            layers: written.done.manifest.layers.iter().map(|layer| layer.size).collect(),
             reused: false,
             verdict,
             notes: written.notes,
@@ -297,7 +307,8 @@ fn place_of_image(names: &[String], id: Digest) -> String {
 }
 
 fn tree_product(place: String, verdict: Verdict, notes: Vec<String>) -> Product {
-    Product { place, names: Vec::new(), image: None, reused: false, verdict, notes, acted: Vec::new() }
+    let (names, layers, acted) = (Vec::new(), Vec::new(), Vec::new());
+    Product { place, names, image: None, layers, reused: false, verdict, notes, acted }
 }
 
 fn summary(release: &Release<'_>, written: &Written, manifest: &Descriptor, paths: usize) -> Summary {

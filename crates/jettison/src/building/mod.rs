@@ -12,6 +12,7 @@ pub(crate) mod place;
 pub(crate) mod progress;
 pub(crate) mod proof;
 pub(crate) mod released;
+pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod results;
 pub(crate) mod run;

@@ -14,6 +14,7 @@ use jettison_ir::Level;
 
 use super::context::{Contexts, Source};
 use super::outputs::{Kind, Place, Target, later};
+use super::report::{Wanted, is_included};
 use super::values::{build_args, cache_folder, host, pair, secret, ssh, tagged};
 use crate::cli::{Build, CacheArgs, ImageArgs, InputArgs, NetworkArg, StepArgs};
 use crate::error::{UNREADABLE, Unbuilt, Usage};
@@ -26,6 +27,8 @@ pub(crate) struct Checked {
     /// `--tag`, each with its tag.
     pub(crate) names: Vec<String>,
     pub(crate) cache_to: Vec<PathBuf>,
+    /// `--report`.
+    pub(crate) reports: Vec<Wanted>,
 }
 
 /// Checks what can be told from the arguments alone, before anything is read.
@@ -48,12 +51,19 @@ pub(crate) fn check(args: &Build) -> Result<Checked> {
     if targets.is_empty() {
         targets.push(Target::store());
     }
-    let to_stdout = targets.iter().filter(|target| target.is_stdout()).count();
+    let reports: Vec<Wanted> =
+        args.results.report.iter().map(|text| Wanted::parse(text, args.results.format)).collect::<Result<_>>()?;
+    let mut to_stdout = targets.iter().filter(|target| target.is_stdout()).count();
+    let printed = reports.iter().filter(|report| report.is_stdout()).count();
+    // A report that the JSON holds is not printed by itself.
+    to_stdout += if is_included(args, &reports) { printed - 1 } else { printed };
     let prints = args.results.format == crate::cli::Format::Json;
     if to_stdout > 1 || (to_stdout == 1 && prints) {
-        return Err(Usage::new("only one thing can be written to the standard output").into());
+        let error = Usage::new("only one thing can be written to the standard output");
+        let hint = "--report=FORMAT,dest=FILE writes a report to a file";
+        return Err(if printed > 0 { error.with_hint(hint) } else { error }.into());
     }
-    if to_stdout == 1 && std::io::stdout().is_terminal() {
+    if targets.iter().any(Target::is_stdout) && std::io::stdout().is_terminal() {
         let hint = "name a file by dest=FILE, or have the output go to a pipe";
         return Err(Usage::new("an archive is not written to a terminal").with_hint(hint).into());
     }
@@ -65,20 +75,20 @@ pub(crate) fn check(args: &Build) -> Result<Checked> {
             .with_hint(hint)
             .into());
     }
-    has_folders(args, &targets)?;
+    has_folders(args, &targets, &reports)?;
     let cache_to = args.cache_to.iter().map(|text| cache_folder("--cache-to", text, "dest")).collect::<Result<_>>()?;
-    Ok(Checked { targets, names, cache_to })
+    Ok(Checked { targets, names, cache_to, reports })
 }
 
 /// What is written at the end has a folder to be written to: a build that took an hour is not lost to a typing error.
-fn has_folders(args: &Build, targets: &[Target]) -> Result<()> {
+fn has_folders(args: &Build, targets: &[Target], reports: &[Wanted]) -> Result<()> {
     let of_target = |target: &Target| match &target.kind {
         Kind::Image(_, Place::Path(path)) | Kind::Tar(Place::Path(path)) => Some(path.clone()),
         _ => None,
     };
     let results = &args.results;
     let files = [&results.iidfile, &results.metadata_file, args.run.trace.as_ref().unwrap_or(&None)];
-    let files = files.into_iter().flatten().cloned();
+    let files = files.into_iter().flatten().chain(reports.iter().filter_map(Wanted::file)).cloned();
     for path in targets.iter().filter_map(of_target).chain(files) {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !folder.is_dir() {
@@ -231,6 +241,12 @@ mod tests {
             ("-o out --iidfile x", "--iidfile"),
             ("--cache-to type=registry,ref=x", "registry"),
             ("-t App", "App"),
+            ("--report=xml", "xml"),
+            ("--report=json,src=x", "src"),
+            ("--report=json,dest=", "dest"),
+            ("--report -o -", "standard output"),
+            ("--report --report=github", "standard output"),
+            ("--report=human --format json", "standard output"),
         ] {
             let error = check(&arguments(&format!("jettison build {line} ."))).expect_err(line);
             assert!(error.is::<Usage>() && error.to_string().contains(part), "{line}: {error}");

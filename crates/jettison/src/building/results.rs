@@ -66,6 +66,8 @@ pub(crate) struct Product {
     pub(crate) names: Vec<String>,
     /// The image; none for a tree.
     pub(crate) image: Option<(Digest, Summary)>,
+    /// The image's layers' bytes as stored, the base's first; none for a tree.
+    pub(crate) layers: Vec<u64>,
     /// Whether it was there already.
     pub(crate) reused: bool,
     pub(crate) verdict: Verdict,
@@ -78,6 +80,8 @@ pub(crate) struct Report {
     pub(crate) level: String,
     /// What building both forms of the Dockerfile showed.
     pub(crate) proof: Option<Proof>,
+    /// The build by the lines of the Dockerfile, where the JSON is to have it.
+    pub(crate) lines: Option<Value>,
     pub(crate) products: Vec<Product>,
     pub(crate) notes: Vec<String>,
     pub(crate) declines: Vec<String>,
@@ -141,7 +145,7 @@ impl Report {
     /// The same for programs.
     pub(crate) fn json(&self) -> Value {
         let products: Vec<Value> = self.products.iter().map(product_json).collect();
-        json!({
+        let mut value = json!({
             "level": self.level,
             "proof": self.proof,
             "outputs": products,
@@ -149,7 +153,11 @@ impl Report {
             "notes": self.notes,
             "declined": self.declines,
             "seconds": self.took.as_secs_f64(),
-        })
+        });
+        if let Some(lines) = &self.lines {
+            value["report"] = lines.clone();
+        }
+        value
     }
 
     /// Writes the files that name the image: `--iidfile`, and `--metadata-file` with BuildKit's keys.
@@ -217,6 +225,7 @@ mod tests {
             place: "app:latest".to_owned(),
             names: vec!["app:latest".to_owned()],
             image: Some((Digest::of(b"manifest"), summary)),
+            layers: vec![3_399_000, 1_000],
             reused: false,
             verdict: Verdict { paths: 12, ..Verdict::default() },
             notes: Vec::new(),
@@ -225,6 +234,7 @@ mod tests {
         Report {
             level: "-O2".to_owned(),
             proof: None,
+            lines: None,
             products: vec![product],
             notes: vec!["-O2 is -O1".to_owned()],
             declines: Vec::new(),

@@ -12,7 +12,9 @@ use jettison_engine::build::{Built, BuiltLayers, Cancel, Outcome, Probe, Probed,
 use jettison_engine::cache::check_export;
 use jettison_engine::events::Observer;
 use jettison_engine::plan::{PlanError, PlanErrorKind};
+use jettison_engine::trace::Closure;
 use jettison_image::Digest;
+use jettison_report::lines_json;
 use jettison_syntax::dockerfile::Dockerfile;
 use serde_json::{Value, json};
 
@@ -23,9 +25,10 @@ use super::failure::{Failure, shell_hint};
 use super::progress::Progress;
 use super::proof::release_form;
 use super::released::Ingredients;
+use super::report::{self, Joined};
 use super::request::{Checked, request};
 use super::results::Report;
-use super::write::{Image, Wish};
+use super::write::{Image, Release, Wish};
 use crate::cli::{Build, ColorWhen, Format, OutputArgs, ProgressArg};
 use crate::dockerfile;
 use crate::error::{UNREADABLE, Unbuilt, Usage};
@@ -41,6 +44,8 @@ pub(crate) trait Engine {
     fn probe(&self, built: &Built, probe: &Probe, request: &Request, cancel: &Cancel) -> Result<Probed>;
     /// What the image's own commands need to start.
     fn startup(&self, built: &Built) -> Result<Startup>;
+    /// What files of a built image need to run, each for itself.
+    fn needs(&self, built: &Built, files: &[Vec<u8>]) -> Result<Vec<Closure>>;
     /// What a build depends on, told without running a step; none where only the building tells.
     fn identify(
         &self,
@@ -116,11 +121,14 @@ pub(crate) fn run(
     };
     // Whatever else fails where the user stops it, that is why.
     let (source, contexts) = read().map_err(|error| if cancel.is_cancelled() { stopped() } else { error })?;
-    let mut request = request(args, &source, &contexts)?;
-    let mut proof = None;
-    if args.prove {
-        (request, proof) = release_form(args, request, engine, &cancel, printer)?;
-    }
+    let original = request(args, &source, &contexts)?;
+    let (request, form) = match args.prove {
+        true => {
+            let (request, form) = release_form(args, &original, engine, &cancel, printer)?;
+            (request, Some(form))
+        }
+        false => (original.clone(), None),
+    };
     let progress = Progress::start(args.results.progress, printer.is_quiet());
     let built = engine.build(&request, &progress, &cancel);
     progress.end();
@@ -161,19 +169,35 @@ pub(crate) fn run(
         let (base, files) = layers.get().context("the layers were not read")?;
         Ok(Image { base: base.as_ref(), own: &files.0, config: &built.config, files })
     };
-    let exported = export.all(&Ingredients { base, own: &own, config: &built.config }, read, &checked.targets)?;
+    let exported = export.all(&Ingredients { base, own: &own, config: &built.config }, &read, &checked.targets)?;
+    let lines = if checked.reports.is_empty() || !exported.is_equal() {
+        None
+    } else {
+        let release = exported.release.map_or_else(|| Release::plan(read()?, wish, &silent), Ok)?;
+        let took = start.elapsed();
+        let joined = Joined { args, original: &original, request: &request, form: form.as_ref(), built: &built, took };
+        Some(joined.report(&release, &exported.products))
+    };
     let cached = built.steps.iter().filter(|step| step.outcome == Outcome::Cached).count();
     let report = Report {
         level: args.level.to_string(),
-        proof,
+        proof: form.and_then(|form| form.proof),
+        lines: lines.as_ref().filter(|_| report::is_included(args, &checked.reports)).map(lines_json),
         products: exported.products,
         notes: exported.notes,
         declines: exported.declines,
         steps: (cached, built.steps.len()),
         took: start.elapsed(),
     };
-    let has_stdout = checked.targets.iter().any(super::outputs::Target::is_stdout);
-    finish(args, &report, has_stdout, printer)
+    let has_stdout = checked.targets.iter().any(super::outputs::Target::is_stdout)
+        || checked.reports.iter().any(report::Wanted::is_stdout);
+    let code = finish(args, &report, has_stdout, printer)?;
+    for wanted in &checked.reports {
+        if let Some(lines) = &lines {
+            wanted.show(args, lines, printer)?;
+        }
+    }
+    Ok(code)
 }
 
 /// Says how the build ended.

@@ -58,6 +58,7 @@ pub(crate) fn layers(tars: &[Vec<u8>]) -> Vec<BuiltLayer> {
         layer: Arc::new(Layer::read(bytes.as_slice(), Limits::default()).expect("a layer")),
         folder: PathBuf::new(),
         instruction: format!("RUN {}", at + 1),
+        step: at + 1,
     };
     tars.iter().enumerate().map(layer).collect()
 }

@@ -76,7 +76,7 @@ pub(crate) struct Wish<'w> {
 pub(crate) struct Release<'r> {
     pub(crate) image: Image<'r>,
     pub(crate) unit: ImageUnit<'r>,
-    outcome: Outcome,
+    pub(crate) outcome: Outcome,
     pub(crate) notes: Vec<String>,
 }
 

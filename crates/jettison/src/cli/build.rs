@@ -49,6 +49,10 @@ pub(crate) struct Build {
     /// Rewrite the Dockerfile at this level first, as far as building both forms proves it
     #[arg(long, help_heading = "Passes")]
     pub(crate) prove: bool,
+    /// Run a command in both images as their user would: it has to end and print the same. A JSON array is run without a
+    /// shell
+    #[arg(long, value_name = "CMD", requires = "prove", help_heading = "Passes")]
+    pub(crate) smoke: Vec<String>,
     /// Have the judge compare after every pass
     #[arg(long, help_heading = "Passes")]
     pub(crate) verify_each: bool,
@@ -178,6 +182,10 @@ pub(crate) struct ResultArgs {
     /// How progress is shown
     #[arg(long, value_name = "HOW", default_value = "auto")]
     pub(crate) progress: ProgressArg,
+    /// Show each line of the Dockerfile with what it ships, wastes and takes: --report[=human|json|github][,dest=FILE];
+    /// several may be given
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) report: Vec<String>,
     /// Who runs the steps: auto, embedded, buildkit[=ADDRESS], docker[=HOST], buildah [default: $JETTISON_ENGINE,
     /// else embedded]
     #[arg(long, value_name = "ENGINE")]

@@ -57,6 +57,10 @@ pub(crate) struct ProofArgs {
     /// 50]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) history: Option<u16>,
+    /// Run a command in both images as their user would: it has to end and print the same. A JSON array is run without a
+    /// shell
+    #[arg(long, value_name = "CMD")]
+    pub(crate) smoke: Vec<String>,
     #[command(flatten)]
     pub(crate) inputs: InputArgs,
     #[command(flatten)]

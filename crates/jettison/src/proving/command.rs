@@ -1,5 +1,6 @@
 //! `jettison rewrite --prove`.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use anyhow::Result;
@@ -11,7 +12,7 @@ use jettison_ir::Proof;
 use jettison_passes::Rewritten;
 use jettison_syntax::dockerfile::encode;
 
-use super::{Prover, Replay, prove};
+use super::{Prover, Replay, Smoke, prove};
 use crate::building::cancel::on_interrupt;
 use crate::building::context::{Contexts, Fetching, Source};
 use crate::building::embedded::Embedded;
@@ -32,6 +33,7 @@ pub(crate) fn of_rewrite(
     printer: &Printer,
 ) -> Result<(Rewritten, Option<Proof>)> {
     let ProofArgs { inputs, steps, images, cache, progress, .. } = args;
+    let smoke = Smoke::all(&args.smoke)?;
     let place = cache.place.find()?;
     let ids = host.map_or(Ids::Many, |host| host.ids);
     let engine = Embedded::open(&place, cache.snapshotter, ids)?;
@@ -54,11 +56,14 @@ pub(crate) fn of_rewrite(
         engine: &engine,
         request: &request,
         wish: &wish,
+        weighs_packages: rewriting.weighs_packages(),
+        smoke: &smoke,
         cancel: &cancel,
         progress: *progress,
         printer,
         hints_at_shell: false,
         replay: replay.as_ref(),
+        done: RefCell::default(),
     };
     let proven = prove(&prover, &|known| rewriting.again(known));
     drop(guard);

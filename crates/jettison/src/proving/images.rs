@@ -1,16 +1,19 @@
 //! The images of two builds, compared where they lie: nothing is packed for that.
 
+use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use bstr::ByteSlice as _;
-use jettison_engine::build::{Built, BuiltLayers};
+use bstr::{ByteSlice as _, ByteVec as _};
+use jettison_engine::build::{BaseTree, Built, BuiltLayers};
 use jettison_engine::snapshot::SnapshotContents;
 use jettison_image::changes::Contents as _;
-use jettison_image::{Config, Kind, Layer, Tree};
+use jettison_image::{Config, Kind, Layer, Node, Tree};
 use jettison_ir::source::{Observations, SourceClaim};
-use jettison_ir::{Difference, Weighed};
+use jettison_ir::{Difference, Held, HeldLayer, Lines, Shares, Weighed};
+use jettison_verify::packages::{Image, Removal};
 use jettison_verify::{Contents, Side, compare, weigh};
 
 use super::evidence::observations;
@@ -25,7 +28,20 @@ pub(super) struct Form {
     base: usize,
     /// The folders of the own layers.
     folders: Vec<PathBuf>,
+    /// The lines of the instructions that made the own layers, in the form's own text.
+    lines: Vec<Lines>,
     config: Config,
+    base_tree: Option<BaseTree>,
+    /// The base's files, once one of them was asked for; none where they cannot be had.
+    base_files: OnceCell<Option<BaseFiles>>,
+}
+
+/// The merged tree of a base.
+struct BaseFiles {
+    layer: Arc<Layer>,
+    folder: PathBuf,
+    /// Where each path is among the layer's entries.
+    places: HashMap<Vec<u8>, usize>,
 }
 
 impl Form {
@@ -34,11 +50,23 @@ impl Form {
         let mut layers = base.map(|base| base.layers).unwrap_or_default();
         let base = layers.len();
         let folders = own.iter().map(|own| own.folder.clone()).collect();
+        let lines = own.iter().map(|own| built.lines_of(own.step)).collect();
         layers.extend(own.into_iter().map(|own| own.layer));
-        Ok(Self { layers, base, folders, config: built.config.clone() })
+        let (config, base_tree) = (built.config.clone(), built.base_tree());
+        Ok(Self { layers, base, folders, lines, config, base_tree, base_files: OnceCell::new() })
     }
 
-    fn tree(&self) -> Result<Tree<'_>> {
+    /// The tree of what it was built upon.
+    pub(super) fn base_tree(&self) -> Result<Tree<'_>> {
+        Tree::of(self.layers[..self.base].iter().map(|layer| &**layer)).context("the base's layers do not fit together")
+    }
+
+    /// Whether the build made what is there.
+    pub(super) fn is_own(&self, tree: &Tree<'_>, node: Node) -> bool {
+        tree.origin(node).layer >= self.base
+    }
+
+    pub(super) fn tree(&self) -> Result<Tree<'_>> {
         Tree::of(self.layers.iter().map(|layer| &**layer)).context("the built layers do not fit together")
     }
 
@@ -52,28 +80,92 @@ impl Form {
         Ok(self.tree()?.walk().count())
     }
 
+    /// What its own layers hold together.
+    pub(super) fn all_held(&self) -> Result<Held> {
+        Ok(self.held(|lines| vec![lines])?.into_iter().map(|layer| layer.held).sum())
+    }
+
+    /// What its own layers hold, each with the lines of the original that `original` says.
+    pub(super) fn held(&self, original: impl Fn(Lines) -> Vec<Lines>) -> Result<Vec<HeldLayer>> {
+        let shares = Shares::of(&self.tree()?);
+        let own = shares.layers[self.base..].iter().zip(&self.lines);
+        let layer = |(share, lines): (&jettison_ir::Share, &Lines)| HeldLayer {
+            lines: original(*lines),
+            held: Held { layers: 1, bytes: share.bytes, seen: share.seen },
+        };
+        Ok(own.map(layer).collect())
+    }
+
     /// Compares with the image of another form, which has the changes that are claimed.
     pub(super) fn weigh(&self, after: &Self, claims: &[SourceClaim], noise: &[Difference]) -> Result<Weighed> {
         let (before_tree, after_tree) = (self.tree()?, after.tree()?);
         let before = Side { tree: &before_tree, config: &self.config };
         let verdict = compare(before, Side { tree: &after_tree, config: &after.config });
         let mut contents = Files { before: (self, &before_tree), after: (after, &after_tree) };
-        Ok(weigh(verdict, claims, noise, &mut contents))
+        let (mut old, mut new) = (self.reader(&before_tree), after.reader(&after_tree));
+        let names = packages(claims);
+        let removal = names.as_ref().map(|names| {
+            let old = Image { tree: &before_tree, read: &mut old };
+            Removal::of(names, old, Image { tree: &after_tree, read: &mut new })
+        });
+        Ok(weigh(verdict, claims, noise, &mut contents, removal.as_ref()))
     }
 
-    /// A file's content, where it is in a layer of the build's own.
-    fn content(&self, tree: &Tree<'_>, path: &str) -> Option<Vec<u8>> {
-        let origin = tree.origin(tree.find(path.as_bytes())?);
-        let (_, entry) = tree.entry(origin)?;
-        if !matches!(entry.kind, Kind::File | Kind::HardLink) || entry.size > MOST_BYTES {
-            return None;
+    /// What reads the files of its tree.
+    pub(super) fn reader<'f>(&'f self, tree: &'f Tree<'f>) -> impl FnMut(Node) -> Option<Vec<u8>> + 'f {
+        let own: Vec<_> = self.layers[self.base..].iter().cloned().zip(self.folders.iter().cloned()).collect();
+        let mut own = SnapshotContents::new(own);
+        move |node| {
+            let origin = tree.origin(node);
+            let (layer, entry) = tree.entry(origin)?;
+            if !matches!(entry.kind, Kind::File | Kind::HardLink) || entry.size > MOST_BYTES {
+                return None;
+            }
+            let Some(at) = origin.layer.checked_sub(self.base) else {
+                let files = self.base_files()?;
+                // A name that a layer of the build's own gave it is none of the base.
+                return files.content(&tree.path(node)).or_else(|| files.content(layer.path(entry)));
+            };
+            let mut content = Vec::new();
+            own.copy(at, entry.data_offset, entry.size, &mut content).ok()?;
+            Some(content)
         }
-        let own = origin.layer.checked_sub(self.base)?;
-        let layers = self.layers[self.base..].iter().cloned().zip(self.folders.iter().cloned());
+    }
+
+    fn base_files(&self) -> Option<&BaseFiles> {
+        let read = || {
+            let (layer, folder) = self.base_tree.as_ref()?.open().ok()?;
+            let places = layer.entries.iter().enumerate().map(|(at, entry)| (layer.path(entry).to_vec(), at));
+            let places = places.collect();
+            Some(BaseFiles { layer, folder, places })
+        };
+        self.base_files.get_or_init(read).as_ref()
+    }
+}
+
+impl BaseFiles {
+    fn content(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let entry = |path: &[u8]| self.layer.entries.get(*self.places.get(path)?);
+        let mut file = entry(path)?;
+        if file.kind == Kind::HardLink {
+            file = entry(self.layer.link(file))?;
+        }
         let mut content = Vec::new();
-        SnapshotContents::new(layers.collect()).copy(own, entry.data_offset, entry.size, &mut content).ok()?;
+        let mut files = SnapshotContents::new(vec![(Arc::clone(&self.layer), self.folder.clone())]);
+        files.copy(0, file.data_offset, file.size, &mut content).ok()?;
         Some(content)
     }
+}
+
+/// The packages that changes claim to be gone; none where no change is about packages.
+fn packages(claims: &[SourceClaim]) -> Option<Vec<&str>> {
+    let of_packages = claims.iter().filter_map(|claim| match claim {
+        SourceClaim::PackagesGone(names) => Some(names),
+        SourceClaim::Same | SourceClaim::Gone(_) | SourceClaim::BuildOnly => None,
+    });
+    let mut of_packages = of_packages.peekable();
+    of_packages.peek()?;
+    Some(of_packages.flatten().map(String::as_str).collect())
 }
 
 struct Files<'f> {
@@ -83,13 +175,16 @@ struct Files<'f> {
 
 impl Contents for Files<'_> {
     fn both(&mut self, path: &str) -> Option<(Vec<u8>, Vec<u8>)> {
-        let ((before, before_tree), (after, after_tree)) = (self.before, self.after);
-        Some((before.content(before_tree, path)?, after.content(after_tree, path)?))
+        let content = |(form, tree): (&Form, &Tree<'_>)| {
+            let node = tree.find(&Vec::unescape_bytes(path))?;
+            form.reader(tree)(node)
+        };
+        Some((content(self.before)?, content(self.after)?))
     }
 
     fn below(&mut self, path: &str) -> Option<Vec<(String, bool)>> {
         let (form, tree) = self.before;
-        let top = tree.find(path.as_bytes())?;
+        let top = tree.find(&Vec::unescape_bytes(path))?;
         if tree.origin(top).layer < form.base {
             return None;
         }

@@ -5,22 +5,29 @@ mod command;
 mod evidence;
 mod images;
 mod kept;
+mod packages;
 mod past;
 mod rebuilds;
+mod smoke;
 #[cfg(debug_assertions)]
 pub(crate) mod wrong;
 
 pub(crate) use command::of_rewrite;
 pub(crate) use past::learn;
+pub(crate) use smoke::Smoke;
 
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use jettison_engine::build::{Built, Cancel, Request};
-use jettison_ir::source::Observations;
-use jettison_ir::{Difference, Evidence, Proof, Weighed, Withdrawal};
+use jettison_engine::build::{Built, Cancel, Outcome, Request};
+use jettison_image::Digest;
+use jettison_ir::source::{Observations, PackageUse, PackageUser, SourceClaim};
+use jettison_ir::{Difference, Evidence, Lines, Measured, Proof, Weighed, Withdrawal};
 use jettison_passes::{Rewritten, Withdrawn};
-use jettison_syntax::dockerfile::encode;
+use jettison_syntax::dockerfile::{Dockerfile, encode};
 
 use crate::building::progress::Progress;
 use crate::building::run::{Engine, Unfinished, explain};
@@ -30,6 +37,7 @@ use crate::rewriting::Known;
 use images::Form;
 use kept::Kept;
 pub(crate) use rebuilds::Replay;
+use smoke::Expected;
 
 /// Rewrites the Dockerfile by what is known of builds.
 pub(crate) type Rewrite<'r> = dyn Fn(&Known<'_>) -> Rewritten + 'r;
@@ -41,6 +49,10 @@ pub(crate) struct Prover<'p> {
     pub(crate) request: &'p Request,
     /// The level, passes and form that are asked for: a proof holds for these.
     pub(crate) wish: &'p str,
+    /// Whether it is asked for that packages go which nothing uses.
+    pub(crate) weighs_packages: bool,
+    /// Commands that have to do the same in both images.
+    pub(crate) smoke: &'p [Smoke],
     pub(crate) cancel: &'p Cancel,
     pub(crate) progress: ProgressArg,
     pub(crate) printer: &'p Printer,
@@ -48,6 +60,8 @@ pub(crate) struct Prover<'p> {
     pub(crate) hints_at_shell: bool,
     /// What rebuilds are measured over, where something may be ordered anew for their sake.
     pub(crate) replay: Option<&'p Replay<'p>>,
+    /// The keys of the steps that the proof's builds did rather than found in the cache.
+    pub(crate) done: RefCell<HashSet<Digest>>,
 }
 
 /// Proves what can be proven of a rewrite. Nothing is proven where there is nothing to change.
@@ -57,16 +71,19 @@ pub(crate) struct Prover<'p> {
 pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewritten, Option<Proof>)> {
     let start = Instant::now();
     let rewritten = rewrite(&Known::default());
-    let wants_evidence = wants_evidence(&rewritten);
+    let wants_packages = prover.weighs_packages && prover.asks_for_packages(&rewritten);
+    let wants_evidence = wants_packages || wants_evidence(&rewritten);
     if !wants_evidence && !rewritten.is_change(prover.request) {
         return Ok((rewritten, None));
     }
     let key = kept::key(prover)?;
     let is_anew = prover.request.no_cache || !prover.request.no_cache_stages.is_empty();
-    if let Some(kept) = key.filter(|_| !is_anew).and_then(|key| Kept::find(prover.engine, key)) {
+    if let Some(mut kept) = key.filter(|_| !is_anew).and_then(|key| Kept::find(prover.engine, key)) {
         let withdrawn: Vec<Withdrawn> = kept.proof.withdrawn.iter().map(withdrawn).collect();
         // What was seen then is in the cache with the steps.
-        let observations = if kept.proof.is_observed { Some(prover.original(true)?.1) } else { None };
+        let observations = if kept.is_watched { Some(prover.original(true)?.observations) } else { None };
+        let packages = kept.packages.take().map(Arc::new);
+        let observations = observations.map(|observations| Observations { packages, ..observations });
         let observations = observations.as_ref();
         let rewritten = rewrite(&Known { withdrawn: &withdrawn, observations, ..Known::default() });
         if kept.is_of(&rewritten) {
@@ -76,23 +93,28 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
             ));
         }
     }
-    let mut proving = Proving::new(prover, rewrite, wants_evidence)?;
-    let (rewritten, weighed, gain) = proving.faster()?;
+    let mut proving = Proving::new(prover, rewrite, wants_evidence, wants_packages)?;
+    let (rewritten, weighed, measured, gain) = proving.faster()?;
     let proof = Proof {
         weighed,
         withdrawn: proving.withdrawals,
+        measured: Some(measured),
         notes: proving.notes,
         is_observed: wants_evidence && is_moved(&rewritten),
         gain,
+        smoke: proving.expected.iter().map(Expected::said).collect(),
         builds: proving.builds,
         took_ms: milliseconds(start),
         is_kept: false,
     };
     if let Some(key) = key {
-        Kept::of(&rewritten, &proof).keep(prover.engine, key)?;
+        Kept::of(&rewritten, &proof, proving.observations.as_ref()).keep(prover.engine, key)?;
     }
     Ok((rewritten, Some(proof)))
 }
+
+/// The passes that take packages out.
+const REMOVERS: [&str; 2] = ["build-packages", "apt-recommends"];
 
 /// The pass that orders instructions by how often they change.
 const REORDERER: &str = "early-changes";
@@ -150,10 +172,18 @@ impl Inputs for Rewritten {
     }
 }
 
+/// What came of building the Dockerfile as it is.
+struct Original {
+    built: Built,
+    form: Form,
+    observations: Observations,
+}
+
 /// What came of trying a rewritten form.
 enum Tried {
-    Proven(Weighed),
-    Refuted(Evidence),
+    Proven(Weighed, Form),
+    /// With the form, where it builds.
+    Refuted(Evidence, Option<Form>),
 }
 
 struct Proving<'p> {
@@ -161,6 +191,8 @@ struct Proving<'p> {
     rewrite: &'p Rewrite<'p>,
     original: Form,
     observations: Option<Observations>,
+    /// What the smoke commands do in the original's image.
+    expected: Vec<Expected>,
     /// What two builds of the original differ in, once that was asked.
     noise: Option<Vec<Difference>>,
     withdrawals: Vec<Withdrawal>,
@@ -169,29 +201,48 @@ struct Proving<'p> {
 }
 
 impl<'p> Proving<'p> {
-    fn new(prover: &'p Prover<'p>, rewrite: &'p Rewrite<'p>, wants_evidence: bool) -> Result<Self> {
+    fn new(
+        prover: &'p Prover<'p>,
+        rewrite: &'p Rewrite<'p>,
+        wants_evidence: bool,
+        wants_packages: bool,
+    ) -> Result<Self> {
         prover.say(match wants_evidence {
             true => "building the Dockerfile as it is, and watching what each RUN uses",
             false => "building the Dockerfile as it is",
         });
-        let (original, observations) = prover.original(wants_evidence)?;
+        let mut original = prover.original(wants_evidence)?;
+        let expected = Expected::all(prover, &original.built)?;
+        let (mut notes, withdrawals) = (Vec::new(), Vec::new());
+        if wants_packages {
+            match packages::seen(prover, &original, &expected)? {
+                Some(Ok(packages)) => original.observations.packages = Some(Arc::new(packages)),
+                Some(Err(reason)) => notes.push(format!("what uses which package is not known: {reason}")),
+                None => {}
+            }
+        }
+        let Original { form: original, observations, .. } = original;
         let observations = Some(observations).filter(|_| wants_evidence);
-        let (notes, withdrawals) = (Vec::new(), Vec::new());
-        Ok(Self { prover, rewrite, original, observations, noise: None, withdrawals, notes, builds: 1 })
+        Ok(Self { prover, rewrite, original, observations, expected, noise: None, withdrawals, notes, builds: 1 })
     }
 
     /// Withdraws changes until the rest is proven.
-    fn all(&mut self) -> Result<(Rewritten, Weighed)> {
+    fn all(&mut self) -> Result<(Rewritten, Weighed, Measured)> {
         loop {
             let rewritten = self.rewritten(None);
             if !rewritten.is_change(self.prover.request) {
-                return Ok((rewritten, Weighed { paths: self.original.paths()?, ..Weighed::default() }));
+                let weighed = Weighed { paths: self.original.paths()?, ..Weighed::default() };
+                let measured = self.measured(&rewritten, &self.original)?;
+                return Ok((rewritten, weighed, measured));
             }
             self.prover.say("building the rewritten form");
             match self.attempt(&rewritten)? {
-                Tried::Proven(weighed) => return Ok((rewritten, weighed)),
-                Tried::Refuted(evidence) => {
-                    let withdrawal = self.culprit(&rewritten, evidence)?;
+                Tried::Proven(weighed, form) => {
+                    let measured = self.measured(&rewritten, &form)?;
+                    return Ok((rewritten, weighed, measured));
+                }
+                Tried::Refuted(evidence, form) => {
+                    let withdrawal = self.culprit(&rewritten, evidence, form.as_ref())?;
                     // Or the same change would be withdrawn for ever.
                     ensure!(!self.knows(&withdrawal), "{} was withdrawn and made again", withdrawal.pass);
                     self.prover.say(&format!("withdrawn: {}: {}", withdrawal.pass, withdrawal.evidence.summary()));
@@ -213,17 +264,20 @@ impl<'p> Proving<'p> {
     }
 
     /// The first change with which the image is another one. Each change is made on top of those before it.
-    fn culprit(&mut self, refuted: &Rewritten, evidence: Evidence) -> Result<Withdrawal> {
+    fn culprit(&mut self, refuted: &Rewritten, evidence: Evidence, form: Option<&Form>) -> Result<Withdrawal> {
         let applied = |rewritten: &Rewritten| rewritten.found.iter().filter(|found| found.applied).count();
         let (mut proven, mut bad) = (0, applied(refuted));
         let mut evidence = evidence;
+        let (mut without, mut with) = (self.original.all_held()?, form.map(Form::all_held).transpose()?);
         while proven + 1 < bad {
             let middle = usize::midpoint(proven, bad);
             let rewritten = self.rewritten(Some(middle));
             self.prover.say(&format!("building with the first {middle} of {bad} changes"));
             match self.attempt(&rewritten)? {
-                Tried::Proven(_) => proven = middle,
-                Tried::Refuted(found) => (bad, evidence) = (middle, found),
+                Tried::Proven(_, form) => (proven, without) = (middle, form.all_held()?),
+                Tried::Refuted(found, form) => {
+                    (bad, evidence, with) = (middle, found, form.map(|form| form.all_held()).transpose()?);
+                }
             }
         }
         let last = self.rewritten(Some(bad));
@@ -234,13 +288,14 @@ impl<'p> Proving<'p> {
             lines: found.lines,
             message: found.finding.message.clone(),
             evidence,
+            measured: with.map(|with| (without, with)),
         })
     }
 
     /// Builds a rewritten form and compares.
     fn attempt(&mut self, rewritten: &Rewritten) -> Result<Tried> {
         let request = rewritten.request(self.prover.request);
-        let form = match self.prover.build(&request) {
+        let built = match self.prover.build(&request) {
             Ok(built) => built,
             Err(Unfinished::Step(failed)) => {
                 self.builds += 1;
@@ -254,62 +309,105 @@ impl<'p> Proving<'p> {
                     }
                     Err(Unfinished::Step(failed)) => {
                         self.builds += 1;
-                        return Ok(Tried::Refuted(Evidence::Fails(failed.sentence())));
+                        return Ok(Tried::Refuted(Evidence::Fails(failed.sentence()), None));
                     }
                     Err(other) => {
                         return Err(explain(other, &request, self.prover.hints_at_shell, self.prover.printer));
                     }
                 }
             }
-            Err(Unfinished::Plan(error)) => return Ok(Tried::Refuted(Evidence::Fails(error.to_string()))),
+            Err(Unfinished::Plan(error)) => return Ok(Tried::Refuted(Evidence::Fails(error.to_string()), None)),
             Err(other) => return Err(explain(other, &request, self.prover.hints_at_shell, self.prover.printer)),
         };
         self.builds += 1;
-        let form = Form::of(&form)?;
+        let form = Form::of(&built)?;
         let claims = &rewritten.claims;
         let mut weighed = self.original.weigh(&form, claims, self.noise.as_deref().unwrap_or_default())?;
         if !weighed.refuting.is_empty() && self.noise.is_none() {
-            self.noise = Some(self.listen()?);
+            self.noise = Some(self.listen(claims)?);
             weighed = self.original.weigh(&form, claims, self.noise.as_deref().unwrap_or_default())?;
         }
-        if weighed.refuting.is_empty() {
-            return Ok(Tried::Proven(weighed));
+        if !weighed.refuting.is_empty() {
+            return Ok(Tried::Refuted(Evidence::Differs(weighed.refuting), Some(form)));
         }
-        Ok(Tried::Refuted(Evidence::Differs(weighed.refuting)))
+        if let Some(used) = self.used(&weighed) {
+            return Ok(Tried::Refuted(used, Some(form)));
+        }
+        Ok(match Expected::refuted(&self.expected, self.prover, &built, &mut self.notes)? {
+            Some(evidence) => Tried::Refuted(evidence, Some(form)),
+            None => Tried::Proven(weighed, form),
+        })
     }
 
-    /// What a second build of the original differs in from the first.
-    fn listen(&mut self) -> Result<Vec<Difference>> {
+    /// What the layers of the original and of a rewritten form hold, by the lines that changed together.
+    fn measured(&self, rewritten: &Rewritten, form: &Form) -> Result<Measured> {
+        let tree = Dockerfile::from_bytes(self.prover.request.dockerfile.clone());
+        let lines = |lines: (u32, u32)| (lines.0 as usize, lines.1 as usize);
+        let instructions: Vec<Lines> = tree.instructions.iter().map(|one| lines(one.lines)).collect();
+        let applied = rewritten.found.iter().filter(|found| found.applied);
+        let changes: Vec<Lines> = applied.map(|found| found.lines).collect();
+        let before = self.original.held(|lines| vec![lines])?;
+        let origin: Vec<Lines> = rewritten.lines.iter().collect();
+        let original = |line: usize| origin.get(line.checked_sub(1)?).copied();
+        let after = form.held(|(first, last)| (first..=last).filter_map(original).collect())?;
+        Ok(Measured::of(&instructions, &before, &after, &changes))
+    }
+
+    /// A package that is gone and that the image needs, whatever it was taken for.
+    fn used(&self, weighed: &Weighed) -> Option<Evidence> {
+        let seen = self.observations.as_ref()?.packages.as_deref()?;
+        weighed.gone.iter().find_map(|gone| {
+            let of_build = |used: &&PackageUse| !matches!(used.by, PackageUser::Run(_));
+            let used = seen.packages.get(&gone.name)?.uses.iter().find(of_build)?;
+            Some(Evidence::Uses(gone.name.clone(), used.to_string()))
+        })
+    }
+
+    /// What a second build of the original differs in from the first, its packages included where changes claim some.
+    fn listen(&mut self, claims: &[SourceClaim]) -> Result<Vec<Difference>> {
         self.prover.say("building the Dockerfile as it is once more, for what differs in any two builds");
         let again = Request { no_cache: true, debug_shell: false, ..self.prover.request.clone() };
         let built = self.prover.build(&again);
         let built =
             built.map_err(|unfinished| explain(unfinished, &again, self.prover.hints_at_shell, self.prover.printer))?;
         self.builds += 1;
-        let weighed = self.original.weigh(&Form::of(&built)?, &[], &[])?;
+        let of_packages = claims.iter().any(|claim| matches!(claim, SourceClaim::PackagesGone(_)));
+        let claims = if of_packages { &[SourceClaim::PackagesGone(Vec::new())][..] } else { &[] };
+        let weighed = self.original.weigh(&Form::of(&built)?, claims, &[])?;
         Ok(weighed.refuting)
     }
 }
 
 impl Prover<'_> {
+    /// Whether what packages are used for decides anything.
+    fn asks_for_packages(&self, rewritten: &Rewritten) -> bool {
+        let found = rewritten.found.iter().map(|found| found.pass.name);
+        let mut all = found.chain(rewritten.declined.iter().map(|left| left.pass.name));
+        !self.smoke.is_empty() || all.any(|pass| REMOVERS.contains(&pass))
+    }
+
     fn say(&self, what: &str) {
         self.printer.say(&format!("proof: {what}"));
     }
 
     /// Builds the Dockerfile as it is; what was observed is empty without a trace.
-    fn original(&self, is_traced: bool) -> Result<(Form, Observations)> {
+    fn original(&self, is_traced: bool) -> Result<Original> {
         let request = Request { trace: is_traced || self.request.trace, ..self.request.clone() };
         let built = self.build(&request);
         let built = built.map_err(|unfinished| explain(unfinished, &request, self.hints_at_shell, self.printer))?;
         let form = Form::of(&built)?;
         let observations = form.observations(&built)?;
-        Ok((form, observations))
+        Ok(Original { built, form, observations })
     }
 
     fn build(&self, request: &Request) -> Result<Built, Unfinished> {
         let progress = Progress::start(self.progress, self.printer.is_quiet());
         let built = self.engine.build(request, &progress, self.cancel);
         progress.end();
+        if let Ok(built) = &built {
+            let done = built.steps.iter().filter(|step| step.outcome == Outcome::Done).map(|step| step.key);
+            self.done.borrow_mut().extend(done);
+        }
         built
     }
 }

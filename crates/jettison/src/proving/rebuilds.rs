@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use jettison_engine::build::{Built, Cancel, Outcome, Request};
 use jettison_engine::files::git::{Commit, contents};
 use jettison_engine::ids::Ids;
-use jettison_ir::{Evidence, Gain, Rebuild, Weighed, Withdrawal, Work};
+use jettison_ir::{Evidence, Gain, Measured, Rebuild, Weighed, Withdrawal, Work};
 use jettison_passes::{Found, Rewritten};
 use jettison_syntax::dockerfile::{Arguments, Dockerfile, Instruction, Kind};
 use tempfile::TempDir;
@@ -53,7 +53,7 @@ struct Builder {
 }
 
 /// What rebuilds took: of each commit, the oldest first, by each form.
-struct Measured {
+struct Replayed {
     rebuilds: Vec<(String, Vec<Work>)>,
     /// Why there are not more.
     problem: Option<String>,
@@ -61,13 +61,13 @@ struct Measured {
 
 impl Replay<'_> {
     /// Builds the forms at each commit; `anew` are arguments that get the commit's name.
-    fn measure(&self, forms: Vec<Request>, anew: &BTreeSet<String>, cancel: &Cancel) -> Result<Measured> {
+    fn measure(&self, forms: Vec<Request>, anew: &BTreeSet<String>, cancel: &Cancel) -> Result<Replayed> {
         let start = Instant::now();
         let builders: Vec<Builder> = forms.into_iter().map(|form| self.builder(form)).collect::<Result<_>>()?;
         let commits = &self.commits[..self.commits.len().min(MOST_COMMITS)];
         let first = commits.last().and_then(|oldest| oldest.parent.as_deref());
         let ids: Vec<&str> = first.into_iter().chain(commits.iter().rev().map(|commit| commit.id.as_str())).collect();
-        let mut measured = Measured { rebuilds: Vec::new(), problem: None };
+        let mut measured = Replayed { rebuilds: Vec::new(), problem: None };
         let mut is_filled = false;
         for (number, id) in ids.into_iter().enumerate() {
             let Some(left) = MOST_TIME.checked_sub(start.elapsed()) else {
@@ -158,24 +158,24 @@ fn short(id: &str) -> &str {
 
 impl Proving<'_> {
     /// Proves, and measures what a new order brings. Where that is nothing it is withdrawn, and the rest proven again.
-    pub(super) fn faster(&mut self) -> Result<(Rewritten, Weighed, Option<Gain>)> {
+    pub(super) fn faster(&mut self) -> Result<(Rewritten, Weighed, Measured, Option<Gain>)> {
         loop {
-            let (rewritten, weighed) = self.all()?;
+            let (rewritten, weighed, measured) = self.all()?;
             let original = Dockerfile::from_bytes(self.prover.request.dockerfile.clone());
             let moves: Vec<&Found> = rewritten.found.iter().filter(|found| is_measured(found, &original)).collect();
             let Some(replay) = self.prover.replay.filter(|_| !moves.is_empty()) else {
-                return Ok((rewritten, weighed, None));
+                return Ok((rewritten, weighed, measured, None));
             };
             let anew =
                 moves.iter().filter_map(|found| moved(found, &original)).flat_map(|moved| arguments(moved, &original));
-            let Some(measured) = self.measured(replay, &rewritten, &anew.collect())? else {
-                return Ok((rewritten, weighed, None));
+            let Some(gain) = self.replayed(replay, &rewritten, &anew.collect())? else {
+                return Ok((rewritten, weighed, measured, None));
             };
-            let (without, after) = (measured.without_ms.unwrap_or(measured.before().took_ms), measured.after().took_ms);
-            let count = measured.rebuilds.len();
+            let (without, after) = (gain.without_ms.unwrap_or(gain.before().took_ms), gain.after().took_ms);
+            let count = gain.rebuilds.len();
             let noise = (without / LEAST_PART).max(LEAST_MILLISECONDS * u64::try_from(count).unwrap_or(u64::MAX));
             if after.saturating_add(noise) < without {
-                return Ok((rewritten, weighed, Some(measured)));
+                return Ok((rewritten, weighed, measured, Some(gain)));
             }
             for found in moves {
                 self.prover.say(&format!("withdrawn: {}: it makes rebuilds no faster", found.pass.name));
@@ -184,6 +184,8 @@ impl Proving<'_> {
                     lines: found.lines,
                     message: found.finding.message.clone(),
                     evidence: Evidence::Slow { rebuilds: count, without_ms: without, with_ms: after },
+                    // It is no question of bytes.
+                    measured: None,
                 });
             }
         }
@@ -191,7 +193,7 @@ impl Proving<'_> {
 
     /// What rebuilds take by the Dockerfile as it is, by the other changes alone, and by all; none where that cannot be
     /// measured, which is noted.
-    fn measured(
+    fn replayed(
         &mut self,
         replay: &Replay<'_>,
         rewritten: &Rewritten,
@@ -205,10 +207,10 @@ impl Proving<'_> {
         let mut forms = vec![original.clone(), rewritten.request(original)];
         forms.extend(without.is_change(original).then(|| without.request(original)));
         self.prover.say(&format!("building the last commits by {} forms, to measure rebuilds", forms.len()));
-        let Measured { rebuilds, problem } = match replay.measure(forms, anew, self.prover.cancel) {
+        let Replayed { rebuilds, problem } = match replay.measure(forms, anew, self.prover.cancel) {
             Err(error) if self.prover.cancel.is_cancelled() => return Err(error),
             // What is proven is proven.
-            Err(error) => Measured { rebuilds: Vec::new(), problem: Some(format!("{error:#}")) },
+            Err(error) => Replayed { rebuilds: Vec::new(), problem: Some(format!("{error:#}")) },
             Ok(measured) => measured,
         };
         if let Some(problem) = &problem {

@@ -1,0 +1,123 @@
+//! rpm's database: `rpmdb.sqlite`, whose table `Packages` holds a header for each package. The older Berkeley DB and
+//! SUSE's ndb are named and not read.
+
+use super::database::{Database, Text};
+use super::header::Header;
+use super::{Capability, Manager, Package, Packages, PackagesError, Requirement, sqlite};
+
+/// Where the database is: the second one in systems whose `/usr` can be replaced as a whole.
+const PLACES: [&str; 3] = ["var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm"];
+
+/// The older formats.
+const OTHERS: [(&str, &str); 2] = [("Packages", "Berkeley DB"), ("Packages.db", "the ndb format")];
+
+/// Tags of headers (rpm's `include/rpm/rpmtag.h`).
+mod tags {
+    pub(super) const NAME: u32 = 1000;
+    pub(super) const VERSION: u32 = 1001;
+    pub(super) const RELEASE: u32 = 1002;
+    pub(super) const EPOCH: u32 = 1003;
+    pub(super) const INSTALLED_AT: u32 = 1008;
+    pub(super) const SIZE: u32 = 1009;
+    pub(super) const ARCHITECTURE: u32 = 1022;
+    pub(super) const FILE_FLAGS: u32 = 1037;
+    pub(super) const PROVIDES: (u32, u32) = (1047, 1113);
+    pub(super) const REQUIRES: (u32, u32) = (1049, 1050);
+    pub(super) const FOLDER_OF: u32 = 1116;
+    pub(super) const BASE_NAMES: u32 = 1117;
+    pub(super) const FOLDERS: u32 = 1118;
+    pub(super) const TRANSACTION: u32 = 1128;
+    pub(super) const LONG_SIZE: u32 = 5009;
+    pub(super) const RECOMMENDS: (u32, u32) = (5046, 5047);
+    pub(super) const SUPPLEMENTS: (u32, u32) = (5052, 5053);
+}
+
+/// `RPMFILE_CONFIG` and `RPMFILE_GHOST` of rpm's `rpmfiles.h`.
+const CONFIG: u64 = 1;
+const GHOST: u64 = 1 << 6;
+
+pub(super) fn read(database: &mut Database<'_, '_>) -> Result<Option<Packages>, PackagesError> {
+    for place in PLACES {
+        let Some(file) = database.text(format!("{place}/rpmdb.sqlite").as_bytes())? else { continue };
+        let log = database.text(format!("{place}/rpmdb.sqlite-wal").as_bytes())?;
+        if let Some(log) = log.filter(|log| !log.content.is_empty()) {
+            return Err(PackagesError::Unsupported { file: log.file, format: "an unfinished log of SQLite" });
+        }
+        let blobs = sqlite::blobs(&file.content, "Packages").map_err(|problem| file.damaged(problem))?;
+        let mut packages = Vec::new();
+        for blob in blobs {
+            packages.push(package(database, &file, blob)?);
+        }
+        return Ok(Some(Packages::new(Manager::Rpm, &file, packages, Vec::new())));
+    }
+    for place in PLACES {
+        for (name, format) in OTHERS {
+            if let Some(file) = database.text(format!("{place}/{name}").as_bytes())? {
+                return Err(PackagesError::Unsupported { file: file.file, format });
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn package(database: &mut Database<'_, '_>, file: &Text, blob: Vec<u8>) -> Result<Package, PackagesError> {
+    let mut header = Header::new(blob).map_err(|problem| file.damaged(problem))?;
+    let first = |tag| header.texts(tag).into_iter().next();
+    let name = first(tags::NAME).ok_or_else(|| file.damaged("a package has no name"))?;
+    let epoch = header.numbers(tags::EPOCH).first().map(|epoch| format!("{epoch}:")).unwrap_or_default();
+    let (version, release) = (first(tags::VERSION).unwrap_or_default(), first(tags::RELEASE).unwrap_or_default());
+    let size = header.numbers(tags::LONG_SIZE).first().or(header.numbers(tags::SIZE).first()).copied();
+    let mut package = Package {
+        version: format!("{epoch}{version}-{release}"),
+        architecture: first(tags::ARCHITECTURE).unwrap_or_default(),
+        depends: requirements(&header, tags::REQUIRES),
+        recommends: requirements(&header, tags::RECOMMENDS),
+        supplements: requirements(&header, tags::SUPPLEMENTS),
+        provides: capabilities(&header, tags::PROVIDES).collect(),
+        size: size.unwrap_or_default(),
+        ..Package::named(name)
+    };
+    let (folders, names) = (header.bytes(tags::FOLDERS), header.bytes(tags::BASE_NAMES));
+    let (places, flags) = (header.numbers(tags::FOLDER_OF), header.numbers(tags::FILE_FLAGS));
+    for (at, name) in names.iter().enumerate() {
+        let place = places.get(at).and_then(|place| folders.get(usize::try_from(*place).ok()?));
+        let folder = place.ok_or_else(|| file.damaged("a file has no folder"))?;
+        let path = database.canonical(&[folder.as_slice(), b"/", name].concat());
+        let flags = flags.get(at).copied().unwrap_or_default();
+        if flags & CONFIG != 0 && flags & GHOST == 0 {
+            package.configuration.push(path.clone());
+        }
+        package.files.push(path);
+    }
+    // The time and the number of the transaction differ in every build.
+    header.blank(tags::INSTALLED_AT);
+    header.blank(tags::TRANSACTION);
+    package.record = header.into_bytes();
+    Ok(package)
+}
+
+fn capabilities(header: &Header, (names, versions): (u32, u32)) -> impl Iterator<Item = Capability> {
+    let versions = header.texts(versions);
+    header.texts(names).into_iter().enumerate().map(move |(at, name)| {
+        let version = versions.get(at).filter(|version| !version.is_empty()).cloned();
+        Capability { name, version }
+    })
+}
+
+/// Of a requirement with conditions, `(a if b)`, each name counts as needed: that keeps more than rpm would.
+fn requirements(header: &Header, tags: (u32, u32)) -> Vec<Requirement> {
+    let mut all = Vec::new();
+    for capability in capabilities(header, tags) {
+        if !capability.name.starts_with('(') {
+            all.push(Requirement::of(capability));
+            continue;
+        }
+        let words = capability.name.split(|letter: char| letter.is_whitespace() || "()".contains(letter));
+        let is_name = |word: &&str| word.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '/');
+        let is_operator = |word: &str| ["and", "or", "if", "else", "unless", "with", "without"].contains(&word);
+        for word in words.filter(is_name).filter(|word| !is_operator(word)) {
+            all.push(Requirement::of(Capability { name: word.to_owned(), version: None }));
+        }
+    }
+    all
+}

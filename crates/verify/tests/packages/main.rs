@@ -1,0 +1,8 @@
+//! Packages that are claimed to be gone: databases as the managers leave them are accepted, and whatever else happens is
+//! refused.
+
+mod bed;
+mod debian;
+mod others;
+#[path = "../../../image/tests/packages/sqlite.rs"]
+mod sqlite;

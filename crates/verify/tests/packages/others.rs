@@ -1,0 +1,223 @@
+//! Alpine, Arch and systems with rpm: their databases before and after a removal.
+
+use crate::bed::{Bed, all_refused, refuting};
+use crate::sqlite;
+
+/// The scripts of packages as apk keeps them.
+fn scripts(names: &[&str]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for name in names {
+        let content = format!("#!/bin/sh\necho {name}\n");
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        let path = format!("{name}-1.0-r0.Q1{name}=.post-install");
+        builder.append_data(&mut header, path, content.as_bytes()).expect("packs");
+    }
+    builder.into_inner().expect("packs")
+}
+
+/// Each with what it needs and its files.
+const ALPINE: [(&str, &str, &[&str]); 5] = [
+    ("musl", "", &["lib/libc.so"]),
+    ("zlib", "musl", &["usr/lib/libz.so"]),
+    ("zlib-dev", "zlib", &["usr/lib/libz.a", "usr/include/zlib.h", "etc/zlib.conf"]),
+    ("gcc", "musl binutils", &["usr/bin/gcc"]),
+    ("binutils", "", &["usr/bin/ld"]),
+];
+
+fn alpine(names: &[&str], world: &str) -> Bed {
+    let mut bed = Bed::default();
+    let (mut installed, mut triggers) = (String::new(), String::new());
+    for (name, needs, files) in ALPINE.iter().filter(|(name, ..)| names.contains(name)) {
+        installed += &format!("C:Q1{name}=\nP:{name}\nV:1.0-r0\nA:x86_64\nD:{needs}\n");
+        for path in *files {
+            let (folder, file) = path.rsplit_once('/').expect("a folder");
+            installed += &format!("F:{folder}\nR:{file}\nZ:Q1x=\n");
+            bed.file(path, format!("{name} {file}"));
+        }
+        installed += "\n";
+        triggers += &format!("Q1{name}= /usr/share/{name} /lib/*\n");
+    }
+    bed.file("lib/apk/db/installed", installed);
+    bed.file("lib/apk/db/triggers", triggers);
+    bed.file("lib/apk/db/scripts.tar", scripts(names));
+    bed.file("etc/apk/world", world);
+    bed.file("srv/data", "mine");
+    bed
+}
+
+#[test]
+fn apk() {
+    let before = alpine(&["musl", "zlib", "zlib-dev", "gcc", "binutils"], "gcc\nmusl\nzlib-dev=1.0-r0\n");
+    // The library that stays was asked for by name.
+    let after = alpine(&["musl", "zlib"], "musl\nzlib\n");
+    let claimed = ["gcc", "zlib-dev"];
+    assert_eq!(refuting(&before, &after, &claimed), [""; 0]);
+    // Changed configuration stays with whoever changed it.
+    let mut kept = after.clone();
+    kept.file("etc/zlib.conf", "zlib-dev zlib.conf");
+    assert_eq!(refuting(&before, &kept, &claimed), [""; 0]);
+    assert!(refuting(&before, &after, &["gcc"]).iter().any(|one| one.starts_with("package zlib-dev is missing")));
+    all_refused(
+        &before,
+        &after,
+        &claimed,
+        &[
+            ("a file more is gone", |_, after| after.remove("srv/data"), "/srv/data is missing"),
+            ("a file changed", |_, after| after.file("lib/libc.so", "other"), "/lib/libc.so has another content"),
+            (
+                "a version changed",
+                |_, after| after.replace("lib/apk/db/installed", "V:1.0-r0", "V:1.0-r1"),
+                "package musl has another version: 1.0-r0 → 1.0-r1",
+            ),
+            (
+                "a file of a package that stays has another checksum",
+                |_, after| after.replace("lib/apk/db/installed", "Z:Q1x=", "Z:Q1y="),
+                "package musl has another entry in the database",
+            ),
+            (
+                "another package needs it",
+                |before, after| {
+                    for bed in [before, after] {
+                        bed.replace(
+                            "lib/apk/db/installed",
+                            "P:zlib\nV:1.0-r0\nA:x86_64\nD:musl",
+                            "P:zlib\nV:1.0-r0\nA:x86_64\nD:binutils",
+                        );
+                    }
+                },
+                "package zlib has another need: binutils is there",
+            ),
+            (
+                "something was asked for no longer",
+                |_, after| after.file("etc/apk/world", "zlib\n"),
+                "/etc/apk/world has another",
+            ),
+            (
+                "something is asked for that is not there",
+                |_, after| after.file("etc/apk/world", "musl\nzlib\nvim\n"),
+                "/etc/apk/world has another",
+            ),
+            (
+                "another trigger is gone",
+                |_, after| after.file("lib/apk/db/triggers", "Q1musl= /usr/share/musl /lib/*\n"),
+                "/lib/apk/db/triggers has another",
+            ),
+            (
+                "another script is gone",
+                |_, after| after.file("lib/apk/db/scripts.tar", scripts(&["musl"])),
+                "/lib/apk/db/scripts.tar has another",
+            ),
+            (
+                "a script is new",
+                |_, after| after.file("lib/apk/db/scripts.tar", scripts(&["musl", "zlib", "vim"])),
+                "/lib/apk/db/scripts.tar has another",
+            ),
+            (
+                "the database is not true",
+                |_, after| after.file("usr/bin/ld", "binutils ld"),
+                "/usr/bin/ld has another owner among packages: binutils → no package",
+            ),
+        ],
+    );
+}
+
+fn arch(names: &[&str], time: u32) -> Bed {
+    let mut bed = Bed::default();
+    for (name, reason, needs) in [("glibc", 0, ""), ("make", 0, "guile"), ("guile", 1, "glibc")] {
+        if !names.contains(&name) {
+            continue;
+        }
+        let folder = format!("var/lib/pacman/local/{name}-1.0-1");
+        let reason = if reason == 1 { "%REASON%\n1\n\n" } else { "" };
+        bed.file(
+            &format!("{folder}/desc"),
+            format!("%NAME%\n{name}\n\n%VERSION%\n1.0-1\n\n%INSTALLDATE%\n{time}\n\n{reason}%DEPENDS%\n{needs}\n\n"),
+        );
+        bed.file(&format!("{folder}/files"), format!("%FILES%\nusr/\nusr/bin/\nusr/bin/{name}\nusr/share/{name}/\n\n"));
+        bed.file(&format!("{folder}/install"), format!("post_install() {{ touch /usr/share/{name}/made }}\n"));
+        bed.file(&format!("usr/bin/{name}"), name);
+        bed.file(&format!("usr/share/{name}/made"), "");
+    }
+    bed.file("var/lib/pacman/local/ALPM_DB_VERSION", "9\n");
+    bed.file("var/log/pacman.log", time.to_string());
+    bed
+}
+
+#[test]
+fn pacman() {
+    let (before, after) = (arch(&["glibc", "make", "guile"], 1), arch(&["glibc"], 2));
+    assert_eq!(refuting(&before, &after, &["make"]), [""; 0]);
+    all_refused(
+        &before,
+        &after,
+        &["make"],
+        &[
+            (
+                "a version changed",
+                |_, after| after.replace("var/lib/pacman/local/glibc-1.0-1/desc", "1.0-1\n", "1.0-2\n"),
+                "package glibc has another version",
+            ),
+            (
+                "a file of the database changed",
+                |_, after| after.file("var/lib/pacman/local/glibc-1.0-1/install", "other"),
+                "/var/lib/pacman/local/glibc-1.0-1/install has another content",
+            ),
+            (
+                "a file more is gone",
+                |_, after| after.remove("usr/share/glibc/made"),
+                "/usr/share/glibc/made is missing",
+            ),
+            (
+                "a package that nobody claimed is gone",
+                |_, after| *after = arch(&["guile"], 2),
+                "package glibc is missing",
+            ),
+        ],
+    );
+}
+
+fn rpm(names: &[&str], time: u32) -> Bed {
+    let mut bed = Bed::default();
+    let mut headers = Vec::new();
+    for (name, needs) in [("bash", ""), ("gcc", "cpp"), ("cpp", "/usr/bin/bash")] {
+        if !names.contains(&name) {
+            continue;
+        }
+        headers.push(sqlite::header(&[
+            (1000, sqlite::Tag::Text(name)),
+            (1001, sqlite::Tag::Text("1.0")),
+            (1002, sqlite::Tag::Text("1")),
+            (1008, sqlite::Tag::Numbers(&[time])),
+            (1049, sqlite::Tag::Texts(&[needs])),
+            (1116, sqlite::Tag::Numbers(&[0])),
+            (1117, sqlite::Tag::Texts(&[name])),
+            (1118, sqlite::Tag::Texts(&["/usr/bin/"])),
+        ]));
+        bed.file(&format!("usr/bin/{name}"), name);
+    }
+    bed.file("var/lib/rpm/rpmdb.sqlite", sqlite::database(&headers));
+    bed.file("var/log/dnf.log", time.to_string());
+    bed
+}
+
+#[test]
+fn rpms() {
+    let (before, after) = (rpm(&["bash", "gcc", "cpp"], 1), rpm(&["bash"], 2));
+    assert_eq!(refuting(&before, &after, &["gcc"]), [""; 0]);
+    all_refused(
+        &before,
+        &after,
+        &["gcc"],
+        &[
+            ("a file more is gone", |_, after| after.remove("usr/bin/bash"), "/usr/bin/bash is missing"),
+            ("what stays needs it", |_, after| *after = rpm(&["bash", "gcc"], 2), "package gcc has another need: cpp"),
+            ("what stays needs a file of it", |_, after| *after = rpm(&["cpp"], 2), "need: /usr/bin/bash is there"),
+            (
+                "the database cannot be read",
+                |_, after| after.file("var/lib/rpm/rpmdb.sqlite", "x"),
+                "it is no SQLite database",
+            ),
+        ],
+    );
+}

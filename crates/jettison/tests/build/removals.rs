@@ -14,10 +14,7 @@ const PACKAGES: [Package<'static>; 7] = [
     Package {
         name: "gcc",
         depends: "binutils",
-        files: &[(
-            "usr/bin/gcc",
-            "#!/bin/sh\nld && printf '#!/usr/bin/tool-run\\n' > $2 && chmod 755 $2\n",
-        )],
+        files: &[("usr/bin/gcc", "#!/bin/sh\nld && printf '#!/usr/bin/tool-run\\n' > $2 && chmod 755 $2\n")],
         ..NONE
     },
     Package { name: "binutils", files: &[("usr/bin/ld", "#!/bin/sh\n")], ..NONE },

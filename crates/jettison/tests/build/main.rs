@@ -3,6 +3,7 @@
 //!
 //! `JETTISON_BUILDS_ONLY=TEXT` takes the cases whose name or file holds the text.
 
+mod apk;
 mod article;
 mod build_cases;
 mod cache;
@@ -15,6 +16,7 @@ mod format;
 mod hostile;
 mod isolation;
 mod lines;
+mod packages;
 mod prove;
 mod removals;
 mod reuse;

@@ -75,7 +75,7 @@ pub(crate) fn withdrawn(report: &Value) -> Vec<String> {
 }
 
 /// The places that do not count, each with the reason.
-fn excused(report: &Value) -> Vec<String> {
+pub(crate) fn excused(report: &Value) -> Vec<String> {
     let all = report["proof"]["weighed"]["excused"].as_array().expect("a list");
     all.iter().map(|one| format!("{} {}", one["path"].as_str().unwrap_or_default(), one["because"])).collect()
 }

@@ -23,6 +23,7 @@ mod hostile;
 mod images;
 mod jekyll;
 mod judged;
+mod packages;
 mod reference;
 mod registries;
 mod rewrites;

@@ -28,6 +28,7 @@ mod packages;
 mod proofs;
 mod reference;
 mod registries;
+mod removals;
 mod rewrites;
 mod saved;
 #[path = "../build/suite.rs"]

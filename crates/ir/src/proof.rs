@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Difference, Held, Measured};
+use crate::{Difference, FinalStage, Held, Measured};
 
 /// The comparison of the images of a Dockerfile and of its rewritten form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +72,12 @@ pub struct Proof {
     pub notes: Vec<String>,
     /// Whether some instructions were moved because a traced build showed that this is safe.
     pub is_observed: bool,
+    /// The smoke commands that did the same in both images.
+    #[serde(default)]
+    pub smoke: Vec<Smoked>,
+    /// What came of looking for a final stage that ships less, where that was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub final_stage: Option<FinalStage>,
     /// How many builds it took; none where an earlier proof holds still.
     pub builds: usize,
     /// How long that took, in milliseconds.
@@ -79,6 +85,17 @@ pub struct Proof {
     /// Whether it was proven earlier, from the same file, base, context and arguments.
     #[serde(default)]
     pub is_kept: bool,
+}
+
+/// A command of the user's that did the same in the images of both forms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Smoked {
+    /// The command, as the user gave it.
+    pub command: String,
+    /// How it ends.
+    pub exit_code: i32,
+    /// What of its output is not compared, and why: a sentence each.
+    pub noise: Vec<String>,
 }
 
 /// A change that was refuted.
@@ -105,6 +122,15 @@ pub enum Evidence {
     Differs(Vec<Difference>),
     /// The file does not build any more: how that ends.
     Fails(String),
+    /// A package is gone that is used: its name, and the use.
+    Uses(String, String),
+    /// A smoke command does something else.
+    Smoke {
+        /// The command, as the user gave it.
+        command: String,
+        /// What it does differently: parts of sentences whose subject is the command.
+        differs: Vec<String>,
+    },
 }
 
 impl Evidence {
@@ -113,6 +139,11 @@ impl Evidence {
     pub fn summary(&self) -> String {
         match self {
             Self::Fails(message) => format!("with it the file does not build: {message}"),
+            Self::Uses(package, used) => format!("with it {package} is gone, and {used}"),
+            Self::Smoke { command, differs } => match differs.as_slice() {
+                [] => format!("with it the smoke command {command} does something else"),
+                [one, ..] => format!("with it the smoke command {command} {one}"),
+            },
             Self::Differs(differences) => match differences.as_slice() {
                 [] => "with it the images differ".to_owned(),
                 [one] => format!("with it {one}"),

@@ -1,6 +1,7 @@
 //! What a rewrite did, in the form that reports are made from.
 
-use jettison_ir::source::{Context, Observations, SourceOptions};
+use jettison_ir::Level;
+use jettison_ir::source::{Context, Goal, Observations, SourceOptions};
 use jettison_passes::{Fixes, Rewritten, Selection, Source, Withdrawn};
 use jettison_report::{Change, Declined, Layers, Outcome, RewriteReport};
 use jettison_syntax::dockerfile::Dockerfile;
@@ -44,6 +45,11 @@ impl Rewriting<'_> {
         let selection = Selection { withdrawn: known.withdrawn.to_vec(), limit, ..self.selection.clone() };
         let source = self.source(known.observations);
         jettison_passes::rewrite(source, &self.options, &selection, Fixes::Applied, &mut |_| {})
+    }
+
+    /// Whether packages may be taken out that nothing uses.
+    pub(crate) fn weighs_packages(&self) -> bool {
+        self.options.level >= Level::Os && self.options.goal == Goal::Release
     }
 
     /// What is asked for, as text: equal texts ask for the same.

@@ -190,6 +190,10 @@ impl Work<'_> {
             unit.keep(self.allowances.instructions(pass));
         }
         unit.observe(self.observed());
+        if let Some(packages) = self.observations.and_then(|observations| observations.packages.clone()) {
+            let lines = self.tree.instructions.iter().map(|instruction| self.original_lines(instruction.span));
+            unit.see(packages, lines.collect());
+        }
         let remarks = run(&unit);
         drop(unit);
         let mut declined = Vec::new();
@@ -341,7 +345,7 @@ struct Applied {
 }
 
 /// Whether every comment of `before` is one of `after`, as often.
-fn keeps_comments(before: &Dockerfile, after: &Dockerfile) -> bool {
+pub(crate) fn keeps_comments(before: &Dockerfile, after: &Dockerfile) -> bool {
     let count = |tree: &Dockerfile| {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         let heredocs = tree.instructions.iter().flat_map(|instruction| &instruction.heredocs);

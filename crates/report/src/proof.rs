@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use jettison_ir::{Because, Difference, Evidence, Excused, GonePackage, Place, Proof, Weighed};
+use jettison_ir::{Because, Difference, Evidence, Excused, GonePackage, Place, Proof, Smoked, Weighed};
 
+use crate::final_stage::final_stage_human;
 use crate::lines::{forms, gain};
 use crate::place::readable;
 use crate::style::{BAD, FAINT, GOOD, HEADING, styled};
@@ -25,6 +26,15 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
         match &withdrawal.evidence {
             Evidence::Fails(message) => {
                 let _ = writeln!(out, "  with it the file does not build: {}", one_line(message, 240));
+            }
+            Evidence::Uses(package, used) => {
+                let _ = writeln!(out, "  with it {package} is gone, and {}", one_line(used, 240));
+            }
+            Evidence::Smoke { command, differs } => {
+                let command = one_line(command, 80);
+                for differs in differs {
+                    let _ = writeln!(out, "  with it the smoke command {command} {}", one_line(differs, 240));
+                }
             }
             Evidence::Differs(differences) => {
                 for difference in differences.iter().take(shown) {
@@ -56,6 +66,11 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
     if let Some(measured) = &proof.measured {
         let _ = writeln!(out, "  {}", forms(measured));
     }
+    for Smoked { command, exit_code, noise } in &proof.smoke {
+        let same = format!("  smoke: {}: exit code {exit_code} and the same output in both", one_line(command, 80));
+        let but = if noise.is_empty() { String::new() } else { format!("; {}", noise.join(", ")) };
+        let _ = writeln!(out, "{}", styled(FAINT, &(same + &but)));
+    }
     if proof.is_observed {
         let moved = "  instructions were moved across RUNs that were seen to use nothing of theirs";
         let _ = writeln!(out, "{}", styled(FAINT, moved));
@@ -65,6 +80,9 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
         let dots = if places.len() > shown { ", …" } else { "" };
         let _ =
             writeln!(out, "{}", styled(FAINT, &format!("  {reason}: {what}: {}{dots}", readable(&names.join(", ")))));
+    }
+    if let Some(stage) = &proof.final_stage {
+        out.push_str(&final_stage_human(stage, proof.smoke.len(), all));
     }
     out
 }
@@ -137,12 +155,29 @@ mod tests {
                 gone_bytes: 143_000_000,
                 ..Weighed::default()
             },
-            withdrawn: vec![Withdrawal {
-                pass: "adjacent-runs".to_owned(),
-                lines: (3, 4),
-                message: "two RUNs are one".to_owned(),
-                evidence: Evidence::Differs((0..7).map(|number| difference(&format!("/{number}"))).collect()),
-                measured: Some((held(2, 900), held(1, 400))),
+            withdrawn: vec![
+                Withdrawal {
+                    pass: "adjacent-runs".to_owned(),
+                    lines: (3, 4),
+                    message: "two RUNs are one".to_owned(),
+                    evidence: Evidence::Differs((0..7).map(|number| difference(&format!("/{number}"))).collect()),
+                    measured: Some((held(2, 900), held(1, 400))),
+                },
+                Withdrawal {
+                    pass: "build-packages".to_owned(),
+                    lines: (5, 5),
+                    message: "make goes".to_owned(),
+                    evidence: Evidence::Smoke {
+                        command: "app -v".to_owned(),
+                        differs: vec!["ends with exit code 1, not with exit code 0".to_owned()],
+                    },
+                    measured: None,
+                },
+            ],
+            smoke: vec![Smoked {
+                command: "app --help".to_owned(),
+                exit_code: 0,
+                noise: vec!["1 line of its standard output differs from run to run".to_owned()],
             }],
             builds: 3,
             measured: Some(Measured { before: held(5, 900), after: held(3, 700), parts: Vec::new() }),
@@ -157,6 +192,8 @@ mod tests {
             ": two RUNs are one",
             "with it /0 has another content: a → b",
             "… and 2 more",
+            "with it the smoke command app -v ends with exit code 1, not with exit code 0",
+            "smoke: app --help: exit code 0 and the same output in both; 1 line",
             "the same image but for packages: 12 paths and all settings compared; 3 builds in 1.5 s",
             "gone: gcc, libc6-dev and 1 more package, 143.0 MB",
             "the same but for times in a log: 1 path: /b",

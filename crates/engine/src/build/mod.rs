@@ -30,7 +30,7 @@ pub use model::{
     BaseTree, Built, BuiltBase, BuiltLayer, BuiltLayers, BuiltStage, BuiltStep, Cancel, ContextFolder, NamedContext,
     Outcome, Request, Secret,
 };
-pub use probe::{Probe, Probed, Startup, probe, startup};
+pub use probe::{Probe, Probed, Startup, needs, probe, startup};
 pub use session::Session;
 pub use stoppable::Stoppable;
 pub(crate) use transfer::Transfer;

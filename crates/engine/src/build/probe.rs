@@ -16,7 +16,7 @@ use super::model::{Built, Cancel, Request};
 use super::run::{HOSTNAME, watch};
 use super::session::Session;
 use crate::sandbox::{self, Console, Limits, Network, Spec, Status, users};
-use crate::trace::{Trace, closure};
+use crate::trace::{Closure, Trace, closure};
 
 /// Where programs are looked for that no folder is named of, and no variable says where.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -191,6 +191,17 @@ pub fn startup(built: &Built, session: &Session) -> Result<Startup, StepError> {
     let found = closure(view.root(), &programs).map_err(io)?;
     let paths = programs.into_iter().chain(found.executed).chain(found.libraries).collect();
     Ok(Startup { paths, gaps: found.gaps })
+}
+
+/// What files of a built image need to run, each for itself: script interpreters, loaders, libraries.
+///
+/// # Errors
+/// Where the image's tree cannot be looked at.
+pub fn needs(built: &Built, files: &[Vec<u8>], session: &Session) -> Result<Vec<Closure>, StepError> {
+    let work = session.cache.work()?;
+    let view = session.snapshotter.view(&built.folders(session)?, work.path())?;
+    let closure = |file: &Vec<u8>| closure(view.root(), std::slice::from_ref(file));
+    files.iter().map(closure).collect::<io::Result<_>>().map_err(StepError::io("read the tree in", view.root()))
 }
 
 /// The words of the image's commands that may name files.

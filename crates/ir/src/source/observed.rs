@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::packages::PackagesSeen;
+
 /// The RUN instructions of a Dockerfile that were watched.
 #[derive(Clone, Debug, Default)]
 pub struct Observations {
@@ -10,6 +12,8 @@ pub struct Observations {
     pub runs: Vec<((usize, usize), Arc<Observed>)>,
     /// The symbolic links of the image: what is below one is somewhere else.
     pub links: Arc<BTreeSet<String>>,
+    /// The packages of the image, where something depends on what uses them and their databases could be read.
+    pub packages: Option<Arc<PackagesSeen>>,
 }
 
 /// The paths that a RUN used: absolute, as it named them and as links led.

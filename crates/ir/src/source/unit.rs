@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use jettison_syntax::Span;
 use jettison_syntax::dockerfile::{Arguments, Dockerfile, Instruction, Kind};
@@ -12,6 +13,7 @@ use jettison_syntax::view::{Outline, Scope, Settings, Stage};
 use crate::level::{Assumption, Level};
 
 use super::observed::Observed;
+use super::packages::PackagesSeen;
 use super::scripts::{RunText, Scripts};
 
 /// What a rewrite is for.
@@ -99,6 +101,10 @@ pub struct SourceUnit<'a> {
     kept: BTreeMap<usize, String>,
     /// What RUN instructions were seen to do.
     observed: BTreeMap<usize, Observed>,
+    /// What is known of the image's packages.
+    packages: Option<Arc<PackagesSeen>>,
+    /// The first and last line in the original of each instruction; empty where nothing was built.
+    lines: Vec<(usize, usize)>,
 }
 
 impl<'a> SourceUnit<'a> {
@@ -133,6 +139,8 @@ impl<'a> SourceUnit<'a> {
             variables,
             kept: BTreeMap::new(),
             observed: BTreeMap::new(),
+            packages: None,
+            lines: Vec::new(),
         }
     }
 
@@ -145,6 +153,24 @@ impl<'a> SourceUnit<'a> {
     #[must_use]
     pub fn observed(&self, at: usize) -> Option<&Observed> {
         self.observed.get(&at)
+    }
+
+    /// Takes note of what is known of the image's packages; `lines` are those of each instruction in the original.
+    pub fn see(&mut self, packages: Arc<PackagesSeen>, lines: Vec<(usize, usize)>) {
+        self.packages = Some(packages);
+        self.lines = lines;
+    }
+
+    /// What is known of the image's packages, as far as that holds for what a RUN leaves: it was watched.
+    #[must_use]
+    pub fn packages(&self, at: usize) -> Option<&PackagesSeen> {
+        self.packages.as_deref().filter(|_| self.observed.contains_key(&at))
+    }
+
+    /// The first and last line in the original of an instruction, where it was built.
+    #[must_use]
+    pub fn original_lines(&self, at: usize) -> Option<(usize, usize)> {
+        self.lines.get(at).copied()
     }
 
     /// The instructions.

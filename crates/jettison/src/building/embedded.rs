@@ -5,11 +5,13 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use jettison_engine::build::{
-    BuildError, Built, Cancel, Probe, Probed, Request, Session, Startup, StepError, build, identify, probe, startup,
+    BuildError, Built, Cancel, Probe, Probed, Request, Session, Startup, StepError, build, identify, needs, probe,
+    startup,
 };
 use jettison_engine::events::Observer;
 use jettison_engine::ids::Ids;
 use jettison_engine::snapshot::Kind;
+use jettison_engine::trace::Closure;
 use jettison_image::Digest;
 use jettison_store::{Progress, http};
 
@@ -84,6 +86,10 @@ impl Engine for Embedded {
 
     fn startup(&self, built: &Built) -> Result<Startup> {
         Ok(startup(built, &self.session)?)
+    }
+
+    fn needs(&self, built: &Built, files: &[Vec<u8>]) -> Result<Vec<Closure>> {
+        Ok(needs(built, files, &self.session)?)
     }
 
     fn identify(

@@ -16,7 +16,7 @@ use crate::cli::Build;
 use crate::context::{Walked, ignore_file, is_used, walk};
 use crate::dockerfile;
 use crate::printer::Printer;
-use crate::proving::{Inputs as _, Prover, prove};
+use crate::proving::{Inputs as _, Prover, Smoke, prove};
 use crate::rewriting::Rewriting;
 
 /// A build's Dockerfile and the names of its context, as passes look at them.
@@ -71,11 +71,15 @@ pub(crate) fn release_form(
 ) -> Result<(Request, ReleaseForm)> {
     let looked = Looked::read(args, request)?;
     let rewriting = looked.rewriting(args, args.level);
+    let smoke = Smoke::all(&args.smoke)?;
     let (wish, progress) = (rewriting.wish(), args.results.progress);
     let prover = Prover {
         engine,
         request,
         wish: &wish,
+        weighs_packages: rewriting.weighs_packages(),
+        smoke: &smoke,
+        stage: None,
         cancel,
         progress,
         printer,

@@ -12,6 +12,7 @@ use jettison_engine::build::{Built, BuiltLayers, Cancel, Outcome, Probe, Probed,
 use jettison_engine::cache::check_export;
 use jettison_engine::events::Observer;
 use jettison_engine::plan::{PlanError, PlanErrorKind};
+use jettison_engine::trace::Closure;
 use jettison_image::Digest;
 use jettison_report::lines_json;
 use jettison_syntax::dockerfile::Dockerfile;
@@ -43,6 +44,8 @@ pub(crate) trait Engine {
     fn probe(&self, built: &Built, probe: &Probe, request: &Request, cancel: &Cancel) -> Result<Probed>;
     /// What the image's own commands need to start.
     fn startup(&self, built: &Built) -> Result<Startup>;
+    /// What files of a built image need to run, each for itself.
+    fn needs(&self, built: &Built, files: &[Vec<u8>]) -> Result<Vec<Closure>>;
     /// What a build depends on, told without running a step; none where only the building tells.
     fn identify(
         &self,

@@ -53,6 +53,13 @@ pub(crate) struct ProofArgs {
     /// Build both forms and keep only the changes that make the same image
     #[arg(long, conflicts_with_all = ["print_after", "time_passes"])]
     pub(crate) prove: bool,
+    /// Run a command in both images as their user would: it has to end and print the same. A JSON array is run without a
+    /// shell
+    #[arg(long, value_name = "CMD")]
+    pub(crate) smoke: Vec<String>,
+    /// Ship only what the command and the smoke commands use, from a stage of its own; needs -Os
+    #[arg(long, requires = "smoke")]
+    pub(crate) multi_stage: bool,
     #[command(flatten)]
     pub(crate) inputs: InputArgs,
     #[command(flatten)]

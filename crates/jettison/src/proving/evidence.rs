@@ -22,7 +22,7 @@ pub(super) fn observations(built: &Built, tree: &Tree<'_>) -> Observations {
         Some((lines, Arc::new(Observed { links: Arc::clone(&links), ..of(trace, tree) })))
     };
     let runs = built.steps.iter().filter(|step| step.text.starts_with("RUN")).filter_map(observed).collect();
-    Observations { runs, links }
+    Observations { runs, links, packages: None }
 }
 
 fn of(trace: &Trace, tree: &Tree<'_>) -> Observed {
@@ -47,8 +47,8 @@ fn text(path: &[u8]) -> String {
     if path.starts_with('/') { path.into_owned() } else { format!("/{path}") }
 }
 
-/// Where a path leads in the tree that the build left, links followed.
-fn resolved(tree: &Tree<'_>, path: &[u8]) -> String {
+/// Where a path leads in the tree that the build left, links followed; without its first slash.
+pub(super) fn followed(tree: &Tree<'_>, path: &[u8]) -> Vec<u8> {
     let mut left: Vec<Vec<u8>> = names(path).rev().map(<[u8]>::to_vec).collect();
     let mut at: Vec<Vec<u8>> = Vec::new();
     let mut followed = 0;
@@ -73,7 +73,12 @@ fn resolved(tree: &Tree<'_>, path: &[u8]) -> String {
         }
         left.extend(names(target).rev().map(<[u8]>::to_vec));
     }
-    text(&[&b"/"[..], &at.join(&b'/')].concat())
+    at.join(&b'/')
+}
+
+/// The same as text.
+fn resolved(tree: &Tree<'_>, path: &[u8]) -> String {
+    text(&[&b"/"[..], &followed(tree, path)].concat())
 }
 
 fn names(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {

@@ -4,15 +4,16 @@
 use anyhow::Result;
 use jettison_image::Digest;
 use jettison_ir::Proof;
+use jettison_ir::source::{Observations, PackagesSeen};
 use jettison_passes::Rewritten;
 use serde::{Deserialize, Serialize};
 
-use super::Prover;
+use super::{Prover, Smoke};
 use crate::building::progress::Progress;
 use crate::building::run::{Engine, explain};
 
 /// Changes when proofs of an earlier version say less than today's.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// A proof, and the text that it is about.
 #[derive(Serialize, Deserialize)]
@@ -20,6 +21,10 @@ pub(super) struct Kept {
     /// The digest of the rewritten form.
     text: String,
     pub(super) proof: Proof,
+    /// Whether it rests on what RUN instructions were seen to do.
+    pub(super) is_watched: bool,
+    /// What was seen of packages, where something depended on that.
+    pub(super) packages: Option<PackagesSeen>,
 }
 
 /// What a proof is kept under; none where the build depends on what cannot be known before it.
@@ -29,7 +34,10 @@ pub(super) fn key(prover: &Prover<'_>) -> Result<Option<Digest>> {
     progress.end();
     let identity =
         identified.map_err(|unfinished| explain(unfinished, prover.request, prover.hints_at_shell, prover.printer))?;
-    Ok(identity.map(|identity| Digest::of(format!("proof {VERSION} {identity} {}", prover.wish).as_bytes())))
+    let smoke: Vec<&str> = prover.smoke.iter().map(Smoke::text).collect();
+    let limits = prover.request.timeout.filter(|_| !smoke.is_empty());
+    let all = |identity| format!("proof {VERSION} {identity} {} {smoke:?} {limits:?}", prover.wish);
+    Ok(identity.map(|identity| Digest::of(all(identity).as_bytes())))
 }
 
 /// The rewritten form as one digest.
@@ -40,8 +48,10 @@ fn digest(rewritten: &Rewritten) -> String {
 }
 
 impl Kept {
-    pub(super) fn of(rewritten: &Rewritten, proof: &Proof) -> Self {
-        Self { text: digest(rewritten), proof: proof.clone() }
+    pub(super) fn of(rewritten: &Rewritten, proof: &Proof, observations: Option<&Observations>) -> Self {
+        let packages = observations.and_then(|observations| observations.packages.as_deref().cloned());
+        let is_watched = proof.is_observed || packages.is_some();
+        Self { text: digest(rewritten), proof: proof.clone(), is_watched, packages }
     }
 
     /// What was kept; what cannot be read is none.

@@ -3,21 +3,27 @@
 
 mod command;
 mod evidence;
+mod final_stage;
 mod images;
 mod kept;
+mod packages;
+mod smoke;
 #[cfg(debug_assertions)]
 pub(crate) mod wrong;
 
 pub(crate) use command::of_rewrite;
+pub(crate) use final_stage::StageWish;
+pub(crate) use smoke::Smoke;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use jettison_engine::build::{Built, Cancel, Outcome, Request};
 use jettison_image::Digest;
-use jettison_ir::source::{Observations, SourceClaim};
+use jettison_ir::source::{Observations, PackageUse, PackageUser, SourceClaim};
 use jettison_ir::{Difference, Evidence, Lines, Measured, Proof, Weighed, Withdrawal};
 use jettison_passes::{Rewritten, Withdrawn};
 use jettison_syntax::dockerfile::{Dockerfile, encode};
@@ -29,6 +35,7 @@ use crate::printer::Printer;
 use crate::rewriting::Known;
 use images::Form;
 use kept::Kept;
+use smoke::Expected;
 
 /// Rewrites the Dockerfile by what is known of builds.
 pub(crate) type Rewrite<'r> = dyn Fn(&Known<'_>) -> Rewritten + 'r;
@@ -40,6 +47,12 @@ pub(crate) struct Prover<'p> {
     pub(crate) request: &'p Request,
     /// The level, passes and form that are asked for: a proof holds for these.
     pub(crate) wish: &'p str,
+    /// Whether it is asked for that packages go which nothing uses.
+    pub(crate) weighs_packages: bool,
+    /// Commands that have to do the same in both images.
+    pub(crate) smoke: &'p [Smoke],
+    /// How a final stage of its own is to be written, where one is looked for.
+    pub(crate) stage: Option<StageWish<'p>>,
     pub(crate) cancel: &'p Cancel,
     pub(crate) progress: ProgressArg,
     pub(crate) printer: &'p Printer,
@@ -56,16 +69,20 @@ pub(crate) struct Prover<'p> {
 pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewritten, Option<Proof>)> {
     let start = Instant::now();
     let rewritten = rewrite(&Known::default());
-    let wants_evidence = wants_evidence(&rewritten);
-    if !wants_evidence && !rewritten.is_change(prover.request) {
+    let wants_packages = prover.weighs_packages && prover.asks_for_packages(&rewritten);
+    let wants_evidence = wants_packages || wants_evidence(&rewritten);
+    let wants_stage = prover.stage.is_some() && !prover.smoke.is_empty();
+    if !wants_evidence && !wants_stage && !rewritten.is_change(prover.request) {
         return Ok((rewritten, None));
     }
     let key = kept::key(prover)?;
     let is_anew = prover.request.no_cache || !prover.request.no_cache_stages.is_empty();
-    if let Some(kept) = key.filter(|_| !is_anew).and_then(|key| Kept::find(prover.engine, key)) {
+    if let Some(mut kept) = key.filter(|_| !is_anew).and_then(|key| Kept::find(prover.engine, key)) {
         let withdrawn: Vec<Withdrawn> = kept.proof.withdrawn.iter().map(withdrawn).collect();
         // What was seen then is in the cache with the steps.
-        let observations = if kept.proof.is_observed { Some(prover.original(true)?.1) } else { None };
+        let observations = if kept.is_watched { Some(prover.original(true)?.observations) } else { None };
+        let packages = kept.packages.take().map(Arc::new);
+        let observations = observations.map(|observations| Observations { packages, ..observations });
         let observations = observations.as_ref();
         let rewritten = rewrite(&Known { withdrawn: &withdrawn, limit: None, observations });
         if kept.is_of(&rewritten) {
@@ -75,23 +92,29 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
             ));
         }
     }
-    let mut proving = Proving::new(prover, rewrite, wants_evidence)?;
+    let mut proving = Proving::new(prover, rewrite, wants_evidence, wants_packages)?;
     let (rewritten, weighed, measured) = proving.all()?;
+    let final_stage = prover.stage.map(|wish| proving.final_stage(&rewritten, wish)).transpose()?;
     let proof = Proof {
         weighed,
         withdrawn: proving.withdrawals,
         measured: Some(measured),
         notes: proving.notes,
         is_observed: wants_evidence && is_moved(&rewritten),
+        smoke: proving.expected.iter().map(Expected::said).collect(),
+        final_stage,
         builds: proving.builds,
         took_ms: milliseconds(start),
         is_kept: false,
     };
     if let Some(key) = key {
-        Kept::of(&rewritten, &proof).keep(prover.engine, key)?;
+        Kept::of(&rewritten, &proof, proving.observations.as_ref()).keep(prover.engine, key)?;
     }
     Ok((rewritten, Some(proof)))
 }
+
+/// The passes that take packages out.
+const REMOVERS: [&str; 2] = ["build-packages", "apt-recommends"];
 
 /// The pass that moves instructions across RUNs.
 const MOVER: &str = "late-context";
@@ -147,6 +170,13 @@ impl Inputs for Rewritten {
     }
 }
 
+/// What came of building the Dockerfile as it is.
+struct Original {
+    built: Built,
+    form: Form,
+    observations: Observations,
+}
+
 /// What came of trying a rewritten form.
 enum Tried {
     Proven(Weighed, Form),
@@ -157,8 +187,12 @@ enum Tried {
 struct Proving<'p> {
     prover: &'p Prover<'p>,
     rewrite: &'p Rewrite<'p>,
+    /// What was built of the form that was proven last.
+    built: Option<Built>,
     original: Form,
     observations: Option<Observations>,
+    /// What the smoke commands do in the original's image.
+    expected: Vec<Expected>,
     /// What two builds of the original differ in, once that was asked.
     noise: Option<Vec<Difference>>,
     withdrawals: Vec<Withdrawal>,
@@ -167,15 +201,41 @@ struct Proving<'p> {
 }
 
 impl<'p> Proving<'p> {
-    fn new(prover: &'p Prover<'p>, rewrite: &'p Rewrite<'p>, wants_evidence: bool) -> Result<Self> {
+    fn new(
+        prover: &'p Prover<'p>,
+        rewrite: &'p Rewrite<'p>,
+        wants_evidence: bool,
+        wants_packages: bool,
+    ) -> Result<Self> {
         prover.say(match wants_evidence {
             true => "building the Dockerfile as it is, and watching what each RUN uses",
             false => "building the Dockerfile as it is",
         });
-        let (original, observations) = prover.original(wants_evidence)?;
+        let mut original = prover.original(wants_evidence)?;
+        let expected = Expected::all(prover, &original.built)?;
+        let (mut notes, withdrawals) = (Vec::new(), Vec::new());
+        if wants_packages {
+            match packages::seen(prover, &original, &expected)? {
+                Some(Ok(packages)) => original.observations.packages = Some(Arc::new(packages)),
+                Some(Err(reason)) => notes.push(format!("what uses which package is not known: {reason}")),
+                None => {}
+            }
+        }
+        let Original { built, form: original, observations, .. } = original;
         let observations = Some(observations).filter(|_| wants_evidence);
-        let (notes, withdrawals) = (Vec::new(), Vec::new());
-        Ok(Self { prover, rewrite, original, observations, noise: None, withdrawals, notes, builds: 1 })
+        let built = Some(built);
+        Ok(Self {
+            prover,
+            rewrite,
+            built,
+            original,
+            observations,
+            expected,
+            noise: None,
+            withdrawals,
+            notes,
+            builds: 1,
+        })
     }
 
     /// Withdraws changes until the rest is proven.
@@ -183,6 +243,8 @@ impl<'p> Proving<'p> {
         loop {
             let rewritten = self.rewritten(None);
             if !rewritten.is_change(self.prover.request) {
+                // What was built last has some of the changes that were taken back.
+                self.built = self.built.take().filter(|_| self.withdrawals.is_empty());
                 let weighed = Weighed { paths: self.original.paths()?, ..Weighed::default() };
                 let measured = self.measured(&rewritten, &self.original)?;
                 return Ok((rewritten, weighed, measured));
@@ -246,7 +308,7 @@ impl<'p> Proving<'p> {
     /// Builds a rewritten form and compares.
     fn attempt(&mut self, rewritten: &Rewritten) -> Result<Tried> {
         let request = rewritten.request(self.prover.request);
-        let form = match self.prover.build(&request) {
+        let built = match self.prover.build(&request) {
             Ok(built) => built,
             Err(Unfinished::Step(failed)) => {
                 self.builds += 1;
@@ -271,17 +333,26 @@ impl<'p> Proving<'p> {
             Err(other) => return Err(explain(other, &request, self.prover.hints_at_shell, self.prover.printer)),
         };
         self.builds += 1;
-        let form = Form::of(&form)?;
+        let form = Form::of(&built)?;
         let claims = &rewritten.claims;
         let mut weighed = self.original.weigh(&form, claims, self.noise.as_deref().unwrap_or_default())?;
         if !weighed.refuting.is_empty() && self.noise.is_none() {
             self.noise = Some(self.listen(claims)?);
             weighed = self.original.weigh(&form, claims, self.noise.as_deref().unwrap_or_default())?;
         }
-        if weighed.refuting.is_empty() {
-            return Ok(Tried::Proven(weighed, form));
+        if !weighed.refuting.is_empty() {
+            return Ok(Tried::Refuted(Evidence::Differs(weighed.refuting), Some(form)));
         }
-        Ok(Tried::Refuted(Evidence::Differs(weighed.refuting), Some(form)))
+        if let Some(used) = self.used(&weighed) {
+            return Ok(Tried::Refuted(used, Some(form)));
+        }
+        Ok(match Expected::refuted(&self.expected, self.prover, &built, &mut self.notes)? {
+            Some(evidence) => Tried::Refuted(evidence, Some(form)),
+            None => {
+                self.built = Some(built);
+                Tried::Proven(weighed, form)
+            }
+        })
     }
 
     /// What the layers of the original and of a rewritten form hold, by the lines that changed together.
@@ -296,6 +367,16 @@ impl<'p> Proving<'p> {
         let original = |line: usize| origin.get(line.checked_sub(1)?).copied();
         let after = form.held(|(first, last)| (first..=last).filter_map(original).collect())?;
         Ok(Measured::of(&instructions, &before, &after, &changes))
+    }
+
+    /// A package that is gone and that the image needs, whatever it was taken for.
+    fn used(&self, weighed: &Weighed) -> Option<Evidence> {
+        let seen = self.observations.as_ref()?.packages.as_deref()?;
+        weighed.gone.iter().find_map(|gone| {
+            let of_build = |used: &&PackageUse| !matches!(used.by, PackageUser::Run(_));
+            let used = seen.packages.get(&gone.name)?.uses.iter().find(of_build)?;
+            Some(Evidence::Uses(gone.name.clone(), used.to_string()))
+        })
     }
 
     /// What a second build of the original differs in from the first, its packages included where changes claim some.
@@ -314,18 +395,25 @@ impl<'p> Proving<'p> {
 }
 
 impl Prover<'_> {
+    /// Whether what packages are used for decides anything.
+    fn asks_for_packages(&self, rewritten: &Rewritten) -> bool {
+        let found = rewritten.found.iter().map(|found| found.pass.name);
+        let mut all = found.chain(rewritten.declined.iter().map(|left| left.pass.name));
+        !self.smoke.is_empty() || all.any(|pass| REMOVERS.contains(&pass))
+    }
+
     fn say(&self, what: &str) {
         self.printer.say(&format!("proof: {what}"));
     }
 
     /// Builds the Dockerfile as it is; what was observed is empty without a trace.
-    fn original(&self, is_traced: bool) -> Result<(Form, Observations)> {
+    fn original(&self, is_traced: bool) -> Result<Original> {
         let request = Request { trace: is_traced || self.request.trace, ..self.request.clone() };
         let built = self.build(&request);
         let built = built.map_err(|unfinished| explain(unfinished, &request, self.hints_at_shell, self.printer))?;
         let form = Form::of(&built)?;
         let observations = form.observations(&built)?;
-        Ok((form, observations))
+        Ok(Original { built, form, observations })
     }
 
     fn build(&self, request: &Request) -> Result<Built, Unfinished> {

@@ -10,17 +10,17 @@ use crate::suite::{Suite, Way};
 use crate::{tree, ways};
 
 /// A place with a Dockerfile.
-struct Bench {
-    suite: Suite,
-    context: PathBuf,
+pub(crate) struct Bench {
+    pub(crate) suite: Suite,
+    pub(crate) context: PathBuf,
 }
 
 /// A Dockerfile whose RUNs become one.
-const PLAIN: &str = "FROM alpine:3.20\n# what it needs\nRUN mkdir /a && echo kept > /a/kept\nRUN echo right > /a/right\n\
+pub(crate) const PLAIN: &str = "FROM alpine:3.20\n# what it needs\nRUN mkdir /a && echo kept > /a/kept\nRUN echo right > /a/right\n\
                      RUN chmod 0640 /a/right && ln /a/right /a/link\nCOPY data /a/data\nCMD [\"sh\"]\n";
 
 impl Bench {
-    fn new(way: Way, dockerfile: &str) -> Self {
+    pub(crate) fn new(way: Way, dockerfile: &str) -> Self {
         let suite = Suite::new(way);
         let context = suite.path("proved");
         fs::create_dir(&context).expect("a folder");
@@ -30,20 +30,20 @@ impl Bench {
         bench
     }
 
-    fn of(dockerfile: &str) -> Self {
+    pub(crate) fn of(dockerfile: &str) -> Self {
         Self::new(Way::default(), dockerfile)
     }
 
-    fn write(&self, dockerfile: &str) {
+    pub(crate) fn write(&self, dockerfile: &str) {
         fs::write(self.context.join("Dockerfile"), dockerfile).expect("writes");
         self.suite.give(&self.context);
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         fs::read_to_string(self.context.join("Dockerfile")).expect("reads")
     }
 
-    fn run(&self, wrong: Option<&str>, more: &[&str]) -> Output {
+    pub(crate) fn run(&self, wrong: Option<&str>, more: &[&str]) -> Output {
         let mut command = self.suite.command();
         command.args(["rewrite", "--prove", "--offline", "--network=none", "--progress=plain", "--cache-dir"]);
         command.arg(self.suite.path("cache")).args(more).arg(&self.context);
@@ -54,28 +54,28 @@ impl Bench {
     }
 
     /// The report of a proof that ends well.
-    fn prove(&self, wrong: Option<&str>, more: &[&str]) -> Value {
+    pub(crate) fn prove(&self, wrong: Option<&str>, more: &[&str]) -> Value {
         let output = self.run(wrong, &[&["--format=json"], more].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).expect("JSON")
     }
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn builds(report: &Value) -> u64 {
+pub(crate) fn builds(report: &Value) -> u64 {
     report["proof"]["builds"].as_u64().expect("a number")
 }
 
-fn withdrawn(report: &Value) -> Vec<String> {
+pub(crate) fn withdrawn(report: &Value) -> Vec<String> {
     let all = report["proof"]["withdrawn"].as_array().expect("a list");
     all.iter().map(|one| format!("{} {}", one["pass"].as_str().expect("a pass"), one["evidence"])).collect()
 }
 
 /// The places that do not count, each with the reason.
-fn excused(report: &Value) -> Vec<String> {
+pub(crate) fn excused(report: &Value) -> Vec<String> {
     let all = report["proof"]["weighed"]["excused"].as_array().expect("a list");
     all.iter().map(|one| format!("{} {}", one["path"].as_str().unwrap_or_default(), one["because"])).collect()
 }
@@ -189,7 +189,7 @@ fn a_file_that_does_not_build_is_unharmed() {
 }
 
 /// A pip that installs a file, and keeps a cache where it is not told otherwise.
-fn with_pip(script: &str) -> String {
+pub(crate) fn with_pip(script: &str) -> String {
     format!(
         "FROM alpine:3.20\nCOPY data /data\nRUN printf '#!/bin/sh\\n{script}\\n' > /usr/bin/pip && chmod 755 /usr/bin/pip\nRUN pip install flask\n"
     )

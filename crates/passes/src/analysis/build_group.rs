@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use jettison_ir::source::{SourceUnit, TextEdit};
+use jettison_ir::source::{PackagesSeen, SourceUnit, TextEdit};
 use jettison_syntax::Span;
 use jettison_syntax::packages::{Manager, Package, PackageCommand, Verb};
 use jettison_syntax::shell::{CommandKind, Item, Operator, Pipeline, Script, Terminator};
 
+use super::build_evidence::{Chosen, Evidence};
 use super::build_needs::{BuildNeeds, group_of};
 use super::build_tools::{self, BuildPackage, build_package, builds_natively, keeps_library};
 use super::calls::{Call, calls};
@@ -23,16 +24,32 @@ pub(crate) struct Removal {
     pub(crate) names: Vec<String>,
     /// The change.
     pub(crate) edits: Vec<TextEdit>,
-    /// Packages like them that stay, since the libraries that they bring may be needed.
-    pub(crate) staying: Vec<String>,
+    /// What to know of packages that stay, as sentences.
+    pub(crate) notes: Vec<String>,
+    /// Whether they are known by their names to serve builds.
+    pub(crate) is_for_building: bool,
+}
+
+/// The packages of an installation that go.
+struct Going<'p> {
+    packages: Vec<&'p Package>,
+    /// What they bring and what is kept by its name.
+    kept: Vec<String>,
+    notes: Vec<String>,
 }
 
 fn refuse<T>(code: &'static str, reason: impl Into<String>) -> Result<T, Refusal> {
     Err((code, reason.into()))
 }
 
-fn is_supported(manager: Manager) -> bool {
-    matches!(manager, Manager::Apk | Manager::AptGet | Manager::Apt | Manager::Dnf | Manager::Yum | Manager::Microdnf)
+/// Whether packages of a manager's can be removed again, by what the text tells or by what was seen.
+fn is_supported(manager: Manager, seen: Option<&PackagesSeen>) -> bool {
+    match manager {
+        Manager::Apk | Manager::AptGet | Manager::Apt | Manager::Dnf | Manager::Yum | Manager::Microdnf => true,
+        // What they take along is known only where their packages are.
+        Manager::Zypper | Manager::Pacman => seen.is_some(),
+        _ => false,
+    }
 }
 
 /// What of the packages that a RUN installs it can remove again, with the place of the installation in the shell text;
@@ -48,17 +65,24 @@ pub(crate) fn removal(
     if system().any(|(_, command)| matches!(command.verb, Verb::Remove | Verb::Purge | Verb::AutoRemove)) {
         return None;
     }
+    let seen = unit.packages(at);
+    let serves = |package: &Package| !package.is_file && build_package(&package.name).is_some();
     let installs = |command: &PackageCommand| {
-        let serves = |package: &Package| !package.is_file && build_package(&package.name).is_some();
-        command.verb == Verb::Install && group_of(command).is_none() && command.packages.iter().any(serves)
+        let is_install = command.verb == Verb::Install && group_of(command).is_none();
+        is_install && is_supported(command.manager, seen)
     };
-    let mut found = system().filter(|(_, command)| is_supported(command.manager) && installs(command));
-    let (call, command) = found.next()?;
-    if found.next().is_some() {
+    let all: Vec<_> = system().filter(|(_, command)| installs(command)).collect();
+    let mut found: Vec<_> = all.iter().filter(|(_, command)| command.packages.iter().any(serves)).collect();
+    if found.is_empty() && seen.is_some_and(|seen| seen.has_smoke) {
+        // Whatever it is for: what is used was seen.
+        found = all.iter().filter(|(_, command)| !command.packages.is_empty()).collect();
+    }
+    let (call, command) = found.first()?;
+    if found.len() > 1 {
         let reason = "it installs packages that serve to build in several commands".to_owned();
         return Some((call.span(), Err(("several-installations", reason))));
     }
-    let run = Installing { unit, at, script, calls: &calls, call, command, needs };
+    let run = Installing { unit, at, script, calls: &calls, call, command, needs, seen };
     Some((call.span(), run.removal()))
 }
 
@@ -71,6 +95,8 @@ struct Installing<'r, 'u, 's> {
     call: &'r Call<'s>,
     command: &'r PackageCommand,
     needs: &'r BuildNeeds,
+    /// What building and watching showed.
+    seen: Option<&'r PackagesSeen>,
 }
 
 impl Installing<'_, '_, '_> {
@@ -80,24 +106,47 @@ impl Installing<'_, '_, '_> {
         }
         let errexit = place::errexit(self.script, self.unit.settings(self.at).shell.has_option('e'));
         let steps = self.steps(errexit)?;
-        let used = self.used()?;
-        self.is_only_needed_here(&used)?;
-        let (going, staying) = self.without_libraries(used)?;
+        let Going { packages: going, kept, notes } = match self.seen {
+            Some(seen) => self.by_evidence(seen)?,
+            None => self.by_text()?,
+        };
         let mut edits = Vec::new();
         let names: Vec<String> = going.iter().map(|package| package.name.clone()).collect();
-        let removing = match self.command.manager {
-            Manager::Apk => {
-                let group = self.group_name();
-                edits.extend(self.grouped(&going, &group, errexit)?);
-                format!("apk del --no-network {group}")
-            }
-            Manager::AptGet | Manager::Apt => format!("apt-get purge -y --auto-remove {}", names.join(" ")),
-            Manager::Microdnf => format!("microdnf remove -y {}", names.join(" ")),
-            Manager::Yum => format!("yum remove -y {}", names.join(" ")),
-            _ => format!("dnf remove -y {}", names.join(" ")),
+        let is_for_building = names.iter().all(|name| build_package(name).is_some());
+        let commands = if self.command.manager == Manager::Apk {
+            let group = self.group_name();
+            edits.extend(self.grouped(&going, &kept, &group, errexit)?);
+            vec![format!("apk del --no-network {group}")]
+        } else {
+            let marking = (!kept.is_empty()).then(|| marking(self.command.manager, &kept)).transpose()?;
+            marking.into_iter().chain([removing(self.command.manager, &names)]).collect()
         };
-        edits.extend(self.behind(self.last_step(&steps), removing, errexit)?);
-        Ok(Removal { names, edits, staying })
+        edits.extend(self.behind(self.last_step(&steps), &commands, errexit)?);
+        Ok(Removal { names, edits, notes, is_for_building })
+    }
+
+    /// What goes by what the text tells.
+    fn by_text(&self) -> Result<Going<'_>, Refusal> {
+        let used = self.used()?;
+        self.is_only_needed_here(&used)?;
+        let (packages, staying) = self.without_libraries(used)?;
+        let brings = if staying.len() == 1 { "stays: it brings" } else { "stay: they bring" };
+        let text = || format!("{} {brings} libraries that are not installed by their own names", staying.join(", "));
+        let notes = (!staying.is_empty()).then(text).into_iter().collect();
+        Ok(Going { packages, kept: Vec::new(), notes })
+    }
+
+    /// What goes by what was seen.
+    fn by_evidence(&self, seen: &PackagesSeen) -> Result<Going<'_>, Refusal> {
+        self.is_the_last_to_use(seen.has_smoke)?;
+        let evidence = Evidence { unit: self.unit, at: self.at, seen };
+        let used = self.used().unwrap_or_default();
+        let serves = |package: &Package| used.iter().any(|used| used.span == package.span);
+        let Chosen { going, mut kept, staying } = evidence.choose(self.command, self.needs, &serves)?;
+        kept.extend(evidence.certificates(&going, &kept));
+        let by_name = kept.iter().map(|(name, reason)| format!("{name} is kept by its name: {reason}"));
+        let notes = by_name.chain(staying).collect();
+        Ok(Going { packages: going, kept: kept.into_iter().map(|(name, _)| name).collect(), notes })
     }
 
     /// The steps of the RUN, if each runs only when those before it went well, and the installation is one of them.
@@ -169,13 +218,14 @@ impl Installing<'_, '_, '_> {
         self.unit.kind(at).keyword()
     }
 
-    /// What the rest of the file says against it.
-    fn is_only_needed_here(&self, used: &[&Package]) -> Result<(), Refusal> {
+    /// What the rest of the file says against it, whatever is installed. Where commands show the image's work, they say
+    /// what it needs at run time.
+    fn is_the_last_to_use(&self, has_smoke: bool) -> Result<(), Refusal> {
         let mut languages = self.calls.iter().filter_map(|call| call.package.as_ref()).filter(|own| !own.is_system());
         let compiling = languages.find_map(|command| {
             command.packages.iter().find(|package| build_tools::compiles_where_used(&package.name))
         });
-        if let Some(package) = compiling {
+        if let Some(package) = compiling.filter(|_| !has_smoke) {
             return refuse("builds-at-run-time", format!("{} calls compilers where it is used", package.name));
         }
         let stage = self.unit.outline.stage_of(self.at).map(|stage| stage.index);
@@ -185,12 +235,18 @@ impl Installing<'_, '_, '_> {
         if let Some(by) = stage.and_then(|stage| self.needs.copied_by[stage]) {
             return refuse("copied-from", format!("a {} takes files from this stage", self.keyword(by)));
         }
-        if !self.needs.has_command {
+        if !self.needs.has_command && !has_smoke {
             return refuse(
                 "no-command",
                 "the file names no command to run, or a shell: it may be an image for people to build with",
             );
         }
+        Ok(())
+    }
+
+    /// What the rest of the file says against it, as far as the text alone tells.
+    fn is_only_needed_here(&self, used: &[&Package]) -> Result<(), Refusal> {
+        self.is_the_last_to_use(false)?;
         let earlier = |package: &&&Package| self.needs.installed.get(&package.name).is_some_and(|by| *by < self.at);
         if let Some(package) = used.iter().find(earlier) {
             return refuse("installed-before", format!("an earlier RUN installs {} already", package.name));
@@ -300,23 +356,30 @@ impl Installing<'_, '_, '_> {
         name
     }
 
-    fn behind(&self, step: Span, command: String, errexit: Errexit) -> Result<Vec<TextEdit>, Refusal> {
+    fn behind(&self, step: Span, commands: &[String], errexit: Errexit) -> Result<Vec<TextEdit>, Refusal> {
         let place = place::behind(self.script, &[step], &[self.call.span()], errexit)
             .map_err(|(code, reason)| (code, reason.to_owned()))?;
         if place.grouped {
             return refuse("odd-place", "what would come before the removal is an alternative to another command");
         }
-        Ok(insert(self.unit, self.at, &place, &[command]))
+        Ok(insert(self.unit, self.at, &place, commands))
     }
 
-    /// The edits that put packages into a group: in the command itself if all go, or else in one of their own.
-    fn grouped(&self, going: &[&Package], group: &str, errexit: Errexit) -> Result<Vec<TextEdit>, Refusal> {
+    /// The edits that put packages into a group: in the command itself if all go, or else in one of their own, behind
+    /// those that stay and what is kept of the others.
+    fn grouped(
+        &self,
+        going: &[&Package],
+        kept: &[String],
+        group: &str,
+        errexit: Errexit,
+    ) -> Result<Vec<TextEdit>, Refusal> {
         let words = &self.call.simple.words;
         let going_words: BTreeSet<Span> = going.iter().map(|package| package.span).collect();
         let packages: BTreeSet<Span> = self.command.packages.iter().map(|package| package.span).collect();
         let is_package = |span: Span| packages.contains(&span);
         let source = |span: Span| self.unit.source_span(self.at, span);
-        if going.len() == self.command.packages.len() {
+        if going.len() == self.command.packages.len() && kept.is_empty() {
             let first = words.iter().position(|word| is_package(word.span)).filter(|first| *first > 0);
             let Some(first) = first else { return refuse("odd-place", "its packages come before its options") };
             return Ok(vec![TextEdit::insert(source(words[first - 1].span).end, format!(" --virtual {group}"))]);
@@ -324,13 +387,18 @@ impl Installing<'_, '_, '_> {
         if !self.call.command.redirects.is_empty() || !self.call.simple.assignments.is_empty() {
             return refuse("odd-place", "variables or redirects belong to the installation, which would be two");
         }
-        let kept = words.iter().map(|word| word.span).filter(|span| !is_package(*span));
-        let kept: Vec<&str> = kept.map(|span| span.of(&self.script.text)).collect();
-        let mut own = format!("{} --virtual {group}", kept.join(" "));
+        let options = words.iter().map(|word| word.span).filter(|span| !is_package(*span));
+        let options: Vec<&str> = options.map(|span| span.of(&self.script.text)).collect();
+        let mut own = format!("{} --virtual {group}", options.join(" "));
         let mut taken: Vec<Span> = Vec::new();
+        let mut by_name = String::new();
         for pair in words.windows(2).filter(|pair| going_words.contains(&pair[1].span)) {
             let (left, right) = (source(pair[0].span), source(pair[1].span));
-            own.push_str(&self.gap(left.end, right.start)?);
+            let gap = self.gap(left.end, right.start)?;
+            if taken.is_empty() {
+                by_name = kept.iter().map(|name| format!("{gap}{name}")).collect();
+            }
+            own.push_str(&gap);
             own.push_str(pair[1].span.of(&self.script.text));
             let span = Span { start: left.end, end: right.end };
             match taken.last_mut().filter(|last| last.end == span.start) {
@@ -339,7 +407,10 @@ impl Installing<'_, '_, '_> {
             }
         }
         let mut edits: Vec<TextEdit> = taken.into_iter().map(TextEdit::delete).collect();
-        edits.extend(self.behind(self.call.span(), own, errexit)?);
+        if let Some(first) = edits.first_mut() {
+            first.text = by_name;
+        }
+        edits.extend(self.behind(self.call.span(), &[own], errexit)?);
         Ok(edits)
     }
 
@@ -351,5 +422,30 @@ impl Installing<'_, '_, '_> {
             return refuse("comment-among-packages", "comments or empty lines stand among the packages");
         }
         Ok(gap.rsplit_once('\n').map_or_else(|| " ".to_owned(), |(_, indent)| format!(" \\\n{indent}")))
+    }
+}
+
+/// The command that makes packages ones that somebody asked for, so that they stay when what brought them goes.
+fn marking(manager: Manager, names: &[String]) -> Result<String, Refusal> {
+    let names = names.join(" ");
+    match manager {
+        Manager::AptGet | Manager::Apt => Ok(format!("apt-mark manual {names}")),
+        Manager::Dnf => Ok(format!("dnf mark install {names}")),
+        Manager::Yum => Ok(format!("yum mark install {names}")),
+        Manager::Pacman => Ok(format!("pacman -D --asexplicit {names}")),
+        _ => refuse("needs-run-time-library", format!("{names} would go with them, which something needs")),
+    }
+}
+
+/// The command that removes packages with what only they needed.
+fn removing(manager: Manager, names: &[String]) -> String {
+    let names = names.join(" ");
+    match manager {
+        Manager::AptGet | Manager::Apt => format!("apt-get purge -y --auto-remove {names}"),
+        Manager::Microdnf => format!("microdnf remove -y {names}"),
+        Manager::Yum => format!("yum remove -y {names}"),
+        Manager::Zypper => format!("zypper --non-interactive remove --clean-deps {names}"),
+        Manager::Pacman => format!("pacman -Rns --noconfirm {names}"),
+        _ => format!("dnf remove -y {names}"),
     }
 }

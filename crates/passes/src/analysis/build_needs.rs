@@ -126,6 +126,8 @@ fn may_need(unit: &SourceUnit<'_>, at: usize) -> bool {
             words.iter().any(|word| is_tool(word))
                 || (words.iter().any(|word| is_language_manager(word)) && words.iter().any(installs))
         }
+        // What it uses was seen.
+        Kind::Run if unit.packages(at).is_some() => false,
         Kind::Run => {
             let Some(script) = unit.script(at).filter(|script| script.error.is_none()) else { return true };
             calls(script).iter().any(|call| {

@@ -35,6 +35,22 @@ pub(crate) fn needed_by(unit: &SourceUnit<'_>, first: &dyn Fn(usize) -> Option<F
     needed
 }
 
+/// Whether an instruction finds what another one left: it stands behind it in its stage, or in one that is built on that.
+pub(crate) fn stands_on(unit: &SourceUnit<'_>, at: usize, other: usize) -> bool {
+    let Some(wanted) = unit.outline.stage_of(other).map(|stage| stage.index) else { return false };
+    let mut stage = unit.outline.stage_of(at);
+    while let Some(current) = stage {
+        if current.index == wanted {
+            return at > other;
+        }
+        stage = match current.base {
+            Origin::Stage(below) => unit.stages().get(below),
+            _ => None,
+        };
+    }
+    false
+}
+
 /// Whether each stage's own layers are part of the last one's image.
 pub(crate) fn shipped(unit: &SourceUnit<'_>) -> Vec<bool> {
     let stages = unit.stages();

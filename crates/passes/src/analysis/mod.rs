@@ -2,6 +2,7 @@
 //! which paths they touch.
 
 pub(crate) mod bases;
+pub(crate) mod build_evidence;
 pub(crate) mod build_group;
 pub(crate) mod build_needs;
 pub(crate) mod build_steps;

@@ -51,7 +51,10 @@ fn run(unit: &SourceUnit<'_>) -> Vec<SourceRemark> {
 fn removed(unit: &SourceUnit<'_>, steps: &[Step]) -> (HashSet<usize>, Vec<SourceRemark>) {
     let (mut fixed, mut remarks) = (HashSet::new(), Vec::new());
     let may = unit.options.level >= Level::Os && unit.may_assume(&FOR_BUILDING) && unit.may_assume(&LIBRARIES);
-    let installs = |step: &&Step| step.installed.iter().any(|(name, ..)| build_package(name).is_some());
+    let installs = |step: &&Step| {
+        let shows_all = unit.packages(step.at).is_some_and(|seen| seen.has_smoke);
+        step.installed.iter().any(|(name, ..)| shows_all || build_package(name).is_some())
+    };
     let mut candidates = steps.iter().filter(installs).filter(|_| may).peekable();
     if candidates.peek().is_none() {
         return (fixed, remarks);
@@ -64,22 +67,15 @@ fn removed(unit: &SourceUnit<'_>, steps: &[Step]) -> (HashSet<usize>, Vec<Source
             Ok(removal) => {
                 fixed.insert(step.at);
                 let names: Vec<&str> = removal.names.iter().map(String::as_str).collect();
-                let message = only_to_build(&names);
+                let message = if removal.is_for_building { only_to_build(&names) } else { unused(&names) };
+                let help = (!removal.notes.is_empty()).then(|| removal.notes.join("; "));
                 let claim = SourceClaim::PackagesGone(removal.names);
-                let help = staying(&removal.staying);
                 SourceRemark::Found(SourceFinding { help, ..SourceFinding::fixed(span, message, removal.edits, claim) })
             }
             Err((code, reason)) => SourceRemark::Declined(SourceDecline { span, code, reason }),
         });
     }
     (fixed, remarks)
-}
-
-/// What to know of packages that stay.
-fn staying(names: &[String]) -> Option<String> {
-    let brings = if names.len() == 1 { "stays: it brings" } else { "stay: they bring" };
-    let text = || format!("{} {brings} libraries that are not installed by their own names", names.join(", "));
-    (!names.is_empty()).then(text)
 }
 
 /// Removals of what an earlier layer holds.
@@ -135,6 +131,11 @@ fn kept(unit: &SourceUnit<'_>, steps: &[Step], fixed: &HashSet<usize>) -> Vec<So
 fn only_to_build(names: &[&str]) -> String {
     let are = if names.len() == 1 { "is" } else { "are" };
     format!("{} {are} only needed to build, and in the image for good", names.join(", "))
+}
+
+fn unused(names: &[&str]) -> String {
+    let are = if names.len() == 1 { "is" } else { "are" };
+    format!("{} {are} used by nothing that was seen once the RUN is done, and in the image for good", names.join(", "))
 }
 
 fn help(manager: Manager) -> &'static str {

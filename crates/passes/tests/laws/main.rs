@@ -1,6 +1,7 @@
 //! Every case of every pass's page, under the laws that hold for all passes.
 
 mod development;
+mod evidence;
 mod image;
 mod pages;
 mod source;

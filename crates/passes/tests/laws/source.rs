@@ -3,13 +3,15 @@
 //! A case is a `dockerfile` block, whose fence may name a level (`-O2`) and `heredoc`, and then what comes of it: a
 //! `fixed` block (left out where nothing changes), `findings`, and `declined`, a line and the code of its reason each.
 //! A `context` block lists the build context (mode, size, path; a folder's path ends in a slash, a link's in @), and
-//! `ignore` and `fixed-ignore` are `.dockerignore` before and after.
+//! `ignore` and `fixed-ignore` are `.dockerignore` before and after. A `packages` block is what a traced build showed
+//! (`evidence.rs`).
 
-use jettison_ir::source::{Context, ContextFile, Entry, Goal, RunStyle, SourceOptions};
+use jettison_ir::source::{Context, ContextFile, Entry, Goal, Observations, RunStyle, SourceOptions};
 use jettison_ir::{Level, Pass, Run, Safety};
 use jettison_passes::{Fixes, PASSES, Rewritten, Selection, Source, rewrite};
 use jettison_syntax::dockerfile::Dockerfile;
 
+use crate::evidence;
 use crate::pages::{self, PageCase};
 
 fn level_of(pass: &Pass, case: &PageCase) -> Level {
@@ -51,8 +53,16 @@ fn context(case: &PageCase) -> Option<Context> {
     Some(Context { files, ignore })
 }
 
-fn rewritten(text: &str, options: &SourceOptions, selection: &Selection, context: Option<&Context>) -> Rewritten {
-    let source = Source { tree: Dockerfile::parse(text), context, observations: None };
+/// What a case is rewritten with, beside its text.
+#[derive(Clone, Copy)]
+struct With<'c> {
+    context: Option<&'c Context>,
+    observations: Option<&'c Observations>,
+}
+
+fn rewritten(text: &str, options: &SourceOptions, selection: &Selection, with: With<'_>) -> Rewritten {
+    let With { context, observations } = with;
+    let source = Source { tree: Dockerfile::parse(text), context, observations };
     rewrite(source, options, selection, Fixes::Applied, &mut |_| {})
 }
 
@@ -75,9 +85,11 @@ fn check(pass: &Pass, case: &PageCase) {
     let options = options(pass, case);
     let context = context(case);
     let context = context.as_ref();
+    let observations = evidence::of(case, before);
+    let with = With { context, observations: observations.as_ref() };
     assert!(Dockerfile::parse(before.as_str()).is_valid(), "{name}: {:?}", Dockerfile::parse(before.as_str()).errors);
     let only = Selection { only: vec![pass.name.to_owned()], ..Selection::of(options.level) };
-    let result = rewritten(before, &options, &only, context);
+    let result = rewritten(before, &options, &only, with);
     let expected = case.block("fixed").map_or(before, |block| &block.text);
     assert_eq!(result.tree.text(), expected, "{name}: fixed");
     let found: String =
@@ -101,7 +113,7 @@ fn check(pass: &Pass, case: &PageCase) {
         assert!(!left.decline.reason.ends_with('.') && !left.decline.reason.is_empty(), "{name}: a reason");
     }
     for selection in [only.clone(), Selection::of(options.level)] {
-        let result = rewritten(before, &options, &selection, context);
+        let result = rewritten(before, &options, &selection, with);
         assert!(result.tree.is_valid(), "{name}: the result is valid: {:?}", result.tree.errors);
         let before = Dockerfile::parse(before.as_str());
         let (was, is) = (comments(&before), comments(&result.tree));
@@ -110,10 +122,12 @@ fn check(pass: &Pass, case: &PageCase) {
             ignore: result.ignore.clone().or_else(|| context.ignore.clone()),
             ..context.clone()
         });
-        let again = rewritten(result.tree.text(), &options, &selection, with_ignore.as_ref());
+        let seen = evidence::of(case, result.tree.text());
+        let again = With { context: with_ignore.as_ref(), observations: seen.as_ref() };
+        let again = rewritten(result.tree.text(), &options, &selection, again);
         assert_eq!(again.tree.text(), result.tree.text(), "{name}: a second run changes nothing");
         assert_eq!(again.ignore, None, "{name}: a second run changes no .dockerignore");
-        let twice = rewritten(before.text(), &options, &selection, context);
+        let twice = rewritten(before.text(), &options, &selection, with);
         assert_eq!(twice.tree.text(), result.tree.text(), "{name}: reproducible");
     }
     let below = SourceOptions { level: Level::O0, ..options.clone() };
@@ -122,7 +136,7 @@ fn check(pass: &Pass, case: &PageCase) {
         (&options, Selection { skip: vec![pass.name.to_owned()], ..only.clone() }),
         (&options, Selection { limit: Some(0), ..only.clone() }),
     ] {
-        let result = rewritten(before, options, &selection, context);
+        let result = rewritten(before, options, &selection, with);
         assert_eq!(result.tree.text(), before, "{name}: silent below its level, when skipped, at limit 0");
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Difference, Held, Measured};
+use crate::{Difference, FinalStage, Held, Measured};
 
 /// The comparison of the images of a Dockerfile and of its rewritten form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +78,9 @@ pub struct Proof {
     /// The smoke commands that did the same in both images.
     #[serde(default)]
     pub smoke: Vec<Smoked>,
+    /// What came of looking for a final stage that ships less, where that was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub final_stage: Option<FinalStage>,
     /// How many builds it took; none where an earlier proof holds still.
     pub builds: usize,
     /// How long that took, in milliseconds.

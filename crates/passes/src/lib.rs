@@ -9,6 +9,7 @@ mod driver;
 mod lines;
 mod rewrite;
 mod settings;
+pub mod shipping;
 mod image {
     pub(super) mod shadowed_files;
     pub(super) mod split_layers;

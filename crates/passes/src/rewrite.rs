@@ -345,7 +345,7 @@ struct Applied {
 }
 
 /// Whether every comment of `before` is one of `after`, as often.
-fn keeps_comments(before: &Dockerfile, after: &Dockerfile) -> bool {
+pub(crate) fn keeps_comments(before: &Dockerfile, after: &Dockerfile) -> bool {
     let count = |tree: &Dockerfile| {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         let heredocs = tree.instructions.iter().flat_map(|instruction| &instruction.heredocs);

@@ -6,6 +6,7 @@ use jettison_ir::{
     Because, Difference, Evidence, Excused, Gain, GonePackage, Place, Proof, Rebuild, Smoked, Weighed, Work,
 };
 
+use crate::final_stage::final_stage_human;
 use crate::lines::{forms, gain};
 use crate::place::readable;
 use crate::style::{BAD, FAINT, GOOD, HEADING, styled};
@@ -87,6 +88,9 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
         let dots = if places.len() > shown { ", …" } else { "" };
         let _ =
             writeln!(out, "{}", styled(FAINT, &format!("  {reason}: {what}: {}{dots}", readable(&names.join(", ")))));
+    }
+    if let Some(stage) = &proof.final_stage {
+        out.push_str(&final_stage_human(stage, proof.smoke.len(), all));
     }
     out
 }

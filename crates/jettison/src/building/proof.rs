@@ -79,6 +79,7 @@ pub(crate) fn release_form(
         wish: &wish,
         weighs_packages: rewriting.weighs_packages(),
         smoke: &smoke,
+        stage: None,
         cancel,
         progress,
         printer,

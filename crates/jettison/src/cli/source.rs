@@ -61,6 +61,9 @@ pub(crate) struct ProofArgs {
     /// shell
     #[arg(long, value_name = "CMD")]
     pub(crate) smoke: Vec<String>,
+    /// Ship only what the command and the smoke commands use, from a stage of its own; needs -Os
+    #[arg(long, requires = "smoke")]
+    pub(crate) multi_stage: bool,
     #[command(flatten)]
     pub(crate) inputs: InputArgs,
     #[command(flatten)]

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use jettison_engine::sandbox::Host;
-use jettison_ir::source::{RunStyle, SourceOptions};
+use jettison_ir::Level;
+use jettison_ir::source::{Goal, RunStyle, SourceOptions};
 use jettison_report::{IgnoreChange, RewriteReport, rewrite_human, rewrite_json, source_map};
 use jettison_syntax::dockerfile::encode;
 
@@ -27,6 +28,10 @@ pub(crate) fn run(args: &Rewrite, host: Option<&Host>, printer: &Printer) -> Res
     if args.write && located.path.is_none() {
         let hint = "-o FILE writes the result to a file, -o - to stdout";
         return Err(Usage::new("what comes from stdin cannot be replaced").with_hint(hint).into());
+    }
+    if args.proof.multi_stage && (args.level != Level::Os || Goal::from(args.goal) != Goal::Release) {
+        let hint = "-Os --prove --smoke CMD --multi-stage ships what CMD and the image's own command use";
+        return Err(Usage::new("--multi-stage is for size, at -Os and for releases").with_hint(hint).into());
     }
     let to_stdout = args.output.as_deref() == Some(Path::new("-"));
     if to_stdout && args.format == Format::Json {

@@ -8,11 +8,13 @@ use jettison_engine::build::Cancel;
 use jettison_engine::files::git::Commit;
 use jettison_engine::ids::Ids;
 use jettison_engine::sandbox::Host;
-use jettison_ir::Proof;
+use jettison_ir::source::Goal;
+use jettison_ir::{FinalStage, Level, Proof};
 use jettison_passes::Rewritten;
 use jettison_syntax::dockerfile::encode;
 
-use super::{Prover, Replay, Smoke, prove};
+use super::final_stage::apply;
+use super::{Prover, Replay, Smoke, StageWish, prove};
 use crate::building::cancel::on_interrupt;
 use crate::building::context::{Contexts, Fetching, Source};
 use crate::building::embedded::Embedded;
@@ -52,12 +54,14 @@ pub(crate) fn of_rewrite(
         snapshotter: cache.snapshotter,
         ids,
     });
+    let looks_for_stage = rewriting.options.level == Level::Os && rewriting.options.goal == Goal::Release;
     let prover = Prover {
         engine: &engine,
         request: &request,
         wish: &wish,
         weighs_packages: rewriting.weighs_packages(),
         smoke: &smoke,
+        stage: looks_for_stage.then_some(StageWish { options: &rewriting.options, selection: &rewriting.selection }),
         cancel: &cancel,
         progress: *progress,
         printer,
@@ -67,5 +71,10 @@ pub(crate) fn of_rewrite(
     };
     let proven = prove(&prover, &|known| rewriting.again(known));
     drop(guard);
-    proven
+    let (mut rewritten, mut proof) = proven?;
+    let stage = proof.as_mut().and_then(|proof| proof.final_stage.as_mut());
+    if let (Some(FinalStage::Suggested(suggestion)), true) = (stage, args.multi_stage) {
+        apply(suggestion, &mut rewritten);
+    }
+    Ok((rewritten, proof))
 }

@@ -3,6 +3,7 @@
 
 mod command;
 mod evidence;
+mod final_stage;
 mod images;
 mod kept;
 mod packages;
@@ -13,6 +14,7 @@ mod smoke;
 pub(crate) mod wrong;
 
 pub(crate) use command::of_rewrite;
+pub(crate) use final_stage::StageWish;
 pub(crate) use past::learn;
 pub(crate) use smoke::Smoke;
 
@@ -53,6 +55,8 @@ pub(crate) struct Prover<'p> {
     pub(crate) weighs_packages: bool,
     /// Commands that have to do the same in both images.
     pub(crate) smoke: &'p [Smoke],
+    /// How a final stage of its own is to be written, where one is looked for.
+    pub(crate) stage: Option<StageWish<'p>>,
     pub(crate) cancel: &'p Cancel,
     pub(crate) progress: ProgressArg,
     pub(crate) printer: &'p Printer,
@@ -73,7 +77,8 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
     let rewritten = rewrite(&Known::default());
     let wants_packages = prover.weighs_packages && prover.asks_for_packages(&rewritten);
     let wants_evidence = wants_packages || wants_evidence(&rewritten);
-    if !wants_evidence && !rewritten.is_change(prover.request) {
+    let wants_stage = prover.stage.is_some() && !prover.smoke.is_empty();
+    if !wants_evidence && !wants_stage && !rewritten.is_change(prover.request) {
         return Ok((rewritten, None));
     }
     let key = kept::key(prover)?;
@@ -95,6 +100,7 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
     }
     let mut proving = Proving::new(prover, rewrite, wants_evidence, wants_packages)?;
     let (rewritten, weighed, measured, gain) = proving.faster()?;
+    let final_stage = prover.stage.map(|wish| proving.final_stage(&rewritten, wish)).transpose()?;
     let proof = Proof {
         weighed,
         withdrawn: proving.withdrawals,
@@ -103,6 +109,7 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
         is_observed: wants_evidence && is_moved(&rewritten),
         gain,
         smoke: proving.expected.iter().map(Expected::said).collect(),
+        final_stage,
         builds: proving.builds,
         took_ms: milliseconds(start),
         is_kept: false,
@@ -189,6 +196,8 @@ enum Tried {
 struct Proving<'p> {
     prover: &'p Prover<'p>,
     rewrite: &'p Rewrite<'p>,
+    /// What was built of the form that was proven last.
+    built: Option<Built>,
     original: Form,
     observations: Option<Observations>,
     /// What the smoke commands do in the original's image.
@@ -221,9 +230,21 @@ impl<'p> Proving<'p> {
                 None => {}
             }
         }
-        let Original { form: original, observations, .. } = original;
+        let Original { built, form: original, observations, .. } = original;
         let observations = Some(observations).filter(|_| wants_evidence);
-        Ok(Self { prover, rewrite, original, observations, expected, noise: None, withdrawals, notes, builds: 1 })
+        let built = Some(built);
+        Ok(Self {
+            prover,
+            rewrite,
+            built,
+            original,
+            observations,
+            expected,
+            noise: None,
+            withdrawals,
+            notes,
+            builds: 1,
+        })
     }
 
     /// Withdraws changes until the rest is proven.
@@ -231,6 +252,8 @@ impl<'p> Proving<'p> {
         loop {
             let rewritten = self.rewritten(None);
             if !rewritten.is_change(self.prover.request) {
+                // What was built last has some of the changes that were taken back.
+                self.built = self.built.take().filter(|_| self.withdrawals.is_empty());
                 let weighed = Weighed { paths: self.original.paths()?, ..Weighed::default() };
                 let measured = self.measured(&rewritten, &self.original)?;
                 return Ok((rewritten, weighed, measured));
@@ -335,7 +358,10 @@ impl<'p> Proving<'p> {
         }
         Ok(match Expected::refuted(&self.expected, self.prover, &built, &mut self.notes)? {
             Some(evidence) => Tried::Refuted(evidence, Some(form)),
-            None => Tried::Proven(weighed, form),
+            None => {
+                self.built = Some(built);
+                Tried::Proven(weighed, form)
+            }
         })
     }
 

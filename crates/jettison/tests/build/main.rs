@@ -3,6 +3,7 @@
 //!
 //! `JETTISON_BUILDS_ONLY=TEXT` takes the cases whose name or file holds the text.
 
+mod apk;
 mod article;
 mod build_cases;
 mod cache;
@@ -10,12 +11,17 @@ mod compare;
 mod contexts;
 mod each;
 mod faults;
+mod final_stage;
 #[path = "../format/mod.rs"]
 mod format;
 mod hostile;
 mod isolation;
 mod lines;
+mod packages;
 mod prove;
+mod prove_faults;
+mod prove_wrong;
+mod removals;
 mod reorder;
 mod reuse;
 mod sampled;

@@ -16,6 +16,7 @@ mod corpus;
 #[path = "../build/each.rs"]
 mod each;
 mod engines;
+mod final_stage;
 #[path = "../format/mod.rs"]
 mod format;
 #[path = "../build/hostile.rs"]
@@ -23,6 +24,7 @@ mod hostile;
 mod images;
 mod jekyll;
 mod judged;
+mod proofs;
 mod reference;
 mod registries;
 mod rewrites;
@@ -33,6 +35,7 @@ mod tools;
 #[path = "../build/tree.rs"]
 mod tree;
 mod trees;
+mod walked;
 #[path = "../build/ways.rs"]
 mod ways;
 mod ways_in_full;

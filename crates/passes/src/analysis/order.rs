@@ -34,6 +34,8 @@ pub(crate) struct Ties<'u, 'a> {
 struct Landing {
     /// The paths at or below which it does. Folders above them are made where they are missing.
     paths: Vec<String>,
+    /// The paths at or below which it may write when the context holds other files.
+    reach: Vec<String>,
     /// Whether the working directory decides.
     is_relative: bool,
     /// `--chown`, which also those folders get.
@@ -168,7 +170,10 @@ impl<'u, 'a> Ties<'u, 'a> {
             return tie("WORKDIR is not known to run as root");
         }
         let Some(path) = moves::workdir(self.unit, directory) else { return tie("its directory is not known") };
-        effects.stands_against_path(&path).map_or(Ok(()), tie)
+        if let Some(reason) = effects.stands_against_path(&path) {
+            return tie(reason);
+        }
+        self.folders_above(&path, run, directory)
     }
 
     fn run_and_copy(&self, run: usize, copy: usize) -> Result<(), Tie> {
@@ -176,11 +181,30 @@ impl<'u, 'a> Ties<'u, 'a> {
         if moves::names_an_owner(self.unit.instruction(copy)) && effects.may_make_owners() {
             return tie("its owner may be made by the command");
         }
-        if landing.owner.is_some() && effects.observed.is_none() {
-            // The command may make the folder above it, which is the owner's where COPY makes it.
-            self.has_folders(landing, run.min(copy))?;
+        if let Some(reason) = landing.reach.iter().find_map(|path| effects.stands_against_path(path)) {
+            return tie(reason);
         }
-        landing.paths.iter().find_map(|path| effects.stands_against_path(path)).map_or(Ok(()), tie)
+        landing.reach.iter().try_for_each(|path| self.folders_above(path, run, copy))
+    }
+
+    /// Whether a command can do without the folders that `maker` makes above a path, and makes none of them itself.
+    fn folders_above(&self, path: &str, run: usize, maker: usize) -> Result<(), Tie> {
+        let effects = self.effects(run)?;
+        let before = lineage(self.unit, run.min(maker));
+        // What the command needs for other reasons stays above it.
+        let is_needed =
+            |landing: &Landing| landing.reach.iter().any(|path| effects.stands_against_path(path).is_some());
+        let others = self.landings.range(..run).filter(|(at, _)| **at != maker);
+        let needed: Vec<usize> =
+            others.filter(|(_, landing)| landing.as_ref().is_ok_and(is_needed)).map(|(at, _)| *at).collect();
+        let mut folder = parent(path);
+        while !exists(self.unit, folder, &before) && !exists(self.unit, folder, &needed) {
+            if let Some(reason) = effects.stands_against_path(folder) {
+                return tie(format!("{folder} is made there, and {reason}"));
+            }
+            folder = parent(folder);
+        }
+        Ok(())
     }
 
     fn directory_and_copy(&self, directory: usize, copy: usize) -> Result<(), Tie> {
@@ -257,8 +281,12 @@ fn landing(unit: &SourceUnit<'_>, at: usize) -> Result<Landing, String> {
     };
     let is_relative = word.and_then(|word| unit.expand(at, &word)).is_none_or(|word| !word.starts_with('/'));
     let owner = instruction.body.flag("chown").and_then(|flag| flag.value()).map(str::to_owned);
-    let files = copies::read(unit, at).filter(|_| unit.kind(at) == Kind::Copy).and_then(|copied| files(unit, &copied));
-    Ok(Landing { paths: files.unwrap_or_else(|| vec![target]), is_relative, owner })
+    let copied = copies::read(unit, at).filter(|_| unit.kind(at) == Kind::Copy);
+    let is_pattern = |copied: &Copied| copied.sources.iter().any(|source| copied.kind(unit, source) == Source::Pattern);
+    let has_patterns = copied.as_ref().is_none_or(is_pattern);
+    let paths = copied.and_then(|copied| files(unit, &copied)).unwrap_or_else(|| vec![target.clone()]);
+    let reach = if has_patterns { vec![target] } else { paths.clone() };
+    Ok(Landing { paths, reach, is_relative, owner })
 }
 
 /// The files that a COPY makes, where all of its sources are known to be files of the context.

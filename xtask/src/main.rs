@@ -3,6 +3,7 @@
 
 mod bench;
 mod build_bench;
+mod prove_bench;
 mod source;
 mod trace;
 
@@ -17,6 +18,8 @@ enum Command {
     Bench(bench::Options),
     /// Build the same Dockerfiles with jettison, BuildKit and buildah; writes bench/build.md.
     BenchBuild(build_bench::Options),
+    /// Prove rewrites of real projects and build both forms; writes bench/prove.md.
+    BenchProve(prove_bench::Options),
     /// Measure what watching a step costs; writes bench/trace.md.
     BenchTrace(trace::Options),
     /// Measure jettison on the Dockerfiles of the corpus, against hadolint and tally; writes bench/source.md.
@@ -34,6 +37,7 @@ fn main() -> Result<()> {
     match Command::parse() {
         Command::Bench(options) => bench::run(&options),
         Command::BenchBuild(options) => build_bench::run(&options),
+        Command::BenchProve(options) => prove_bench::run(&options),
         Command::BenchTrace(options) => trace::run(&options),
         Command::BenchSource(options) => source::bench::run(&options),
         Command::Agreement(options) => source::agreement::run(&options),

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jettison_image::{Config, Digest, Layer, Limits, Platform};
 use jettison_store::registry::{self, Options};
@@ -72,6 +72,10 @@ pub struct BaseImage {
     place: PathBuf,
     /// Its tree, in use for as long as the image is.
     tree: OnceLock<Snapshot>,
+    /// How long it took to find it, and to fetch it where it was not here.
+    found_in: Duration,
+    /// How long it took to unpack it, where that was done now.
+    unpacked_in: OnceLock<Duration>,
 }
 
 /// Finds the images of a build: each once.
@@ -115,6 +119,7 @@ impl<'r> Resolver<'r> {
     }
 
     fn find(&self, name: &str, platform: &Platform) -> Result<BaseImage, BaseError> {
+        let start = Instant::now();
         let named = self.context(name).and_then(|context| match context {
             NamedContext::Image(place) => Some(place.as_str()),
             NamedContext::Folder(_) => None,
@@ -139,7 +144,8 @@ impl<'r> Resolver<'r> {
         if !found.architecture.is_empty() && !found.satisfies(platform) {
             return Err(BaseError::Platform { wanted: platform.to_string(), found: found.to_string() });
         }
-        Ok(BaseImage { name: name.to_owned(), image, place, tree: OnceLock::new() })
+        let (name, found_in) = (name.to_owned(), start.elapsed());
+        Ok(BaseImage { name, image, place, tree: OnceLock::new(), found_in, unpacked_in: OnceLock::new() })
     }
 
     /// By its name: here, or from its registry.
@@ -262,6 +268,12 @@ impl Place {
 }
 
 impl BaseImage {
+    /// How long it took until steps could be run upon it.
+    #[must_use]
+    pub fn prepared_in(&self) -> Duration {
+        self.found_in + self.unpacked_in.get().copied().unwrap_or_default()
+    }
+
     /// Whether its tree lies in the cache.
     #[must_use]
     pub fn is_unpacked(&self, cache: &Cache) -> bool {
@@ -290,6 +302,7 @@ impl BaseImage {
         if let Some(snapshot) = known(cache) {
             return Ok(snapshot);
         }
+        let start = Instant::now();
         let work = cache.work()?;
         let scope = Scope { limits: Limits::default(), unpack: Some((0, work.path().to_owned())) };
         let (scanned, layers) = jettison_store::scan(&self.place, &self.image, &scope, &Scans::default(), &())?;
@@ -305,6 +318,7 @@ impl BaseImage {
         drop(scanned);
         let snapshot = cache.adopt(work, &layer, None)?;
         cache.record(key, &StepRecord::of_base(snapshot.id()))?;
+        let _ = self.unpacked_in.set(start.elapsed());
         Ok(snapshot)
     }
 

@@ -1,6 +1,7 @@
 //! What passes see and say: the image or the Dockerfile as a unit of optimization, findings and their fixes with claims,
 //! the plan of what is to be written, and the values that reports are made of.
 
+mod final_stage;
 mod finding;
 mod level;
 mod measured;
@@ -13,11 +14,12 @@ mod unit;
 mod verdict;
 mod weight;
 
+pub use final_stage::{FinalStage, Suggestion};
 pub use finding::{Claim, Decline, Edit, Finding, Fix, Pass, Remark, Run};
 pub use level::{Assumption, Level, LevelError, Safety};
 pub use measured::{Held, HeldLayer, Lines, Measured, MeasuredPart};
 pub use plan::{Own, Plan};
-pub use proof::{Because, Evidence, Excused, GonePackage, Proof, Smoked, Weighed, Withdrawal};
+pub use proof::{Because, Evidence, Excused, Gain, GonePackage, Proof, Rebuild, Smoked, Weighed, Withdrawal, Work};
 pub use report::{Acted, Measure, OptimizeReport};
 pub use shares::{Shadow, Share, Shares};
 pub use unit::{ImageUnit, UnitError};

@@ -11,8 +11,8 @@ use jettison_report::By;
 use jettison_store::{Encoding, Reference};
 
 pub(crate) use build::{
-    Build, CacheAction, CacheArgs, CacheCommand, CachePlace, ImageArgs, InputArgs, NetworkArg, ProgressArg, Prune,
-    SnapshotterArg, StepArgs,
+    Build, CacheAction, CacheArgs, CacheCommand, CachePlace, ImageArgs, Images, InputArgs, NetworkArg, ProgressArg,
+    Prune, RemoveImages, SnapshotterArg, StepArgs,
 };
 pub(crate) use source::{ErrorOn, Lint, LintFormat, ProofArgs, Rewrite};
 
@@ -55,6 +55,10 @@ pub(crate) enum Command {
     Build(Box<Build>),
     /// Show or shrink the build cache
     Cache(CacheCommand),
+    /// List the local images
+    Images(Images),
+    /// Remove local images by name or ID
+    Rmi(RemoveImages),
     /// Show what an image weighs: layers, waste and its causes, what -O1 would save
     Weigh(Weigh),
     /// Write a smaller image, proven equal to the input

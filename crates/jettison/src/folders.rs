@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use jettison_store::{Reference, Transport};
+use jettison_store::{ImageName, LocalStore, Reference, Transport};
 
 use crate::cli::{Cli, Command};
 use crate::error::Usage;
@@ -27,7 +27,7 @@ pub(crate) fn images(cache: &Path) -> PathBuf {
 }
 
 /// Has the images that a command names by `local:NAME`, or reads by a name that the local store has, found there.
-pub(crate) fn find_images(cli: &mut Cli) -> Result<(), Usage> {
+pub(crate) fn find_images(cli: &mut Cli) -> anyhow::Result<()> {
     let (inputs, output, asked) = match &mut cli.command {
         Command::Weigh(args) => (vec![Some(&mut args.image), args.base.base.as_mut()], None, &args.read.cache_dir),
         Command::Optimize(args) => {
@@ -42,7 +42,7 @@ pub(crate) fn find_images(cli: &mut Cli) -> Result<(), Usage> {
         *input = in_folder(input, folder.as_deref(), Reference::found_in_store)?;
     }
     if let Some(output) = output {
-        *output = in_folder(output, folder.as_deref(), Reference::in_store)?;
+        *output = in_folder(output, folder.as_deref(), |output, folder| Ok(output.in_store(folder)))?;
     }
     Ok(())
 }
@@ -50,14 +50,35 @@ pub(crate) fn find_images(cli: &mut Cli) -> Result<(), Usage> {
 fn in_folder(
     reference: &Reference,
     folder: Option<&Path>,
-    find: fn(&Reference, &Path) -> Reference,
-) -> Result<Reference, Usage> {
+    find: fn(&Reference, &Path) -> Result<Reference, jettison_store::Error>,
+) -> anyhow::Result<Reference> {
     match folder {
-        Some(folder) => Ok(find(reference, folder)),
+        Some(folder) => {
+            let found = find(reference, folder)?;
+            explain_folder(&found, folder)?;
+            Ok(found)
+        }
         None if reference.transport == Some(Transport::Local) => {
             let error = Usage::new(format!("there is no folder in which {reference} could be"));
-            Err(error.with_hint("say where the cache is with --cache-dir or JETTISON_CACHE"))
+            Err(error.with_hint("say where the cache is with --cache-dir or JETTISON_CACHE").into())
         }
         None => Ok(reference.clone()),
+    }
+}
+
+/// A bare name that is a folder is not looked up among the local images; where it holds no image, one of these may be meant.
+fn explain_folder(reference: &Reference, images: &Path) -> Result<(), Usage> {
+    let path = &reference.path;
+    if reference.transport.is_some() || !path.is_dir() || path.join("index.json").exists() {
+        return Ok(());
+    }
+    let Ok(name) = reference.to_string().parse::<ImageName>() else { return Ok(()) };
+    let store = images.join("index.json").is_file().then(|| LocalStore::open(images).ok()).flatten();
+    match store.and_then(|store| store.lookup(&name).ok().flatten()) {
+        Some(_) => {
+            let error = Usage::new(format!("{} is a folder that holds no image", path.display()));
+            Err(error.with_hint(format!("the local image of this name is local:{reference}")))
+        }
+        None => Ok(()),
     }
 }

@@ -53,7 +53,7 @@ fn main() -> ExitCode {
         }
     };
     install_interruption();
-    let found = folders::find_images(&mut cli).map_err(anyhow::Error::from);
+    let found = folders::find_images(&mut cli);
     match found.and_then(|()| commands::run(&cli, host.as_ref(), &printer)) {
         Ok(code) => code,
         Err(error) => {

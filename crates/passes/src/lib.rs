@@ -9,6 +9,7 @@ mod driver;
 mod lines;
 mod rewrite;
 mod settings;
+pub mod shipping;
 mod image {
     pub(super) mod shadowed_files;
     pub(super) mod split_layers;
@@ -23,6 +24,7 @@ mod source {
     pub(super) mod copied_then_owned;
     pub(super) mod copied_then_removed;
     pub(super) mod dnf_cache;
+    pub(super) mod early_changes;
     pub(super) mod gem_cache;
     pub(super) mod joined_steps;
     pub(super) mod language_caches;
@@ -80,5 +82,6 @@ pub const PASSES: &[Pass] = &[
     source::wide_context::PASS,
     source::joined_steps::PASS,
     source::late_manifests::PASS,
+    source::early_changes::PASS,
     source::cold_caches::PASS,
 ];

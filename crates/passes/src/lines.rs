@@ -31,6 +31,14 @@ impl LineMap {
         Self { lines: (0..starts.len()).map(|line| (line, line)).collect(), kept: vec![(whole, whole)], starts }
     }
 
+    /// The map of a text whose lines stand for these lines of the original, each its first and last, counted from 1.
+    #[must_use]
+    pub fn of_lines(text: &str, lines: &[(usize, usize)]) -> Self {
+        let starts = starts(text);
+        let lines = starts.iter().enumerate().map(|(at, _)| lines.get(at).or(lines.last()).map_or((0, 0), counted));
+        Self { lines: lines.collect(), kept: Vec::new(), starts: starts.clone() }
+    }
+
     /// The lines of the original, counted from 1, for a range of lines, counted from 0.
     #[must_use]
     pub fn original(&self, first: usize, last: usize) -> (usize, usize) {
@@ -173,6 +181,11 @@ fn command(line: &str) -> &str {
 fn starts(text: &str) -> Vec<u32> {
     let behind = text.match_indices('\n').map(|(at, _)| Span::new(0, at + 1).end);
     std::iter::once(0).chain(behind).collect()
+}
+
+/// Lines counted from 0 that are counted from 1.
+fn counted(lines: &(usize, usize)) -> (usize, usize) {
+    (lines.0.saturating_sub(1), lines.1.saturating_sub(1))
 }
 
 #[cfg(test)]

@@ -18,8 +18,8 @@ use crate::lines::LineMap;
 use crate::settings;
 
 /// Rounds after which the driver stops. A round that changes nothing ends it before; what one pass moves together
-/// another one joins, so that some follow each other, but never so many.
-const MAX_ROUNDS: usize = 24;
+/// another one joins, and some move one instruction after the other, so that some follow each other, but never so many.
+const MAX_ROUNDS: usize = 64;
 
 /// What is rewritten.
 pub struct Source<'a> {
@@ -345,7 +345,7 @@ struct Applied {
 }
 
 /// Whether every comment of `before` is one of `after`, as often.
-fn keeps_comments(before: &Dockerfile, after: &Dockerfile) -> bool {
+pub(crate) fn keeps_comments(before: &Dockerfile, after: &Dockerfile) -> bool {
     let count = |tree: &Dockerfile| {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         let heredocs = tree.instructions.iter().flat_map(|instruction| &instruction.heredocs);

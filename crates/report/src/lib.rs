@@ -3,6 +3,7 @@
 //! Text may hold ANSI styles; whoever prints it strips them where the output is no terminal.
 
 mod diff;
+mod final_stage;
 mod layers;
 mod lines;
 mod lint;

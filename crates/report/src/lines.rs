@@ -70,6 +70,8 @@ pub struct LineRow {
     pub is_base: bool,
     /// Its layers' bytes as stored, where there are such layers in the image; none where they were merged with others.
     pub stored: Option<u64>,
+    /// How long it took to find, fetch and unpack the image that a stage starts from; none for other instructions.
+    pub prepared_in: Option<Duration>,
     /// Its step; none for what needs no work.
     pub step: Option<LineStep>,
 }

@@ -84,6 +84,12 @@ pub enum Error {
     Ambiguous { path: PathBuf, names: Vec<String> },
     #[error("{} has no image {wanted}", path.display())]
     NoSuchImage { path: PathBuf, wanted: String, names: Vec<String> },
+    #[error("no local image is called {wanted}")]
+    NoSuchLocalImage { wanted: String, near: Vec<String> },
+    #[error("several local images have an ID that begins with {digits}")]
+    AmbiguousId { digits: String, ids: Vec<String> },
+    #[error("the image {id} has several names")]
+    SeveralNames { id: Digest, names: Vec<String> },
     #[error("{} has no image for {wanted}", path.display())]
     NoSuchPlatform { path: PathBuf, wanted: String, platforms: Vec<String> },
     #[error("{}: indexes are nested more than {limit} deep", path.display())]
@@ -107,6 +113,10 @@ impl Error {
                 let names = names.join(" or FILE:");
                 Some(format!("name one of them after the path, as in FILE:{names}, or its position, as in FILE@0"))
             }
+            Self::NoSuchLocalImage { near, .. } if near.is_empty() => Some("`jettison images` lists them".to_owned()),
+            Self::NoSuchLocalImage { near, .. } => Some(format!("there is {}", near.join(" or "))),
+            Self::AmbiguousId { ids, .. } => Some(format!("write more digits: {}", ids.join(", "))),
+            Self::SeveralNames { names, .. } => Some(format!("remove them one by one: {}", names.join(", "))),
             Self::NoSuchImage { names, .. } => Some(format!("it has {}", list(names))),
             Self::NoSuchPlatform { platforms, .. } => {
                 Some(format!("it has {}; choose one with --platform", list(platforms)))

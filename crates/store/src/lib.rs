@@ -24,7 +24,7 @@ mod stage;
 pub use compress::Encoding;
 pub use contents::PlainContents;
 pub use error::{Error, Result};
-pub use local::{BlobWriter, Collected, Incoming, LocalStore, Named, Usage};
+pub use local::{BlobWriter, Collected, Incoming, Listed, LocalStore, Named, Removed, Usage};
 pub use name::{ImageName, NameError};
 pub use open::{Opened, StoredImage, StoredLayer, Wanted, open, open_file};
 pub use output::{Mark, Output, measure};

@@ -39,6 +39,16 @@ pub struct NameError {
 }
 
 impl ImageName {
+    /// A name, or an ID in its place: one that is written whole is no name, but `sha256:` and one looks like a name and
+    /// its tag.
+    ///
+    /// # Errors
+    /// Where the text is neither.
+    pub fn or_id(text: &str) -> Result<Self, NameError> {
+        let is_id = text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+        if is_id { format!("sha256:{text}").parse() } else { text.parse() }
+    }
+
     /// The registry, with its port where it has one: `docker.io`, `localhost:5000`.
     #[must_use]
     pub fn domain(&self) -> &str {

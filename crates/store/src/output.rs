@@ -244,7 +244,9 @@ impl Output {
         }
         let mut listed = self.kept_descriptors(&names)?;
         for descriptor in &descriptors {
-            if self.store.is_some() {
+            if self.store.is_some() && names.is_empty() {
+                listed.push(descriptor.clone());
+            } else if self.store.is_some() {
                 listed.extend(names.iter().map(|name| annotated(descriptor, name)));
             } else {
                 listed.extend(named(descriptor, &names));
@@ -252,9 +254,7 @@ impl Output {
         }
         self.listed.clone_from(&listed);
         self.small_file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-        // The local store lists names only; what is staged for it is still found by its digest.
-        let found = if listed.is_empty() { descriptors } else { listed };
-        self.small_file("index.json", &to_json(&Index::new(found)))?;
+        self.small_file("index.json", &to_json(&Index::new(listed)))?;
         if self.transport == Transport::DockerArchive {
             let tags: Vec<&String> = names.iter().filter(|name| name.contains(':')).collect();
             let images: Vec<Value> = self.images.iter().map(|(_, manifest)| docker_image(manifest, &tags)).collect();

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use jettison_image::Digest;
 
+use crate::error::Error;
 use crate::local::LocalStore;
 use crate::name::{ImageName, NameError};
 
@@ -101,7 +102,7 @@ impl FromStr for Reference {
             return Err(ReferenceError::Transport { transport: prefix.to_owned() });
         }
         if transport == Some(Transport::Local) {
-            let name: ImageName = rest.parse()?;
+            let name = ImageName::or_id(rest)?;
             return Ok(Self { transport, path: PathBuf::new(), selector: Some(Selector::Name(name.full())) });
         }
         let place = if transport.is_some() { rest } else { text };
@@ -139,18 +140,67 @@ impl Reference {
         }
     }
 
-    /// The same for what is to be read, where a bare text may also be the name of an image of the store: it
-    /// is one if no such file exists and the store has the name. All else stays a path, and is missed as one.
-    #[must_use]
-    pub fn found_in_store(&self, folder: &Path) -> Self {
-        if self.transport.is_some() || self.path.exists() || !folder.join("index.json").is_file() {
-            return self.in_store(folder);
+    /// The same for what is to be read, where a name may also be the ID of an image, and a bare text a name: it is one if
+    /// no such file exists and the store has the name.
+    ///
+    /// # Errors
+    /// Where the store has no such image, though the text can be nothing else, or several with such an ID.
+    pub fn found_in_store(&self, folder: &Path) -> Result<Self, Error> {
+        let is_local = self.transport == Some(Transport::Local);
+        if !is_local && (self.transport.is_some() || self.path.exists()) {
+            return Ok(self.clone());
         }
-        let Ok(name) = self.to_string().parse::<ImageName>() else { return self.clone() };
-        let store = LocalStore::open(folder).ok();
-        let is_there = |store: &LocalStore| store.descriptor(&name).is_ok_and(|found| found.is_some());
-        store.filter(is_there).map_or_else(|| self.clone(), |store| store.reference(&name))
+        let text = self.to_string();
+        let name = ImageName::or_id(text.strip_prefix("local:").filter(|_| is_local).unwrap_or(&text));
+        // What is a path and no name is missed as one.
+        let Ok(name) = name else { return Ok(self.in_store(folder)) };
+        let store = if folder.join("index.json").is_file() { Some(LocalStore::open(folder)?) } else { None };
+        let named = |store: LocalStore| -> Result<Option<Self>, Error> {
+            if store.descriptor(&name)?.is_some() {
+                return Ok(Some(store.reference(&name)));
+            }
+            let found = store.lookup(&name)?.map(|found| Selector::Digest(found.digest));
+            Ok(found.map(|selector| Self { selector: Some(selector), ..store.reference(&name) }))
+        };
+        if let Some(found) = store.map(named).transpose()?.flatten() {
+            return Ok(found);
+        }
+        let is_path = !is_local && (text.contains('/') || self.path.extension().is_some());
+        if is_path {
+            return Ok(self.clone());
+        }
+        Err(Error::NoSuchLocalImage { wanted: name.to_string(), near: near(folder, &name) })
     }
+}
+
+/// The names of local images that are alike: of the same repository, or different by a letter or two.
+fn near(folder: &Path, wanted: &ImageName) -> Vec<String> {
+    let named = if folder.join("index.json").is_file() {
+        LocalStore::open(folder).and_then(|store| store.names()).unwrap_or_default()
+    } else {
+        Vec::new()
+    };
+    let names = named.into_iter().filter_map(|named| named.name.parse::<ImageName>().ok());
+    let is_near = |name: &ImageName| {
+        let (one, other) = (name.path().rsplit('/').next(), wanted.path().rsplit('/').next());
+        one == other || distance(one.unwrap_or_default(), other.unwrap_or_default()) <= 2
+    };
+    names.filter(is_near).map(|name| name.to_string()).collect()
+}
+
+/// How many letters must be put in, taken out or replaced to make one word of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, letter) in one.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], at + 1);
+        for column in 0..other.len() {
+            let replaced = diagonal + usize::from(letter != other[column]);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(row[column] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
 }
 
 impl fmt::Display for Reference {

@@ -6,8 +6,10 @@
 
 mod forms;
 pub mod packages;
+mod part;
 mod proof;
 
+pub use part::{Part, part};
 pub use proof::{Contents, weigh};
 
 use bstr::ByteSlice as _;

@@ -68,7 +68,7 @@ pub fn weigh(
 }
 
 /// Whether a difference is one that two builds need not have.
-fn counts(difference: &Difference) -> bool {
+pub(crate) fn counts(difference: &Difference) -> bool {
     // Every build has times and a history of its own.
     match &difference.place {
         Place::Path(_) => difference.what != "mtime",

@@ -263,6 +263,13 @@ impl Cx<'_> {
             lines: stage.lines,
             base: stage.base.clone(),
             is_needed: stage.is_needed,
+            prepared_in: match &stage.base {
+                // It was found before, or the build would have ended there.
+                Base::Image(name) if stage.is_needed => {
+                    self.resolver.image(name, &stage.platform).ok().map(|image| image.prepared_in())
+                }
+                _ => None,
+            },
         });
         let (stages, target) = (stages.collect(), self.plan.target);
         Ok(Built { base, own, cache, ids: self.session.ids, config, steps, stages, target, keys })

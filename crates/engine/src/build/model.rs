@@ -256,6 +256,9 @@ pub struct BuiltStage {
     pub base: Base,
     /// Whether the target needs it.
     pub is_needed: bool,
+    /// How long it took to find, fetch and unpack the image that it starts from, as far as that was to be done; none
+    /// where that is no image.
+    pub prepared_in: Option<Duration>,
 }
 
 /// A step that was needed.
@@ -273,7 +276,7 @@ pub struct BuiltStep {
     pub text: String,
     /// How it came about.
     pub outcome: Outcome,
-    /// How long it took, without the time for which it waited for other commands to end.
+    /// How long it took, without the time for which it waited for other commands or its base.
     pub took: Duration,
     /// How long its result took to make, in this build or in the one that it is kept from.
     pub made_in: Duration,

@@ -1,7 +1,8 @@
 //! `RUN --mount`: what is mounted, made ready on the host, and cleared away afterwards.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use jettison_image::Digest;
@@ -189,8 +190,10 @@ impl Cx<'_> {
         fs::write(&path, value).map_err(StepError::io("write", &path))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(*mode))
             .map_err(StepError::io("set the mode of", &path))?;
-        if self.session.ids == Ids::Many {
-            chown(&path, Some(*uid), Some(*gid)).map_err(StepError::io("give away", &path))?;
+        match ids::give(&path, *uid, *gid, self.session.ids) {
+            // Memory holds no record before Linux 6.6: then the file is root's.
+            Err(error) if self.session.ids == Ids::One && error.kind() == io::ErrorKind::Unsupported => {}
+            given => given.map_err(StepError::io("give away", &path))?,
         }
         mounted.mounts.push(Mount {
             target: mount.target.clone().into_bytes(),

@@ -35,7 +35,7 @@ impl Cx<'_> {
         super::platform::check(&doing.stage.platform)?;
         let waiting = Instant::now();
         let _slot = self.slots.take();
-        doing.waited = waiting.elapsed();
+        doing.waited += waiting.elapsed();
         self.check_stopped()?;
         let work = self.session.cache.work()?;
         let folders = self.folders(doing.state)?;
@@ -104,7 +104,8 @@ impl Cx<'_> {
         spec.terminal = true;
         self.observer.hear(Event::DebugShell { is_open: true });
         let limits = Limits { timeout: None, cancel: self.cancel.clone() };
-        let ended = sandbox::run(spec, Watch::Nothing, &NoConsole, &limits);
+        // With one id the shell's user is one only as long as somebody says so.
+        let ended = sandbox::run(spec, watch(false, self.session.ids), &NoConsole, &limits);
         self.observer.hear(Event::DebugShell { is_open: false });
         if let Err(error) = ended {
             // The command's own failure is what the build ends with.

@@ -44,7 +44,7 @@ pub(crate) struct Doing<'d> {
     pub(crate) state: &'d State,
     /// What it wrote last, for the report of a failure.
     pub(crate) output: Vec<u8>,
-    /// For how long it waited for other commands to end.
+    /// For how long it waited for other commands to end, and for its base to be unpacked.
     pub(crate) waited: Duration,
     /// What it fetched, and where that lies.
     pub(crate) fetched: OnceCell<(Work, Vec<Fetched>)>,
@@ -143,9 +143,12 @@ impl Cx<'_> {
         if may_reuse && let Some(kept) = self.hit(key, &parents, wants_trace)? {
             return Ok(kept);
         }
-        let start = Instant::now();
+        let (start, waited) = (Instant::now(), doing.waited);
+        // That is the base's time, not the first step's upon it.
+        self.folders(doing.state)?;
+        doing.waited += start.elapsed();
         let made = make(doing)?;
-        let made_in = start.elapsed().saturating_sub(doing.waited);
+        let made_in = start.elapsed().saturating_sub(doing.waited.saturating_sub(waited));
         let record = StepRecord {
             snapshot: made.snapshot.as_ref().map(|snapshot| snapshot.id().to_owned()),
             parents,

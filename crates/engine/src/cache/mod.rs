@@ -28,7 +28,7 @@ pub use mounts::MountFolder;
 pub use records::{KeyLock, StepRecord};
 pub use snapshots::Snapshot;
 pub use transfer::{Import, check_export, export};
-pub use usage::{Filter, Part, Pruned, Usage};
+pub use usage::{Entry, EntryKind, Filter, Part, Pruned, Usage};
 pub use work::Work;
 
 /// The version of what lies in the folder. A version that reads another form gets another number.

@@ -246,6 +246,10 @@ fn an_exported_cache_gives_the_same_elsewhere() {
     let before = fs::read(out.join("index.json")).expect("reads");
     export(&cache, &[key("below"), key("above")], &out).expect("exports again");
     assert_eq!(fs::read(out.join("index.json")).expect("reads"), before);
+    let blobs = fs::read_dir(out.join("blobs/sha256")).expect("reads").flatten();
+    let texts: Vec<Vec<u8>> = blobs.map(|blob| fs::read(blob.path()).expect("reads")).collect();
+    let says_what_it_is = |text: &Vec<u8>| String::from_utf8_lossy(text).contains("and no image");
+    assert_eq!(texts.iter().filter(|text| says_what_it_is(text)).count(), 1, "the manifest does");
     let other = Cache::open(&folder.path().join("two")).expect("opens");
     let import = Import::open(&out).expect("opens");
     let (record, snapshot) = import.step(&other, key("above"), Ids::One).expect("reads").expect("a hit");

@@ -15,6 +15,8 @@ use crate::trace::Trace;
 
 /// The media type of the config, which holds the records.
 const CONFIG: &str = "application/vnd.jettison.cache.config.v1+json";
+/// The annotation that says in words what something is (OCI image specification, annotations).
+const DESCRIPTION: &str = "org.opencontainers.image.description";
 /// The media type of what a step read and wrote.
 const TRACE: &str = "application/vnd.jettison.cache.trace.v1+json+zstd";
 /// The level of compression: speed counts, the cache is short-lived.
@@ -120,6 +122,8 @@ pub fn export(cache: &Cache, keys: &[Digest], folder: &Path) -> Result<(), Cache
         "artifactType": CONFIG,
         "config": Descriptor::of(CONFIG, &config),
         "layers": layers,
+        // A config that tools take for an image's would have them run it.
+        "annotations": { DESCRIPTION: "results of build steps for `jettison build --cache-from`, and no image" },
     }))
     .unwrap_or_default();
     let index = Index::new(vec![Descriptor::of(media::OCI_MANIFEST, &manifest)]);

@@ -51,6 +51,31 @@ impl Usage {
     }
 }
 
+/// What an entry of the cache is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntryKind {
+    /// The result of a step.
+    Step,
+    /// An unpacked base image.
+    Base,
+    /// A cache mount of RUN.
+    Mount,
+}
+
+/// Something that is kept, and can be removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// Its name in the cache.
+    pub id: String,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Bytes in blocks of the disk.
+    pub bytes: u64,
+    /// When a build used it last, in seconds since 1970.
+    pub used: u64,
+}
+
 /// What is to be removed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Filter {
@@ -119,6 +144,28 @@ impl Cache {
             }
         }
         Ok(usage)
+    }
+
+    /// All entries, the one that was used last first.
+    ///
+    /// # Errors
+    /// Where the cache cannot be read.
+    pub fn entries(&self) -> Result<Vec<Entry>, CacheError> {
+        let records = self.records()?.into_iter().filter(|(_, record)| record.is_base);
+        let bases: HashSet<String> = records.filter_map(|(_, record)| record.snapshot).collect();
+        let mut items = self.items()?;
+        items.sort_by_key(|item| (Reverse(item.used), item.depth));
+        let entry = |item: Item| {
+            let id = item.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let kind = match item.is_mount {
+                true => EntryKind::Mount,
+                false if bases.contains(&id) => EntryKind::Base,
+                false => EntryKind::Step,
+            };
+            let used = item.used.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |used| used.as_secs());
+            Entry { id, kind, bytes: item.bytes, used }
+        };
+        Ok(items.into_iter().map(entry).collect())
     }
 
     /// Removes what the filter names and nobody uses. A filter that names nothing removes only what no record leads

@@ -19,8 +19,7 @@ pub(super) type Xattrs = Vec<(CString, Vec<u8>)>;
 pub(super) fn owner_of(path: impl FnOnce() -> PathBuf, stat: &Stat, ids: Ids) -> (u32, u32) {
     match ids {
         Ids::Many => stat.owner,
-        Ids::One if stat.is_file() || stat.is_folder() => ids::recorded_owner(&path()),
-        Ids::One => (0, 0),
+        Ids::One => ids::recorded_owner(&path(), stat.kind()),
     }
 }
 
@@ -54,7 +53,8 @@ impl Giver {
     /// Gives a link: where it cannot hold its owner, that is to be added to `owners`.
     pub(super) fn link(self, path: &Path, owner: (u32, u32)) -> io::Result<Option<(u64, (u32, u32))>> {
         ids::give(path, owner.0, owner.1, self.ids)?;
-        if self.ids == Ids::Many || owner == (0, 0) {
+        let is_kept = || ids::recorded_owner(path, FileType::Symlink) == owner;
+        if self.ids == Ids::Many || owner == (0, 0) || is_kept() {
             return Ok(None);
         }
         Ok(Some((std::fs::symlink_metadata(path)?.ino(), owner)))

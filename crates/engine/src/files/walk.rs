@@ -348,7 +348,9 @@ impl Walk<'_> {
             (None, _) => Kind::File,
         };
         let known = if kind == Kind::File { self.digests.get(&stat) } else { None };
-        let is_plain = matches!(kind, Kind::Link(_)) || known.is_some_and(|known| known.is_plain);
+        // The kernel allows no attributes at others but one, which may be the record of their owner.
+        let is_plain =
+            !matches!(kind, Kind::File | Kind::Folder | Kind::Node(..)) || known.is_some_and(|known| known.is_plain);
         let xattrs = if is_plain {
             Vec::new()
         } else {

@@ -41,36 +41,15 @@ pub(crate) fn default_signals() {
         // SAFETY: SIG_DFL is no handler; where a signal cannot be set, nothing changes.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
-    set_blocked(libc::SIG_SETMASK, None);
+    unblock_all();
 }
 
-/// While this lives the thread may change a terminal's foreground group from the background.
-#[derive(Debug)]
-pub(crate) struct TerminalStopsBlocked(());
-
-impl TerminalStopsBlocked {
-    /// Blocks SIGTTOU in this thread.
-    pub(crate) fn new() -> Self {
-        set_blocked(libc::SIG_BLOCK, Some(libc::SIGTTOU));
-        Self(())
-    }
-}
-
-impl Drop for TerminalStopsBlocked {
-    fn drop(&mut self) {
-        set_blocked(libc::SIG_UNBLOCK, Some(libc::SIGTTOU));
-    }
-}
-
-fn set_blocked(how: libc::c_int, signal: Option<libc::c_int>) {
+fn unblock_all() {
     // SAFETY: `set` is initialised by sigemptyset before it is used, and only read by sigprocmask.
     unsafe {
         let mut set = std::mem::zeroed::<libc::sigset_t>();
         libc::sigemptyset(&raw mut set);
-        if let Some(signal) = signal {
-            libc::sigaddset(&raw mut set, signal);
-        }
-        libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut());
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut());
     }
 }
 

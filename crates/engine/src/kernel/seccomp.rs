@@ -9,6 +9,9 @@ use libc::{c_int, c_ulong, c_void, seccomp_notif, seccomp_notif_resp, seccomp_no
 /// Makes the kernel switch to the listener on the caller's processor, and back (Linux 6.6; not in libc yet).
 const SYNC_WAKE_UP: c_ulong = 1;
 
+/// `SECCOMP_IOCTL_NOTIF_ADDFD` (Linux 5.9): writes a `seccomp_notif_addfd` of 24 bytes (linux/seccomp.h).
+const ADD_DESCRIPTOR: c_ulong = 0x4018_2103;
+
 /// A filter alone turns no processor mitigation on (Linux 4.17). Before Linux 5.16 it would: speculative store bypass,
 /// which protects a program from code in its own memory, and makes interpreters up to twice as slow. runc and crun load
 /// their filters with this flag too.
@@ -63,6 +66,8 @@ pub(crate) enum Answer {
     Continue,
     /// It is not done, and seems to have succeeded.
     Done,
+    /// It is not done, and seems to have succeeded with this result.
+    Value(i64),
     /// It is not done, and failed with this errno.
     Failed(i32),
 }
@@ -146,6 +151,21 @@ impl Listener {
         result == 0
     }
 
+    /// Gives the waiting process a descriptor of a file that this one has opened, and says which number it got.
+    pub(crate) fn add_descriptor(&self, id: u64, file: BorrowedFd<'_>, flags: u32) -> io::Result<c_int> {
+        let request = libc::seccomp_notif_addfd {
+            id,
+            flags: 0,
+            srcfd: file.as_raw_fd().cast_unsigned(),
+            newfd: 0,
+            newfd_flags: flags,
+        };
+        // SAFETY: the kernel reads the 24 bytes of `request`, whose type is the one that the number states.
+        let result =
+            unsafe { libc::ioctl(self.descriptor.as_raw_fd(), ADD_DESCRIPTOR as _, std::ptr::from_ref(&request)) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    }
+
     /// Answers. That the process is gone by now is no error.
     pub(crate) fn answer(&mut self, id: u64, answer: Answer) -> io::Result<()> {
         self.answer.fill(0);
@@ -155,6 +175,7 @@ impl Listener {
         match answer {
             Answer::Continue => raw.flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32,
             Answer::Done => {}
+            Answer::Value(value) => raw.val = value,
             Answer::Failed(errno) => raw.error = -errno,
         }
         // SAFETY: the kernel reads (and may write) the answer, which is as large as it expects.

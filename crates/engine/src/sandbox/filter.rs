@@ -4,10 +4,9 @@
 //! that is reached without capabilities through namespaces of its own, and gives programs the errors that they meet
 //! in other builders. Calls newer than the table fail with `ENOSYS`, so that libraries fall back to what they know.
 //!
-//! With one id the calls that change the user or group do nothing and seem to succeed. A program that drops its
-//! rights so goes on as root of the step: package managers that become another user to download work, but a program
-//! that checks afterwards who it is sees 0, and nothing in the step is protected from it. Owners and device nodes are
-//! not refused here; the supervisor records them.
+//! With one id the calls that change the user or group are the supervisor's to answer. Where nobody answers them, and for
+//! programs of 32 bits, they do nothing and seem to succeed: a program that drops its rights so goes on as root of the
+//! step. Owners and device nodes are not refused here; the supervisor records them.
 //!
 //! The filter is installed before the one that watches, and lets `seccomp` through for it. Where both have a say
 //! the kernel prefers an error to a notification.
@@ -22,6 +21,7 @@ use libc::{
 
 use crate::ids::Ids;
 use crate::kernel::namespace;
+use crate::sandbox::Watch;
 
 /// The last call that the tables were checked against: `file_setattr` of Linux 6.17. Since 5.0 all architectures give
 /// new calls the same numbers.
@@ -115,7 +115,7 @@ const REFUSED: &[libc::c_long] = &[
     18, // lookup_dcookie
 ];
 
-/// Calls that seem to succeed where there is one id.
+/// Calls that seem to succeed where there is one id and nobody answers them.
 const PRETENDED: &[libc::c_long] = &[
     libc::SYS_setuid,
     libc::SYS_setgid,
@@ -246,10 +246,10 @@ fn section(refused: &[libc::c_long], pretended: &[libc::c_long], numbers: &Numbe
     program
 }
 
-fn assemble(ids: Ids) -> Vec<sock_filter> {
-    let pretended = |numbers: &'static [libc::c_long]| if ids == Ids::One { numbers } else { &[] };
-    let native = section(REFUSED, pretended(PRETENDED), &NATIVE_NUMBERS);
-    let compatible = section(COMPATIBLE_REFUSED, pretended(COMPATIBLE_PRETENDED), &COMPATIBLE_NUMBERS);
+fn assemble(ids: Ids, watch: Watch) -> Vec<sock_filter> {
+    let pretended = |numbers: &'static [libc::c_long], is: bool| if is { numbers } else { &[] };
+    let native = section(REFUSED, pretended(PRETENDED, ids == Ids::One && !watch.owners()), &NATIVE_NUMBERS);
+    let compatible = section(COMPATIBLE_REFUSED, pretended(COMPATIBLE_PRETENDED, ids == Ids::One), &COMPATIBLE_NUMBERS);
     let mut program = vec![
         load(offset_of!(seccomp_data, arch)),
         jump(BPF_JEQ, NATIVE, 2, 0),
@@ -265,8 +265,8 @@ fn assemble(ids: Ids) -> Vec<sock_filter> {
 
 /// Installs the profile in this thread, for it and all that come of it. It needs CAP_SYS_ADMIN in the user namespace,
 /// or no_new_privs.
-pub(super) fn install_profile(ids: Ids) -> io::Result<()> {
-    namespace::load_plain(&assemble(ids))
+pub(super) fn install_profile(ids: Ids, watch: Watch) -> io::Result<()> {
+    namespace::load_plain(&assemble(ids, watch))
 }
 
 #[cfg(test)]
@@ -310,7 +310,7 @@ mod tests {
     fn native(ids: Ids, number: libc::c_long, arguments: &[u64]) -> u32 {
         let mut all = [0; 6];
         all[..arguments.len()].copy_from_slice(arguments);
-        run(&assemble(ids), NATIVE, number as u32, all)
+        run(&assemble(ids, Watch::Nothing), NATIVE, number as u32, all)
     }
 
     #[test]
@@ -379,6 +379,8 @@ mod tests {
         for number in PRETENDED {
             assert_eq!(native(Ids::Many, *number, &[1000]), ALLOW, "{number}");
             assert_eq!(native(Ids::One, *number, &[1000]), PRETEND, "{number}");
+            let answered = run(&assemble(Ids::One, Watch::Owners), NATIVE, *number as u32, [1000; 6]);
+            assert_eq!(answered, ALLOW, "{number}");
         }
     }
 
@@ -388,13 +390,14 @@ mod tests {
             assert_eq!(native(Ids::Many, number, &[]), ENOSYS, "{number}");
         }
         assert_eq!(native(Ids::Many, libc::c_long::from(NEWEST), &[]), ALLOW);
-        assert_eq!(run(&assemble(Ids::Many), 0x1234, 0, [0; 6]), ENOSYS);
+        assert_eq!(run(&assemble(Ids::Many, Watch::Nothing), 0x1234, 0, [0; 6]), ENOSYS);
     }
 
     #[test]
     fn programs_of_32_bits_are_held_to_the_same() {
-        let of =
-            |ids, number: libc::c_long, first| run(&assemble(ids), COMPATIBLE, number as u32, [first, 0, 0, 0, 0, 0]);
+        let of = |ids, number: libc::c_long, first| {
+            run(&assemble(ids, Watch::Nothing), COMPATIBLE, number as u32, [first, 0, 0, 0, 0, 0])
+        };
         for number in COMPATIBLE_REFUSED {
             assert_eq!(of(Ids::Many, *number, 0), EPERM, "{number}");
         }
@@ -411,12 +414,12 @@ mod tests {
     #[test]
     fn the_kernel_takes_the_program() {
         for ids in [Ids::Many, Ids::One] {
-            let program = assemble(ids);
+            let program = assemble(ids, Watch::Nothing);
             assert!(program.len() < 4096, "{}", program.len());
             // On a thread of its own, which ends with the filter.
             let outcome = std::thread::spawn(move || {
                 rustix::thread::set_no_new_privs(true).unwrap();
-                install_profile(ids).unwrap();
+                install_profile(ids, Watch::Nothing).unwrap();
                 let mounted = rustix::mount::mount_change("/", rustix::mount::MountPropagationFlags::PRIVATE);
                 (mounted, std::fs::metadata("/").is_ok())
             });

@@ -27,6 +27,7 @@ mod protocol;
 mod run;
 mod runner;
 mod spec;
+mod terminal;
 pub mod users;
 
 use std::time::Duration;

@@ -51,6 +51,8 @@ pub(super) enum Report {
     Made(Point),
     /// With the listener of the notify filter; it waits.
     Listener,
+    /// With the outer end of the command's terminal; it waits.
+    Terminal,
     /// The command could not be started.
     Failed(Failure),
     /// The container's first process has ended, with this status as wait(2) has it.

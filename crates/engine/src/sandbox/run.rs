@@ -16,9 +16,9 @@ use super::points::Point;
 use super::protocol::{Channel, Order, Report, Task, write_task};
 use super::runner::RUNNER;
 use super::spec::{Spec, Status, Watch};
+use super::terminal::Terminal;
 use super::{Console, Ended, Limits, mounts, points};
 use crate::ids::Owners;
-use crate::kernel::process::TerminalStopsBlocked;
 use crate::supervisor::Supervisor;
 
 /// How often it is looked whether the build was stopped.
@@ -38,9 +38,6 @@ pub fn run(spec: &Spec, watch: Watch, console: &dyn Console, limits: &Limits) ->
     // Whatever happened, nothing that was made for the command may stay.
     let removed = points::remove(&spec.root, &step.points);
     let watched = step.supervisor.take().map(|supervisor| supervisor.finish(&mounts::targets(spec)));
-    if spec.terminal {
-        take_terminal_back();
-    }
     heard?;
     if let Some(failure) = step.failure.take() {
         return Err(failure.into_error());
@@ -69,6 +66,8 @@ struct Step<'a> {
     channel: Channel,
     init: Option<OwnedFd>,
     supervisor: Option<Supervisor>,
+    /// The user's terminal, while the command has one.
+    terminal: Option<Terminal>,
     points: Vec<Point>,
     failure: Option<Failure>,
     /// Why it was killed.
@@ -84,7 +83,8 @@ impl<'a> Step<'a> {
     fn start(spec: &'a Spec, watch: Watch) -> Result<Self, SandboxError> {
         let (channel, other) = Channel::pair().map_err(failed("connect"))?;
         let (_own, program) = mounts::own_program().map_err(failed("protect the program of"))?;
-        let output = || if spec.terminal { Stdio::inherit() } else { Stdio::piped() };
+        // A terminal shows by itself what is written to it.
+        let output = || if spec.terminal { Stdio::null() } else { Stdio::piped() };
         let child = Command::new(program)
             .arg(RUNNER)
             .env_clear()
@@ -101,6 +101,7 @@ impl<'a> Step<'a> {
             channel,
             init: None,
             supervisor: None,
+            terminal: None,
             points: Vec::new(),
             failure: None,
             stopped: None,
@@ -134,6 +135,8 @@ impl<'a> Step<'a> {
             let mut polled = vec![PollFd::from_borrowed_fd(self.channel.as_fd(), PollFlags::IN)];
             polled.extend(self.child.stdout.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
             polled.extend(self.child.stderr.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+            let ends = self.terminal.iter().flat_map(Terminal::ends);
+            polled.extend(ends.map(|end| PollFd::from_borrowed_fd(end, PollFlags::IN)));
             let left = deadline.map_or(TICK, |deadline| deadline.saturating_duration_since(Instant::now()).min(TICK));
             let wait = Timespec { tv_sec: 0, tv_nsec: i64::from(left.subsec_nanos()) };
             match poll(&mut polled, Some(&wait)) {
@@ -178,11 +181,20 @@ impl<'a> Step<'a> {
         };
         let mut descriptors = descriptors.into_iter();
         match report {
-            Report::Unmapped => self.write_maps().map_err(failed("map the ids of"))?,
+            Report::Unmapped => match self.write_maps() {
+                // It was killed meanwhile, which is why it has none to map.
+                Err(_) if self.stopped.is_some() => {}
+                mapped => mapped.map_err(failed("map the ids of"))?,
+            },
             Report::Init => self.init = descriptors.next(),
             Report::Listener => {
                 if let Some(listener) = descriptors.next() {
                     self.answer(listener).map_err(|source| SandboxError::Watch { source })?;
+                }
+            }
+            Report::Terminal => {
+                if let Some(outer) = descriptors.next() {
+                    self.terminal = Some(Terminal::pass_on_to(outer).map_err(failed("give a terminal to"))?);
                 }
             }
             Report::Made(point) => {
@@ -219,7 +231,7 @@ impl<'a> Step<'a> {
 
     fn answer(&mut self, listener: OwnedFd) -> io::Result<()> {
         let init = self.init.as_ref().map(OwnedFd::try_clone).transpose()?;
-        self.supervisor = Some(Supervisor::start(listener, &self.spec.root, self.watch, init)?);
+        self.supervisor = Some(Supervisor::start(listener, &self.spec.root, self.watch, init, &self.spec.user)?);
         Ok(())
     }
 
@@ -240,7 +252,7 @@ impl<'a> Step<'a> {
         // A pipe that everybody has closed would wake the poll for ever.
         self.child.stdout.take_if(|pipe| !read(false, pipe));
         self.child.stderr.take_if(|pipe| !read(true, pipe));
-        is_something
+        is_something | self.terminal.as_mut().is_some_and(Terminal::pass_on)
     }
 
     /// Ends what may still be there, and passes on the rest.
@@ -257,6 +269,7 @@ impl<'a> Step<'a> {
             while self.ended.is_none() && self.hear().is_ok_and(|goes_on| goes_on) {}
         }
         while self.pass_on(console) {}
+        self.terminal = None;
         self.child.wait()
     }
 }
@@ -264,13 +277,6 @@ impl<'a> Step<'a> {
 /// Whether this process is in the user namespace of the machine, whose root may make device nodes.
 fn has_all_ids() -> bool {
     fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().eq(ALL_IDS.iter().copied()))
-}
-
-/// The command was a process group of its own in the foreground.
-fn take_terminal_back() {
-    let _blocked = TerminalStopsBlocked::new();
-    // Without a terminal there is nothing to take.
-    let _ = rustix::termios::tcsetpgrp(rustix::stdio::stdin(), rustix::process::getpgrp());
 }
 
 /// How many processes the kernel has killed for want of memory.

@@ -3,13 +3,13 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, set_parent_process_death_signal, setpgid,
-    setsid, umask, waitpid,
+    Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, set_parent_process_death_signal, setsid,
+    umask, waitpid,
 };
 use rustix::thread::UnshareFlags;
 
@@ -18,10 +18,10 @@ use super::execute::Command;
 use super::mounts::World;
 use super::protocol::{Channel, Order, Report, Task, read_task};
 use super::spec::Network;
-use super::{filter, identity, network, points};
+use super::{filter, identity, network, points, terminal};
 use crate::ids::Ids;
 use crate::kernel::namespace::{self, Forked};
-use crate::kernel::process::{self, TerminalStopsBlocked};
+use crate::kernel::process;
 use crate::supervisor;
 
 /// The first argument of a process that is a runner.
@@ -123,9 +123,10 @@ fn become_command(channel: &Channel, task: &Task) -> Result<Never, Failure> {
     world.furnish()?;
     world.enter()?;
     enter_workdir(&spec.workdir)?;
-    connect(task)?;
+    connect(channel, task)?;
     let command = Command::new(spec)?;
-    filter::install_profile(spec.ids).map_err(Failure::of("restrict the system calls of", "the command"))?;
+    filter::install_profile(spec.ids, task.watch)
+        .map_err(Failure::of("restrict the system calls of", "the command"))?;
     let listener = supervisor::install(task.watch).map_err(Failure::of("watch", "the command"))?;
     if let Some(listener) = listener {
         channel.send(&Report::Listener, &[listener.as_fd()]).map_err(Failure::of("report to", "the engine"))?;
@@ -140,27 +141,30 @@ fn become_command(channel: &Channel, task: &Task) -> Result<Never, Failure> {
 }
 
 /// Standard input, output and error, and who may signal whom through a terminal.
-fn connect(task: &Task) -> Result<(), Failure> {
+fn connect(channel: &Channel, task: &Task) -> Result<(), Failure> {
     if task.spec.terminal {
-        let _blocked = TerminalStopsBlocked::new();
-        setpgid(None, None).map_err(Failure::of("make a process group in", "/dev/tty"))?;
-        let own = rustix::process::getpid();
-        return rustix::termios::tcsetpgrp(rustix::stdio::stdin(), own)
-            .map_err(Failure::of("take the foreground of", "/dev/tty"));
+        let outer = terminal::make_controlling().map_err(Failure::of("make a terminal at", "/dev/ptmx"))?;
+        give_to_user(task, rustix::stdio::stdin())?;
+        channel.send(&Report::Terminal, &[outer.as_fd()]).map_err(Failure::of("report to", "the engine"))?;
+        drop(outer);
+        return wait_to_go_on(channel);
     }
     setsid().map_err(Failure::of("make a session in", "/"))?;
     let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(Failure::of("open", "/dev/null"))?;
     rustix::stdio::dup2_stdin(&null).map_err(Failure::of("connect", "/dev/null"))?;
-    if task.spec.ids == Ids::Many {
-        // Otherwise only root could open /dev/stdout and /dev/stderr.
-        let (uid, gid) = (task.spec.user.uid, task.spec.user.gid);
-        let owner = (Some(rustix::fs::Uid::from_raw(uid)), Some(rustix::fs::Gid::from_raw(gid)));
-        for pipe in [rustix::stdio::stdout(), rustix::stdio::stderr()] {
-            rustix::fs::fchown(pipe, owner.0, owner.1).map_err(Failure::of("give away", "/dev/stdout"))?;
-        }
+    give_to_user(task, rustix::stdio::stdout())?;
+    give_to_user(task, rustix::stdio::stderr())
+}
+
+/// Otherwise only root could open /dev/stdout and /dev/stderr.
+fn give_to_user(task: &Task, pipe: BorrowedFd<'_>) -> Result<(), Failure> {
+    if task.spec.ids == Ids::One {
+        return Ok(());
     }
-    Ok(())
+    let (uid, gid) = (task.spec.user.uid, task.spec.user.gid);
+    let owner = (Some(rustix::fs::Uid::from_raw(uid)), Some(rustix::fs::Gid::from_raw(gid)));
+    rustix::fs::fchown(pipe, owner.0, owner.1).map_err(Failure::of("give away", "/dev/stdout"))
 }
 
 fn enter_workdir(workdir: &[u8]) -> Result<(), Failure> {

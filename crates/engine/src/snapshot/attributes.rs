@@ -13,7 +13,7 @@ use jettison_image::tar::Mtime;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, XattrFlags, utimensat};
 use rustix::io::Errno;
 
-use crate::ids::{Ids, give, owner_of};
+use crate::ids::{Ids, LINK_OWNER, give, owner_of};
 
 /// The attribute that makes a folder hide what lower layers hold below it.
 pub(super) const OPAQUE: &str = "user.overlay.opaque";
@@ -45,7 +45,9 @@ impl Attributes {
     pub(super) fn read(path: &Path, metadata: &Metadata, ids: Ids) -> io::Result<Self> {
         let (uid, gid) = owner_of(path, metadata, ids);
         let mode = u16::try_from(metadata.mode() & 0o7777).unwrap_or_default();
-        let mut xattrs: Xattrs = raw_xattrs(path)?.into_iter().filter_map(of_image).collect();
+        let is_record = |name: &[u8]| ids == Ids::One && name == LINK_OWNER.as_bytes() && holds_owner(metadata);
+        let all = raw_xattrs(path)?.into_iter().filter(|(name, _)| !is_record(name));
+        let mut xattrs: Xattrs = all.filter_map(of_image).collect();
         xattrs.sort();
         Ok(Self { mode, uid, gid, mtime: mtime(metadata), xattrs })
     }
@@ -54,17 +56,26 @@ impl Attributes {
     /// everything that is put into them.
     pub(super) fn apply(&self, path: &Path, ids: Ids) -> io::Result<()> {
         give(path, self.uid, self.gid, ids)?;
-        let is_symlink = fs::symlink_metadata(path)?.is_symlink();
+        let metadata = fs::symlink_metadata(path)?;
+        let is_symlink = metadata.is_symlink();
         if !is_symlink {
             fs::set_permissions(path, Permissions::from_mode(u32::from(self.mode)))?;
         }
         for (name, value) in &self.xattrs {
+            if ids == Ids::One && name == LINK_OWNER.as_bytes() && holds_owner(&metadata) {
+                continue; // It would become an owner; the layer still has it.
+            }
             if !FOREIGN.iter().any(|foreign| name.starts_with(foreign)) {
                 set_xattr(path, name, value, is_symlink)?;
             }
         }
         set_mtime(path, self.mtime)
     }
+}
+
+/// Whether the capabilities of a file are none, but may be the record of its owner.
+fn holds_owner(metadata: &Metadata) -> bool {
+    !metadata.is_file() && !metadata.is_dir()
 }
 
 /// An attribute as the image has it; `None` for what is no part of an image.

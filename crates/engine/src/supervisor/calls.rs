@@ -49,10 +49,6 @@ pub(super) enum Does {
     Open(Name, Flags),
     /// Does something to one or two files: what, in bits.
     Uses(&'static [(Name, u8)]),
-    /// Changes an owner: the file, whether its link is followed, and the argument of the user; the group is next.
-    Owner(Name, Follow, usize),
-    /// Makes a node: its name and the argument of its mode; the device is next.
-    Node(Name, usize),
     /// Changes which folder a relative path starts at, or the root.
     Turns(Turn),
 }
@@ -80,8 +76,6 @@ pub(super) enum When {
     /// trace as listed, which stands for its entries. A notification for each of them would make a walk four times as
     /// slow: three quarters of that are what the kernel takes to switch there and back, whatever we do in between.
     NotHeld(usize),
-    /// Only where this argument (a mode) is a device's, unless all are wanted.
-    Device(usize),
 }
 
 /// A system call.
@@ -143,9 +137,9 @@ const EVERYWHERE: &[Call] = &[
     call(libc::SYS_removexattr, WRITES),
     call(libc::SYS_lremovexattr, WRITES),
     call(libc::SYS_fremovexattr, WRITES_ITSELF),
-    call(libc::SYS_fchownat, Does::Owner(Name::At(0, 1), Follow::Flags(4), 2)),
-    call(libc::SYS_fchown, Does::Owner(Name::Descriptor(0), Follow::Always, 1)),
-    sometimes(libc::SYS_mknodat, When::Device(2), Does::Node(Name::At(0, 1), 2)),
+    call(libc::SYS_fchownat, WRITES_AT),
+    call(libc::SYS_fchown, WRITES_ITSELF),
+    call(libc::SYS_mknodat, WRITES_AT),
 ];
 
 /// The calls that only the older architecture has.
@@ -168,9 +162,9 @@ const OLDER: &[Call] = &[
     call(libc::SYS_utime, WRITES),
     call(libc::SYS_utimes, WRITES),
     call(libc::SYS_futimesat, WRITES_AT),
-    call(libc::SYS_chown, Does::Owner(Name::Path(0), Follow::Always, 1)),
-    call(libc::SYS_lchown, Does::Owner(Name::Path(0), Follow::Never, 1)),
-    sometimes(libc::SYS_mknod, When::Device(1), Does::Node(Name::Path(0), 1)),
+    call(libc::SYS_chown, WRITES),
+    call(libc::SYS_lchown, WRITES),
+    call(libc::SYS_mknod, WRITES),
 ];
 
 /// The calls that only the older architecture has.
@@ -182,9 +176,11 @@ pub(super) fn all() -> impl Iterator<Item = &'static Call> {
     EVERYWHERE.iter().chain(OLDER)
 }
 
-impl Call {
-    /// Whether owners and devices are recorded at it.
-    pub(super) fn is_ownership(&self) -> bool {
-        matches!(self.does, Does::Owner(..) | Does::Node(..))
+impl When {
+    /// Whether a call with these arguments matters.
+    pub(super) fn concerns(self, arguments: &[u64; 6]) -> bool {
+        let Self::NotHeld(flags) = self else { return true };
+        let held = libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW;
+        arguments[flags] as i32 & held == 0 || (arguments[0] as i32) < 0
     }
 }

@@ -5,13 +5,11 @@
 
 use std::mem::offset_of;
 
-use libc::{
-    BPF_ABS, BPF_ALU, BPF_AND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, seccomp_data,
-    sock_filter,
-};
+use libc::{BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, seccomp_data, sock_filter};
 
 use crate::sandbox::Watch;
 use crate::supervisor::calls::{Call, When, all};
+use crate::supervisor::pretend::calls::{CHANGING, If, Slot, all as answered};
 
 #[cfg(target_arch = "x86_64")]
 const ARCHITECTURE: u32 = 0xc000_003e; // AUDIT_ARCH_X86_64 of linux/audit.h
@@ -44,8 +42,8 @@ fn notify() -> sock_filter {
 }
 
 /// What follows when the number is this call's; it ends in a return.
-fn body(call: &Call, watch: Watch) -> Vec<sock_filter> {
-    match call.when {
+fn body(when: When) -> Vec<sock_filter> {
+    match when {
         When::NotHeld(flags) => vec![
             load_argument(flags),
             jump(BPF_JSET, (libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW) as u32, 0, 3),
@@ -55,21 +53,40 @@ fn body(call: &Call, watch: Watch) -> Vec<sock_filter> {
             allow(),
             notify(),
         ],
-        When::Device(mode) if !watch.traces() => vec![
-            load_argument(mode),
-            statement(BPF_ALU | BPF_AND | BPF_K, libc::S_IFMT),
-            jump(BPF_JEQ, libc::S_IFCHR, 2, 0),
-            jump(BPF_JEQ, libc::S_IFBLK, 1, 0),
-            allow(),
-            notify(),
-        ],
-        When::Always | When::Device(_) => vec![notify()],
+        When::Always => vec![notify()],
     }
+}
+
+/// The same where calls are answered.
+fn body_of_answered(when: If) -> Vec<sock_filter> {
+    let (argument, test) = match when {
+        If::Always => return vec![notify()],
+        If::NotZero(argument) => (argument, jump(BPF_JEQ, 0, 1, 0)),
+        If::Changes(argument) => (argument, jump(BPF_JSET, CHANGING, 0, 1)),
+        If::First(value) => (0, jump(BPF_JEQ, value, 0, 1)),
+    };
+    vec![load_argument(argument), test, notify(), allow()]
+}
+
+/// Which calls are notified, the frequent ones first, with what decides it. One that is both traced and answered always
+/// is.
+fn notified(watch: Watch) -> Vec<(u32, Vec<sock_filter>)> {
+    let number = |number: libc::c_int| number.cast_unsigned();
+    let answered: Vec<&Slot> = if watch.owners() { answered().collect() } else { Vec::new() };
+    let traced: Vec<&Call> = if watch.traces() { all().collect() } else { Vec::new() };
+    let is_answered = |call: &Call| answered.iter().any(|slot| slot.number == call.number);
+    let of_traced = traced.iter().map(|call| {
+        let body = if is_answered(call) { vec![notify()] } else { body(call.when) };
+        (number(call.number), body)
+    });
+    let is_traced = |slot: &Slot| traced.iter().any(|call| call.number == slot.number);
+    let only_answered = answered.iter().filter(|slot| !is_traced(slot));
+    of_traced.chain(only_answered.map(|slot| (number(slot.number), body_of_answered(slot.when)))).collect()
 }
 
 /// The filter for what is to be watched; nothing where that is nothing.
 pub(super) fn assemble(watch: Watch) -> Option<Vec<sock_filter>> {
-    let calls: Vec<&Call> = all().filter(|call| watch.traces() || (watch.owners() && call.is_ownership())).collect();
+    let calls = notified(watch);
     if calls.is_empty() {
         return None;
     }
@@ -80,10 +97,9 @@ pub(super) fn assemble(watch: Watch) -> Option<Vec<sock_filter>> {
         allow(),
         load(offset_of!(seccomp_data, nr)),
     ];
-    for call in calls {
-        let body = body(call, watch);
+    for (number, body) in calls {
         // At most 6 instructions, so the distance fits.
-        program.push(jump(BPF_JEQ, call.number as u32, 0, body.len() as u8));
+        program.push(jump(BPF_JEQ, number, 0, body.len() as u8));
         program.extend(body);
     }
     program.push(allow());

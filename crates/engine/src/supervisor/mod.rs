@@ -2,18 +2,20 @@
 //!
 //! The step's runner calls [`install`] before it executes the command, and hands the listener to the engine, where a
 //! thread answers each notification. What it traces it lets the kernel do ("continue"): the trace is a record, not
-//! a guard, since a program could change a path in memory after it was read. What it records in the kernel's stead
-//! (owners, devices) it does itself, see `owners`.
+//! a guard, since a program could change a path in memory after it was read. Where only one id is mapped it answers
+//! itself what the kernel could not, see `pretend`.
 
 mod calls;
 mod filter;
 pub(crate) mod marks;
 mod owners;
+mod pretend;
 mod process;
 mod record;
 #[cfg(test)]
 mod tests;
 mod worker;
+mod world;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -23,7 +25,7 @@ use std::thread::JoinHandle;
 use crate::ids::Owners;
 use crate::kernel::fanotify::Executions;
 use crate::kernel::seccomp;
-use crate::sandbox::Watch;
+use crate::sandbox::{User, Watch};
 use crate::supervisor::worker::{Outcome, Worker};
 use crate::trace::judge::{Tree, judge};
 use crate::trace::{Trace, closure};
@@ -46,11 +48,17 @@ pub struct Supervisor {
 impl Supervisor {
     /// Starts to answer. `root` is the step's root file system as this process sees it; `process` a pidfd of the one
     /// whose end is the end of all. Without it the listener's own hanging up is waited for, which not every kernel
-    /// reports reliably.
-    pub fn start(listener: OwnedFd, root: &Path, watch: Watch, process: Option<OwnedFd>) -> io::Result<Self> {
+    /// reports reliably. `user` is whom the command starts as.
+    pub fn start(
+        listener: OwnedFd,
+        root: &Path,
+        watch: Watch,
+        process: Option<OwnedFd>,
+        user: &User,
+    ) -> io::Result<Self> {
         // Only the host's root may listen to a file system; everybody else has the closure.
         let executions = if watch.traces() && is_overlay(root) { Executions::of(root).ok() } else { None };
-        let worker = Worker::new(listener, watch, process, executions)?;
+        let worker = Worker::new(listener, watch, process, executions, user)?;
         let thread = std::thread::Builder::new().name("supervisor".to_owned()).spawn(move || worker.run())?;
         Ok(Self { thread, root: root.to_owned(), watch })
     }

@@ -8,12 +8,13 @@ use rustix::event::{PollFd, PollFlags, poll};
 use crate::ids::Owners;
 use crate::kernel::fanotify::Executions;
 use crate::kernel::seccomp::{Answer, Listener, Notification, Received};
-use crate::sandbox::Watch;
-use crate::supervisor::calls::{Call, Does, Flags, Follow, Name, Turn, all};
+use crate::sandbox::{User, Watch};
+use crate::supervisor::calls::{Call, Does, Flags, Name, Turn, all};
 use crate::supervisor::marks::{EXAMINED, EXECUTED, WRITTEN, of_open};
-use crate::supervisor::owners::{Named, change, make_node};
+use crate::supervisor::pretend::Pretender;
 use crate::supervisor::process::{Folders, read_number, read_string};
 use crate::supervisor::record::Record;
+use crate::supervisor::world;
 
 /// What a worker gives in the end.
 #[derive(Debug, Default)]
@@ -35,6 +36,8 @@ pub(super) struct Worker {
     receives_the_end: bool,
     /// The calls by number.
     calls: Vec<Option<&'static Call>>,
+    /// Who answers what the kernel cannot.
+    pretender: Option<Pretender>,
     folders: Folders,
     /// Room for the paths of a notification, used again and again.
     names: [Vec<u8>; 2],
@@ -48,6 +51,7 @@ impl Worker {
         watch: Watch,
         process: Option<OwnedFd>,
         executions: Option<Executions>,
+        user: &User,
     ) -> io::Result<Self> {
         let listener = Listener::new(listener)?;
         listener.wake_synchronously();
@@ -61,6 +65,7 @@ impl Worker {
         }
         Ok(Self {
             listener,
+            pretender: watch.owners().then(|| Pretender::new(user)),
             watch,
             process,
             executions,
@@ -98,6 +103,7 @@ impl Worker {
             }
         }
         self.hear_executions();
+        self.outcome.owners = self.pretender.map(|pretender| pretender.owners).unwrap_or_default();
         self.outcome
     }
 
@@ -138,23 +144,19 @@ impl Worker {
     }
 
     fn handle(&mut self, notification: &Notification) -> io::Result<()> {
-        let call = usize::try_from(notification.number).ok().and_then(|number| *self.calls.get(number)?);
-        let Some(call) = call else {
-            return self.listener.answer(notification.id, Answer::Continue);
+        let answer = match &mut self.pretender {
+            Some(pretender) => pretender.answer(&self.listener, notification),
+            None => Answer::Continue,
         };
-        match call.does {
-            Does::Owner(name, follow, user) if self.watch.owners() => {
-                self.change_owner(notification, name, follow, user)
-            }
-            Does::Node(name, mode) if self.watch.owners() && is_device(notification.arguments[mode]) => {
-                self.make_node(notification, name, mode)
-            }
-            does => self.let_go(notification, does),
+        let call = usize::try_from(notification.number).ok().and_then(|number| *self.calls.get(number)?);
+        match call.filter(|call| self.watch.traces() && call.when.concerns(&notification.arguments)) {
+            Some(call) => self.answer_and_record(notification, answer, call.does),
+            None => self.listener.answer(notification.id, answer),
         }
     }
 
-    /// Lets the kernel do a call, and records it.
-    fn let_go(&mut self, notification: &Notification, does: Does) -> io::Result<()> {
+    /// Answers, which mostly lets the kernel do the call, and records it.
+    fn answer_and_record(&mut self, notification: &Notification, answer: Answer, does: Does) -> io::Result<()> {
         let mut marks = [0, 0];
         match does {
             Does::Open(name, flags) => {
@@ -170,10 +172,6 @@ impl Worker {
                     self.folders.forget(); // A folder may have got another name.
                 }
             }
-            Does::Owner(name, ..) | Does::Node(name, _) => {
-                self.read(notification, name, 0);
-                marks[0] = WRITTEN;
-            }
             Does::Turns(turn) => {
                 if turn != Turn::Descriptor {
                     self.read(notification, Name::Path(0), 0);
@@ -185,7 +183,7 @@ impl Worker {
                 }
             }
         }
-        self.listener.answer(notification.id, Answer::Continue)?;
+        self.listener.answer(notification.id, answer)?;
         for (name, marks) in self.names.iter().zip(marks) {
             if marks != 0 {
                 self.outcome.record.mark(name, marks);
@@ -223,7 +221,7 @@ impl Worker {
     fn try_read(&mut self, notification: &Notification, name: Name, place: usize) -> io::Result<()> {
         let pid = notification.pid;
         let out = &mut self.names[place];
-        let (directory, address) = self::place(notification, name);
+        let (directory, address) = world::place(notification, name);
         if address == 0 {
             if directory == libc::AT_FDCWD {
                 return Err(io::Error::from_raw_os_error(libc::EFAULT));
@@ -238,78 +236,6 @@ impl Worker {
             out.push(b'/');
         }
         out.extend_from_slice(&self.raw);
-        Ok(())
-    }
-
-    fn change_owner(&mut self, notification: &Notification, name: Name, follow: Follow, user: usize) -> io::Result<()> {
-        let arguments = &notification.arguments;
-        let flags = match follow {
-            Follow::Always => 0,
-            Follow::Never => libc::AT_SYMLINK_NOFOLLOW,
-            Follow::Flags(index) => arguments[index] as i32,
-        };
-        let known = libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH;
-        let path = self.own_path(notification, name, flags & libc::AT_EMPTY_PATH != 0);
-        let answer = match path {
-            _ if flags & !known != 0 => Answer::Failed(libc::EINVAL),
-            Err(errno) => Answer::Failed(errno),
-            Ok((directory, path)) => {
-                let follow = flags & libc::AT_SYMLINK_NOFOLLOW == 0;
-                let named = Named { pid: notification.pid, directory, path: path.as_deref(), follow };
-                let (uid, gid) = (arguments[user] as u32, arguments[user + 1] as u32);
-                let listener = &self.listener;
-                change(named, uid, gid, || listener.is_valid(notification.id), &mut self.outcome.owners)
-            }
-        };
-        self.finish(notification, name, answer)
-    }
-
-    fn make_node(&mut self, notification: &Notification, name: Name, mode: usize) -> io::Result<()> {
-        let answer = match self.own_path(notification, name, false) {
-            Err(errno) => Answer::Failed(errno),
-            Ok((directory, path)) => {
-                let named = Named { pid: notification.pid, directory, path: path.as_deref(), follow: false };
-                let (mode, device) = (notification.arguments[mode] as u32, notification.arguments[mode + 1]);
-                // The kernel takes 32 bits of it.
-                let device = device & 0xffff_ffff;
-                let listener = &self.listener;
-                make_node(named, mode, device, || listener.is_valid(notification.id))
-            }
-        };
-        self.finish(notification, name, answer)
-    }
-
-    /// The descriptor and path that are named, or the errno that the kernel would give.
-    fn own_path(
-        &mut self,
-        notification: &Notification,
-        name: Name,
-        may_be_empty: bool,
-    ) -> Result<(i32, Option<Vec<u8>>), i32> {
-        let (directory, address) = place(notification, name);
-        if matches!(name, Name::Descriptor(_)) {
-            return if directory < 0 { Err(libc::EBADF) } else { Ok((directory, None)) };
-        }
-        read_string(notification.pid, address, &mut self.raw)
-            .map_err(|error| error.raw_os_error().unwrap_or(libc::EFAULT))?;
-        if !self.raw.is_empty() {
-            Ok((directory, Some(self.raw.clone())))
-        } else if may_be_empty {
-            Ok((directory, None))
-        } else {
-            Err(libc::ENOENT)
-        }
-    }
-
-    /// Answers what was done in the kernel's stead.
-    fn finish(&mut self, notification: &Notification, name: Name, answer: Answer) -> io::Result<()> {
-        if self.watch.traces() {
-            self.read(notification, name, 0);
-        }
-        self.listener.answer(notification.id, answer)?;
-        if self.watch.traces() {
-            self.outcome.record.mark(&self.names[0], WRITTEN);
-        }
         Ok(())
     }
 
@@ -348,18 +274,4 @@ fn receives_the_end() -> bool {
     });
     let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
     (major, minor) >= (6, 11)
-}
-
-fn is_device(mode: u64) -> bool {
-    matches!(mode as u32 & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK)
-}
-
-/// The descriptor and the address of a path; 0 where there is none.
-fn place(notification: &Notification, name: Name) -> (i32, u64) {
-    let arguments = &notification.arguments;
-    match name {
-        Name::Path(path) => (libc::AT_FDCWD, arguments[path]),
-        Name::At(directory, path) => (arguments[directory] as i32, arguments[path]),
-        Name::Descriptor(descriptor) => (arguments[descriptor] as i32, 0),
-    }
 }

@@ -13,7 +13,7 @@ use jettison_ir::OptimizeReport;
 use jettison_store::{Reference, Selector, Transport, Wanted, open};
 
 use super::cancel::on_interrupt;
-use super::export::Images as _;
+use super::export::{Images as _, place_of_image};
 use super::local::LocalImages;
 use super::outputs::{Kind, Place, Target};
 use super::request::Checked;
@@ -93,7 +93,7 @@ pub(crate) fn other(
         steps: (0, 0),
         took: start.elapsed(),
     };
-    for target in &checked.targets {
+    for target in checked.targets.iter().filter(|target| target.kind != Kind::Nothing) {
         report.products.push(optimized(args, checked, &input, target, &images, &mut report.declines, printer)?);
     }
     report.took = start.elapsed();
@@ -135,8 +135,12 @@ fn optimized(
     let mut reports = optimize(&request, printer)?;
     let report = reports.pop().context("the engine built no image")?;
     declines.clone_from(&report.declines);
-    let place = if target.kind == Kind::Store { names.join(", ") } else { output.path.display().to_string() };
     let image = if report.verdict.is_equal() { Some(summary(&report, &output)?) } else { None };
+    let place = match &image {
+        Some((_, summary)) if target.kind == Kind::Store => place_of_image(names, summary.config),
+        _ if target.kind == Kind::Store => names.join(", "),
+        _ => output.path.display().to_string(),
+    };
     Ok(Product {
         place,
         names: names.clone(),
@@ -178,7 +182,6 @@ fn summary(report: &OptimizeReport, output: &Reference) -> Result<(jettison_imag
 fn refuse_what_others_lack(adapter: &Adapter, args: &Build, checked: &Checked) -> Result<()> {
     let (run, cache, images) = (&args.run, &args.cache, &args.images);
     let is_tree = |target: &Target| matches!(target.kind, Kind::Folder(_) | Kind::Tar(_)) || target.is_stdout();
-    let nameless = |target: &Target| target.kind == Kind::Store && target.names.is_empty() && checked.names.is_empty();
     let lacking = [
         ("--offline", images.offline),
         ("--registry-mirror", !images.mirrors.is_empty()),
@@ -194,7 +197,6 @@ fn refuse_what_others_lack(adapter: &Adapter, args: &Build, checked: &Checked) -
         ("--file -", args.file.as_deref() == Some(Path::new("-"))),
         ("a context on stdin", args.context == "-"),
         ("outputs that are trees or go to stdout", checked.targets.iter().any(is_tree)),
-        ("an image without a name: add -t NAME", checked.targets.iter().any(nameless)),
     ];
     let Some((what, _)) = lacking.iter().find(|(_, given)| *given) else { return Ok(()) };
     let message = format!("the engine {} has nothing for {what}", adapter.name());

@@ -46,7 +46,7 @@ pub(crate) trait Images {
     fn reference(&self) -> Reference;
     /// The names in full, as the local images are listed by.
     fn full(&self, names: &[String]) -> Result<Vec<String>>;
-    /// Gives names to an image that is there; `needed` are its blobs.
+    /// Gives names to an image that is there, or lists it without one; `needed` are its blobs.
     fn tag(&self, names: &[String], manifest: &Descriptor, needed: &[Digest]) -> Result<()>;
 }
 
@@ -84,7 +84,7 @@ impl Export<'_> {
         targets: &[Target],
     ) -> Result<Exported<'i>> {
         let mut exported = Exported { products: Vec::new(), notes: Vec::new(), declines: Vec::new(), release: None };
-        for target in targets {
+        for target in targets.iter().filter(|target| target.kind != Kind::Nothing) {
             if let Some(product) = self.reused(of, target)? {
                 exported.products.push(product);
                 continue;
@@ -139,6 +139,8 @@ impl Export<'_> {
 
     fn one(&self, release: &Release<'_>, of: &Ingredients<'_>, target: &Target) -> Result<Product> {
         match &target.kind {
+            // It is not asked for: see `all`.
+            Kind::Nothing => Ok(tree_product(String::new(), Verdict::default(), Vec::new())),
             Kind::Store => self.store(release, of, target),
             Kind::Image(transport, Place::Path(path)) => self.image(release, of, target, *transport, path),
             Kind::Image(transport, Place::Stdout) => {
@@ -302,7 +304,7 @@ impl Export<'_> {
     }
 }
 
-fn place_of_image(names: &[String], id: Digest) -> String {
+pub(super) fn place_of_image(names: &[String], id: Digest) -> String {
     if names.is_empty() { id.short() } else { names.join(", ") }
 }
 

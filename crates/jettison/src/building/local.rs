@@ -35,6 +35,9 @@ impl Images for LocalImages {
     }
 
     fn tag(&self, names: &[String], manifest: &Descriptor, needed: &[Digest]) -> Result<()> {
+        if names.is_empty() {
+            self.store.keep(manifest, needed)?;
+        }
         for name in names {
             let name = parsed(name)?;
             // Naming an image again what it is named already would rewrite the index for nothing.

@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Folder(PathBuf),
     /// Its tree, in a tar.
     Tar(Place),
+    /// Nothing: the steps are kept in the cache, and that is all.
+    Nothing,
 }
 
 /// One output.
@@ -151,6 +153,13 @@ impl Csv {
             }
             "docker" if self.place.is_none() => return Err(later("--output type=docker without dest").into()),
             "docker" => Kind::Image(Transport::DockerArchive, self.place()?),
+            "cacheonly"
+                if self.place.is_some() || encoding.is_some() || !self.names.is_empty() || self.is_tar.is_some() =>
+            {
+                let message = format!("--output {}: nothing is written, so there is nothing to say of it", self.text);
+                return Err(Usage::new(message).into());
+            }
+            "cacheonly" => Kind::Nothing,
             "local" | "tar" if encoding.is_some() || !self.names.is_empty() || self.is_tar.is_some() => {
                 let message = format!("--output {}: a tree has no name, no layers, and is packed by nobody", self.text);
                 return Err(Usage::new(message).into());
@@ -162,7 +171,9 @@ impl Csv {
             "tar" => Kind::Tar(self.place()?),
             other => {
                 let message = format!("--output {}: there is no type {other:?}", self.text);
-                return Err(Usage::new(message).with_hint("there are oci, docker, local, tar and image").into());
+                return Err(Usage::new(message)
+                    .with_hint("there are oci, docker, local, tar, image and cacheonly")
+                    .into());
             }
         };
         Ok(Target { kind, names: self.names, encoding })
@@ -253,6 +264,7 @@ mod tests {
             ("oci:/x", Kind::Image(Transport::Oci, path("/x"))),
             ("oci-archive:/x=y.tar", Kind::Image(Transport::OciArchive, path("/x=y.tar"))),
             ("type=image", Kind::Store),
+            ("type=cacheonly", Kind::Nothing),
         ] {
             assert_eq!(parse(text).kind, kind, "{text}");
         }
@@ -283,7 +295,7 @@ mod tests {
             ("type=oci,dest=x,annotation.a=b", "annotation.a"),
             ("type=oci,dest=x,force-compression=true", "force-compression"),
             ("type=tar,dest=x,compression=gzip", "packed"),
-            ("type=cacheonly", "cacheonly"),
+            ("type=cacheonly,dest=x", "cacheonly"),
             ("type=oci,tar=false,dest=-", "folder"),
             ("type=oci,tar=maybe,dest=x", "maybe"),
         ] {

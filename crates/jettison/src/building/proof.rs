@@ -79,10 +79,12 @@ pub(crate) fn release_form(
         wish: &wish,
         weighs_packages: rewriting.weighs_packages(),
         smoke: &smoke,
+        stage: None,
         cancel,
         progress,
         printer,
         hints_at_shell: !args.run.debug_shell,
+        replay: None,
         done: RefCell::default(),
     };
     let (rewritten, proof) = prove(&prover, &|known| rewriting.again(known))?;

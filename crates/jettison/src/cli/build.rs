@@ -163,7 +163,7 @@ pub(crate) struct CachePlace {
 #[derive(Args)]
 #[command(next_help_heading = "Results")]
 pub(crate) struct ResultArgs {
-    /// Where to write: type=oci|docker|local|tar,dest=PATH[,…], a folder for the tree, `-` for its tar on stdout, or
+    /// Where to write: type=oci|docker|local|tar,dest=PATH[,…], type=cacheonly for nothing, a folder for the tree, `-` for its tar on stdout, or
     /// oci:DIR, oci-archive:FILE, docker-archive:FILE, local:NAME [default: the local images]
     #[arg(short, long = "output", value_name = "OUT")]
     pub(crate) outputs: Vec<String>,
@@ -227,9 +227,27 @@ pub(crate) struct CacheCommand {
     pub(crate) place: CachePlace,
 }
 
+#[derive(Args)]
+pub(crate) struct Images {
+    /// human or json
+    #[arg(long, default_value = "human")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) place: CachePlace,
+}
+
+#[derive(Args)]
+pub(crate) struct RemoveImages {
+    /// Their names, or IDs or the first digits of these
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+    #[command(flatten)]
+    pub(crate) place: CachePlace,
+}
+
 #[derive(Subcommand)]
 pub(crate) enum CacheAction {
-    /// Show what the build cache holds
+    /// Show what the build cache holds, and with --verbose when each entry was last used
     Du {
         /// human or json
         #[arg(long, default_value = "human")]

@@ -5,6 +5,7 @@ mod cache;
 mod demo;
 mod diff;
 mod dump;
+mod images;
 mod lint;
 mod optimize;
 mod passes;
@@ -28,6 +29,8 @@ pub(crate) fn run(cli: &Cli, host: Option<&Host>, printer: &Printer) -> Result<E
     match &cli.command {
         Command::Build(args) => build::run(args, host, printer),
         Command::Cache(args) => cache::run(args, printer),
+        Command::Images(args) => images::list(args, printer),
+        Command::Rmi(args) => images::remove(args, printer),
         Command::Weigh(args) => weigh::run(args, printer),
         Command::Optimize(args) => optimize::run(args, printer),
         Command::Rewrite(args) => rewrite::run(args, host, printer),

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use jettison_engine::sandbox::Host;
-use jettison_ir::source::{RunStyle, SourceOptions};
+use jettison_ir::Level;
+use jettison_ir::source::{Goal, RunStyle, SourceOptions};
 use jettison_report::{IgnoreChange, RewriteReport, rewrite_human, rewrite_json, source_map};
 use jettison_syntax::dockerfile::encode;
 
@@ -28,6 +29,10 @@ pub(crate) fn run(args: &Rewrite, host: Option<&Host>, printer: &Printer) -> Res
         let hint = "-o FILE writes the result to a file, -o - to stdout";
         return Err(Usage::new("what comes from stdin cannot be replaced").with_hint(hint).into());
     }
+    if args.proof.multi_stage && (args.level != Level::Os || Goal::from(args.goal) != Goal::Release) {
+        let hint = "-Os --prove --smoke CMD --multi-stage ships what CMD and the image's own command use";
+        return Err(Usage::new("--multi-stage is for size, at -Os and for releases").with_hint(hint).into());
+    }
     let to_stdout = args.output.as_deref() == Some(Path::new("-"));
     if to_stdout && args.format == Format::Json {
         return Err(Usage::new("stdout can hold the Dockerfile or the JSON, not both").into());
@@ -36,10 +41,11 @@ pub(crate) fn run(args: &Rewrite, host: Option<&Host>, printer: &Printer) -> Res
     let tree = dockerfile::read(located.path.as_deref())?;
     dockerfile::accept(&name, &tree)?;
     let ignore_path = located.context.as_deref().map(|folder| ignore_file(located.path.as_deref(), folder));
-    let walked = match (&located.context, &ignore_path) {
+    let mut walked = match (&located.context, &ignore_path) {
         (Some(folder), Some(ignore)) if is_used(&tree) => walk(folder, ignore)?,
         _ => Walked { context: None, notes: Vec::new() },
     };
+    let commits = proving::learn(args, &selection, &located, &mut walked)?;
     let options = SourceOptions {
         level: args.level,
         goal: args.goal.into(),
@@ -48,7 +54,7 @@ pub(crate) fn run(args: &Rewrite, host: Option<&Host>, printer: &Printer) -> Res
     };
     let rewriting = Rewriting { tree: &tree, context: walked.context.as_ref(), options, selection };
     let (rewritten, proof) = match args.proof.prove {
-        true => proving::of_rewrite(&args.proof, host, &located, &rewriting, printer)?,
+        true => proving::of_rewrite(&args.proof, host, &located, &rewriting, &commits, printer)?,
         false => (rewriting.shown(&args.passes, printer), None),
     };
     let ignore_text = walked.context.as_ref().and_then(|context| context.ignore.clone());

@@ -9,12 +9,12 @@ use anyhow::{Context as _, Result};
 use bstr::{ByteSlice as _, ByteVec as _};
 use jettison_engine::build::{BaseTree, Built, BuiltLayers};
 use jettison_engine::snapshot::SnapshotContents;
-use jettison_image::changes::Contents as _;
+use jettison_image::changes::{Changes, Contents as _, Cut};
 use jettison_image::{Config, Kind, Layer, Node, Tree};
 use jettison_ir::source::{Observations, SourceClaim};
 use jettison_ir::{Difference, Held, HeldLayer, Lines, Shares, Weighed};
 use jettison_verify::packages::{Image, Removal};
-use jettison_verify::{Contents, Side, compare, weigh};
+use jettison_verify::{Contents, Part, Side, compare, part, weigh};
 
 use super::evidence::observations;
 
@@ -109,6 +109,48 @@ impl Form {
             Removal::of(names, old, Image { tree: &after_tree, read: &mut new })
         });
         Ok(weigh(verdict, claims, noise, &mut contents, removal.as_ref()))
+    }
+
+    /// Calls with its tree and that of its base, which is empty where it has none.
+    pub(super) fn with_trees<T>(&self, with: impl FnOnce(&Tree<'_>, &Tree<'_>) -> T) -> Result<T> {
+        let base = Tree::of(self.layers[..self.base].iter().map(|layer| &**layer));
+        Ok(with(&self.tree()?, &base.context("the base's layers do not fit together")?))
+    }
+
+    /// Compares with an image that may have fewer paths.
+    pub(super) fn part(&self, after: &Self) -> Result<Part> {
+        let (before_tree, after_tree) = (self.tree()?, after.tree()?);
+        let before = Side { tree: &before_tree, config: &self.config };
+        Ok(part(before, Side { tree: &after_tree, config: &after.config }))
+    }
+
+    /// The unpacked bytes that it ships above its base, in one layer.
+    pub(super) fn own_bytes(&self) -> Result<u64> {
+        self.bytes_above(self.base)
+    }
+
+    /// The unpacked bytes that it ships, in one layer.
+    pub(super) fn bytes(&self) -> Result<u64> {
+        self.bytes_above(0)
+    }
+
+    fn bytes_above(&self, layers: usize) -> Result<u64> {
+        let mut lower = Tree::empty(self.layers.iter().map(|layer| &**layer));
+        lower.apply_until(layers).context("the base's layers do not fit together")?;
+        let upper = self.tree()?;
+        let changes = Changes::between(&lower, &upper);
+        Ok(changes.cut(Cut::Ranges(1)).iter().map(|part| changes.size(part)).sum())
+    }
+
+    /// A file's content.
+    pub(super) fn content(&self, tree: &Tree<'_>, path: &[u8]) -> Option<Vec<u8>> {
+        self.reader(tree)(tree.find(path)?)
+    }
+
+    /// A file's content, where it is in a layer of the build's own.
+    pub(super) fn own_content(&self, tree: &Tree<'_>, path: &[u8]) -> Option<Vec<u8>> {
+        let is_own = tree.origin(tree.find(path)?).layer >= self.base;
+        if is_own { self.content(tree, path) } else { None }
     }
 
     /// What reads the files of its tree.

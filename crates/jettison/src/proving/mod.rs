@@ -3,14 +3,19 @@
 
 mod command;
 mod evidence;
+mod final_stage;
 mod images;
 mod kept;
 mod packages;
+mod past;
+mod rebuilds;
 mod smoke;
 #[cfg(debug_assertions)]
 pub(crate) mod wrong;
 
 pub(crate) use command::of_rewrite;
+pub(crate) use final_stage::StageWish;
+pub(crate) use past::learn;
 pub(crate) use smoke::Smoke;
 
 use std::cell::RefCell;
@@ -33,6 +38,7 @@ use crate::printer::Printer;
 use crate::rewriting::Known;
 use images::Form;
 use kept::Kept;
+pub(crate) use rebuilds::Replay;
 use smoke::Expected;
 
 /// Rewrites the Dockerfile by what is known of builds.
@@ -49,11 +55,15 @@ pub(crate) struct Prover<'p> {
     pub(crate) weighs_packages: bool,
     /// Commands that have to do the same in both images.
     pub(crate) smoke: &'p [Smoke],
+    /// How a final stage of its own is to be written, where one is looked for.
+    pub(crate) stage: Option<StageWish<'p>>,
     pub(crate) cancel: &'p Cancel,
     pub(crate) progress: ProgressArg,
     pub(crate) printer: &'p Printer,
     /// Whether the command has a shell to offer where a step of the Dockerfile as it is fails.
     pub(crate) hints_at_shell: bool,
+    /// What rebuilds are measured over, where something may be ordered anew for their sake.
+    pub(crate) replay: Option<&'p Replay<'p>>,
     /// The keys of the steps that the proof's builds did rather than found in the cache.
     pub(crate) done: RefCell<HashSet<Digest>>,
 }
@@ -67,7 +77,8 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
     let rewritten = rewrite(&Known::default());
     let wants_packages = prover.weighs_packages && prover.asks_for_packages(&rewritten);
     let wants_evidence = wants_packages || wants_evidence(&rewritten);
-    if !wants_evidence && !rewritten.is_change(prover.request) {
+    let wants_stage = prover.stage.is_some() && !prover.smoke.is_empty();
+    if !wants_evidence && !wants_stage && !rewritten.is_change(prover.request) {
         return Ok((rewritten, None));
     }
     let key = kept::key(prover)?;
@@ -79,7 +90,7 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
         let packages = kept.packages.take().map(Arc::new);
         let observations = observations.map(|observations| Observations { packages, ..observations });
         let observations = observations.as_ref();
-        let rewritten = rewrite(&Known { withdrawn: &withdrawn, limit: None, observations });
+        let rewritten = rewrite(&Known { withdrawn: &withdrawn, observations, ..Known::default() });
         if kept.is_of(&rewritten) {
             return Ok((
                 rewritten,
@@ -88,14 +99,17 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
         }
     }
     let mut proving = Proving::new(prover, rewrite, wants_evidence, wants_packages)?;
-    let (rewritten, weighed, measured) = proving.all()?;
+    let (rewritten, weighed, measured, gain) = proving.faster()?;
+    let final_stage = prover.stage.map(|wish| proving.final_stage(&rewritten, wish)).transpose()?;
     let proof = Proof {
         weighed,
         withdrawn: proving.withdrawals,
         measured: Some(measured),
         notes: proving.notes,
         is_observed: wants_evidence && is_moved(&rewritten),
+        gain,
         smoke: proving.expected.iter().map(Expected::said).collect(),
+        final_stage,
         builds: proving.builds,
         took_ms: milliseconds(start),
         is_kept: false,
@@ -109,16 +123,18 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
 /// The passes that take packages out.
 const REMOVERS: [&str; 2] = ["build-packages", "apt-recommends"];
 
-/// The pass that moves instructions across RUNs.
-const MOVER: &str = "late-context";
+/// The pass that orders instructions by how often they change.
+const REORDERER: &str = "early-changes";
+/// The passes that move instructions across RUNs.
+const MOVERS: [&str; 2] = ["late-context", REORDERER];
 
 /// Whether what RUNs do decides more.
 fn wants_evidence(rewritten: &Rewritten) -> bool {
-    rewritten.declined.iter().any(|left| left.pass.name == MOVER && left.decline.code == "not-proven")
+    rewritten.declined.iter().any(|left| MOVERS.contains(&left.pass.name) && left.decline.code == "not-proven")
 }
 
 fn is_moved(rewritten: &Rewritten) -> bool {
-    rewritten.found.iter().any(|found| found.applied && found.pass.name == MOVER)
+    rewritten.found.iter().any(|found| found.applied && MOVERS.contains(&found.pass.name))
 }
 
 fn milliseconds(start: Instant) -> u64 {
@@ -180,6 +196,8 @@ enum Tried {
 struct Proving<'p> {
     prover: &'p Prover<'p>,
     rewrite: &'p Rewrite<'p>,
+    /// What was built of the form that was proven last.
+    built: Option<Built>,
     original: Form,
     observations: Option<Observations>,
     /// What the smoke commands do in the original's image.
@@ -212,9 +230,21 @@ impl<'p> Proving<'p> {
                 None => {}
             }
         }
-        let Original { form: original, observations, .. } = original;
+        let Original { built, form: original, observations, .. } = original;
         let observations = Some(observations).filter(|_| wants_evidence);
-        Ok(Self { prover, rewrite, original, observations, expected, noise: None, withdrawals, notes, builds: 1 })
+        let built = Some(built);
+        Ok(Self {
+            prover,
+            rewrite,
+            built,
+            original,
+            observations,
+            expected,
+            noise: None,
+            withdrawals,
+            notes,
+            builds: 1,
+        })
     }
 
     /// Withdraws changes until the rest is proven.
@@ -222,6 +252,8 @@ impl<'p> Proving<'p> {
         loop {
             let rewritten = self.rewritten(None);
             if !rewritten.is_change(self.prover.request) {
+                // What was built last has some of the changes that were taken back.
+                self.built = self.built.take().filter(|_| self.withdrawals.is_empty());
                 let weighed = Weighed { paths: self.original.paths()?, ..Weighed::default() };
                 let measured = self.measured(&rewritten, &self.original)?;
                 return Ok((rewritten, weighed, measured));
@@ -250,7 +282,8 @@ impl<'p> Proving<'p> {
 
     fn rewritten(&self, limit: Option<usize>) -> Rewritten {
         let withdrawn: Vec<Withdrawn> = self.withdrawals.iter().map(withdrawn).collect();
-        (self.rewrite)(&Known { withdrawn: &withdrawn, limit, observations: self.observations.as_ref() })
+        let observations = self.observations.as_ref();
+        (self.rewrite)(&Known { withdrawn: &withdrawn, limit, observations, left_out: None })
     }
 
     /// The first change with which the image is another one. Each change is made on top of those before it.
@@ -325,7 +358,10 @@ impl<'p> Proving<'p> {
         }
         Ok(match Expected::refuted(&self.expected, self.prover, &built, &mut self.notes)? {
             Some(evidence) => Tried::Refuted(evidence, Some(form)),
-            None => Tried::Proven(weighed, form),
+            None => {
+                self.built = Some(built);
+                Tried::Proven(weighed, form)
+            }
         })
     }
 

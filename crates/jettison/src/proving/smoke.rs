@@ -180,6 +180,14 @@ impl Expected {
         Ok(None)
     }
 
+    /// What the command uses in another image.
+    ///
+    /// # Errors
+    /// Where it cannot be run there, or the user stops it.
+    pub(crate) fn trace_in(&self, prover: &Prover<'_>, built: &Built) -> Result<Trace> {
+        Ok(self.smoke.run(prover, built, true)?.trace.unwrap_or_default())
+    }
+
     /// What the command does differently in another image, as sentences.
     fn differs(&self, prover: &Prover<'_>, built: &Built) -> Result<Vec<String>> {
         let probed = match self.smoke.run(prover, built, false) {

@@ -34,7 +34,7 @@ fn run(unit: &SourceUnit<'_>) -> Vec<SourceRemark> {
     let found = text.match_indices(&old).map(|(start, _)| {
         let span = Span::new(start, start + old.len());
         let edits = vec![TextEdit::replace(span, new.clone())];
-        SourceRemark::Found(SourceFinding::fixed(span, format!("{old} is wrong"), edits, SourceClaim::Same))
+        SourceRemark::Found(SourceFinding::fixed(span, format!("{old} is wrongly {new}"), edits, SourceClaim::Same))
     });
     found.collect()
 }

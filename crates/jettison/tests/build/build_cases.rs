@@ -4,8 +4,7 @@
 //! - `fails: TEXT` the build must fail, and say that;
 //! - `peers: NAMES` which other engines must give the same (`buildkit`, `classic`, `buildah`; all where it is not said;
 //!   `none` for what the engines at hand are too old for, or decide otherwise);
-//! - `one-id: REASON` it cannot come out so where a step has one user only;
-//! - `subordinate-ids: REASON` nor where the users are an ordinary user's subordinate ids.
+//! - `subordinate-ids: REASON` it cannot come out so where the users are an ordinary user's subordinate ids.
 //!
 //! `--- tree` lists every path that differs from the base's tree, but for folders whose contents alone changed:
 //! `d MODE UID:GID PATH`, `f MODE UID:GID PATH "CONTENT"` (`*` for any content), `l UID:GID PATH -> TARGET`,
@@ -27,9 +26,7 @@ pub(crate) struct Case {
     pub(crate) build: Vec<String>,
     pub(crate) fails: Option<String>,
     pub(crate) peers: Vec<String>,
-    /// Why it cannot mean the same where a step has one user only.
-    pub(crate) one_id: Option<String>,
-    /// Why not where the ids are subordinate ones.
+    /// Why it cannot mean the same where the ids are subordinate ones.
     pub(crate) subordinate_ids: Option<String>,
     /// Paths with what is to be seen of them; `None` for those that are gone.
     pub(crate) tree: BTreeMap<String, Expected>,
@@ -69,7 +66,6 @@ impl Case {
             build: Vec::new(),
             fails: None,
             peers: ["buildkit", "classic", "buildah"].map(str::to_owned).to_vec(),
-            one_id: None,
             subordinate_ids: None,
             tree: BTreeMap::new(),
             config: Map::new(),
@@ -82,7 +78,6 @@ impl Case {
                 "fails" => case.fails = Some(value),
                 "peers" => case.peers = value.split_whitespace().filter(|n| *n != "none").map(str::to_owned).collect(),
                 "subordinate-ids" => case.subordinate_ids = Some(value),
-                "one-id" => case.one_id = Some(value),
                 _ => panic!("{place}: there is no setting {key:?}"),
             }
         }

@@ -11,6 +11,7 @@ mod compare;
 mod contexts;
 mod each;
 mod faults;
+mod final_stage;
 #[path = "../format/mod.rs"]
 mod format;
 mod hostile;
@@ -18,6 +19,10 @@ mod isolation;
 mod lines;
 mod packages;
 mod prove;
+mod prove_faults;
+mod prove_wrong;
+mod removals;
+mod reorder;
 mod reuse;
 mod sampled;
 mod site;

@@ -20,7 +20,7 @@ pub(crate) const PLAIN: &str = "FROM alpine:3.20\n# what it needs\nRUN mkdir /a 
                      RUN chmod 0640 /a/right && ln /a/right /a/link\nCOPY data /a/data\nCMD [\"sh\"]\n";
 
 impl Bench {
-    fn new(way: Way, dockerfile: &str) -> Self {
+    pub(crate) fn new(way: Way, dockerfile: &str) -> Self {
         let suite = Suite::new(way);
         let context = suite.path("proved");
         fs::create_dir(&context).expect("a folder");
@@ -39,7 +39,7 @@ impl Bench {
         self.suite.give(&self.context);
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         fs::read_to_string(self.context.join("Dockerfile")).expect("reads")
     }
 

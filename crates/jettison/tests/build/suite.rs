@@ -24,8 +24,6 @@ pub(crate) struct Way {
     pub(crate) owner: Option<u32>,
     /// More arguments of every build.
     pub(crate) arguments: Vec<String>,
-    /// Whether nobody but root exists for the steps.
-    pub(crate) has_one_id: bool,
     /// Whether the steps' users are an ordinary user's subordinate ids.
     pub(crate) has_subordinate_ids: bool,
     /// Of so many cases one is built; 0 and 1 are all.
@@ -203,9 +201,6 @@ pub(crate) fn run(way: Way) -> usize {
     let only = std::env::var("JETTISON_BUILDS_ONLY").unwrap_or_default();
     cases.retain(|case| case.draft.name.contains(&only) || case.draft.place.contains(&only));
     let all = cases.len();
-    if way.has_one_id {
-        cases.retain(|case| case.one_id.is_none());
-    }
     if way.has_subordinate_ids {
         cases.retain(|case| case.subordinate_ids.is_none());
     }

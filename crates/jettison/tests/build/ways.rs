@@ -21,10 +21,10 @@ pub(crate) fn is_root() -> bool {
 /// As a user for whom no other ids are put aside.
 pub(crate) fn with_one_id() -> Way {
     if !is_root() {
-        return Way { has_one_id: true, ..Way::default() };
+        return Way::default();
     }
     let become_user = format!("setpriv --reuid {USER} --regid {USER} --clear-groups --inh-caps=-all");
-    Way { prefix: words(&become_user), owner: Some(USER), has_one_id: true, ..Way::default() }
+    Way { prefix: words(&become_user), owner: Some(USER), ..Way::default() }
 }
 
 /// As a user with subordinate ids: in a mount namespace whose `/etc` names them. `folder` holds the files that do.

@@ -20,7 +20,7 @@ const PATH: &str = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/
 
 /// The names that the Debian-like root gets: one file system with every manager, so that a pass that knows a
 /// manager by its image finds it there.
-const DEBIAN_LIKE: [&str; 8] = [
+pub(crate) const DEBIAN_LIKE: [&str; 8] = [
     "debian:bookworm-slim",
     "python:3.12-slim",
     "node:20-slim",

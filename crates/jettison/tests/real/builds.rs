@@ -24,7 +24,7 @@ use crate::tree::Tree;
 const WORKERS: usize = 3;
 
 /// What an engine puts into a container's tree by itself, and may leave in an image.
-const ADDED: [&str; 14] = [
+pub(crate) const ADDED: [&str; 14] = [
     ".dockerenv",
     "dev",
     "dev/console",

@@ -67,8 +67,21 @@ fn dockerfiles() -> BTreeMap<String, String> {
     found
 }
 
+/// The Dockerfiles that `corpus.txt` names, with their paths.
+pub(crate) fn named() -> Vec<(String, String)> {
+    let mut all = dockerfiles();
+    let names = include_str!("corpus.txt").lines().filter(|line| !line.starts_with('#'));
+    let named = |name: &str| {
+        let dockerfile = all.remove(name).unwrap_or_else(|| panic!("the test data has no {name}"));
+        (name.to_owned(), dockerfile)
+    };
+    let named: Vec<(String, String)> = names.map(named).collect();
+    assert!(named.len() >= 100, "only {} names", named.len());
+    named
+}
+
 /// The images that a Dockerfile is built from, with the suite's image for each; nothing where there is none for one.
-fn bases(dockerfile: &str) -> Option<BTreeMap<String, &'static str>> {
+pub(crate) fn bases(dockerfile: &str) -> Option<BTreeMap<String, &'static str>> {
     let (mut stages, mut bases) = (BTreeSet::new(), BTreeMap::new());
     for line in dockerfile.lines() {
         let words: Vec<&str> = line.split_whitespace().filter(|word| !word.starts_with("--")).collect();
@@ -87,7 +100,7 @@ fn bases(dockerfile: &str) -> Option<BTreeMap<String, &'static str>> {
 }
 
 /// Makes what the instructions copy from the context.
-fn write_context(dockerfile: &str, context: &Path) {
+pub(crate) fn write_context(dockerfile: &str, context: &Path) {
     fs::create_dir_all(context).expect("a folder");
     let joined = dockerfile.replace("\\\n", " ");
     for line in joined.lines() {
@@ -213,19 +226,11 @@ fn file_of(image: &str) -> String {
 fn corpus_builds_alike() {
     let trying = std::env::var_os("JETTISON_CORPUS_TRY").map(PathBuf::from);
     let only = std::env::var("JETTISON_CORPUS_ONLY").unwrap_or_default();
-    let mut all = dockerfiles();
-    let names: BTreeSet<&str> = include_str!("corpus.txt").lines().filter(|line| !line.starts_with('#')).collect();
-    if trying.is_none() {
-        for name in &names {
-            assert!(all.contains_key(*name), "the test data has no {name}");
-        }
-        all.retain(|path, _| names.contains(path.as_str()));
-        assert!(all.len() >= 100, "only {} names", all.len());
-    } else {
-        all.retain(|_, dockerfile| bases(dockerfile).is_some());
-    }
-    all.retain(|path, _| path.contains(&only));
-    let all: Vec<(String, String)> = all.into_iter().collect();
+    let mut all = match &trying {
+        None => named(),
+        Some(_) => dockerfiles().into_iter().filter(|(_, dockerfile)| bases(dockerfile).is_some()).collect(),
+    };
+    all.retain(|(path, _)| path.contains(&only));
     let docker = Docker::start();
     let _bases = Bases::make(&docker);
     let suite = Suite { docker: &docker, folder: folder() };

@@ -16,6 +16,7 @@ mod corpus;
 #[path = "../build/each.rs"]
 mod each;
 mod engines;
+mod final_stage;
 #[path = "../format/mod.rs"]
 mod format;
 #[path = "../build/hostile.rs"]
@@ -24,8 +25,10 @@ mod images;
 mod jekyll;
 mod judged;
 mod packages;
+mod proofs;
 mod reference;
 mod registries;
+mod removals;
 mod rewrites;
 mod saved;
 #[path = "../build/suite.rs"]
@@ -34,6 +37,7 @@ mod tools;
 #[path = "../build/tree.rs"]
 mod tree;
 mod trees;
+mod walked;
 #[path = "../build/ways.rs"]
 mod ways;
 mod ways_in_full;

@@ -10,13 +10,13 @@ use tempfile::TempDir;
 
 use crate::tools::{folder, run, text};
 
-struct Bench {
+pub(crate) struct Bench {
     folder: TempDir,
 }
 
 impl Bench {
     /// Debian as an image in a cache.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let bench = Self { folder: folder() };
         for name in ["base", "app"] {
             fs::create_dir_all(bench.at(name)).expect("a folder");
@@ -33,7 +33,7 @@ impl Bench {
         bench
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -43,21 +43,26 @@ impl Bench {
         let dockerfile = format!(
             "FROM debian:bookworm-slim\nCOPY main.c /src/main.c\nRUN {run} && rm -rf /var/lib/apt/lists/*\nCMD [\"app\"]\n"
         );
+        self.prove_file(&dockerfile, &[])
+    }
+
+    /// Rewrites a Dockerfile, proven by building both forms.
+    pub(crate) fn prove_file(&self, dockerfile: &str, more: &[&str]) -> Value {
         fs::write(self.at("app/Dockerfile"), dockerfile).expect("writes");
         let mut command = Command::new(env!("CARGO_BIN_EXE_jettison"));
         command.args(["rewrite", "-Os", "--prove", "--progress=quiet", "--format=json", "--cache-dir"]);
-        let output = command.arg(self.at("cache")).arg(self.at("app")).output().expect("jettison");
+        let output = command.arg(self.at("cache")).args(more).arg(self.at("app")).output().expect("jettison");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).expect("a report")
     }
 }
 
-fn gone(report: &Value) -> Vec<&str> {
+pub(crate) fn gone(report: &Value) -> Vec<&str> {
     let all = report.pointer("/proof/weighed/gone").and_then(Value::as_array).expect("a list");
     all.iter().filter_map(|one| one["name"].as_str()).collect()
 }
 
-fn withdrawn(report: &Value) -> usize {
+pub(crate) fn withdrawn(report: &Value) -> usize {
     report.pointer("/proof/withdrawn").and_then(Value::as_array).expect("a list").len()
 }
 

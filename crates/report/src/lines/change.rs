@@ -40,15 +40,14 @@ pub(crate) fn forms(measured: &Measured) -> String {
         true => format!("{} as before", count(after.layers, "own layer")),
         false => format!("own layers {} → {}", before.layers, after.layers),
     };
-    let held = match before.bytes == after.bytes {
-        true => format!("{} in them", bytes(after.bytes)),
-        false => format!("{} → {} in them", bytes(before.bytes), bytes(after.bytes)),
-    };
-    let seen = match before.seen == after.seen {
-        true => format!("{} that a container sees", bytes(after.seen)),
-        false => format!("{} → {} that a container sees", bytes(before.seen), bytes(after.seen)),
-    };
-    format!("measured: {layers}, {held}, {seen}")
+    let (held, seen) = (arrow(before.bytes, after.bytes), arrow(before.seen, after.seen));
+    format!("measured: {layers}, {held} in them, {seen} that a container sees")
+}
+
+/// Both sizes, or one where they read alike.
+fn arrow(before: u64, after: u64) -> String {
+    let (before, after) = (bytes(before), bytes(after));
+    if before == after { after } else { format!("{before} → {after}") }
 }
 
 /// What the layers of some lines hold without a change and with it, in words.
@@ -72,11 +71,12 @@ pub(crate) fn gain(before: Held, after: Held) -> String {
     // What no container sees is in no merged layer anyway.
     let part = match hidden(before).saturating_sub(hidden(after)) {
         waste if waste > 0 && waste == saved => ", all of it waste".to_owned(),
+        waste if waste > 0 && waste < saved && bytes(waste) == bytes(saved) => ", nearly all of it waste".to_owned(),
         waste if waste > 0 && waste < saved => format!(", {} of it waste", bytes(waste)),
         _ if hidden(before) == hidden(after) => String::new(),
         _ => format!(", {} of what a container sees", change(before.seen, after.seen)),
     };
-    let held = format!("{} → {}", bytes(before.bytes), bytes(after.bytes));
+    let held = arrow(before.bytes, after.bytes);
     format!("measured: {held} ({}{part}){layers}", change(before.bytes, after.bytes))
 }
 
@@ -103,7 +103,8 @@ mod tests {
             (1, 3_000, 1_500),
             "1.0 kB → 3.0 kB (2.0 kB more, 500 B more of what a container sees)",
         );
-        check((1, 1_000, 0), (1, 1_000, 1_000), "1.0 kB → 1.0 kB (0 B less, 1.0 kB more of what a container sees)");
+        check((1, 90_000, 2), (1, 1, 1), "90.0 kB → 1 B (90.0 kB less, nearly all of it waste)");
+        check((1, 1_000, 0), (1, 1_000, 1_000), "1.0 kB (0 B less, 1.0 kB more of what a container sees)");
     }
 
     #[test]

@@ -53,7 +53,8 @@ fn rows(report: &LinesReport, width: usize) -> String {
             cells.push(row.stored.map_or_else(|| "-".to_owned(), bytes));
         }
         let step_time = |step: LineStep| time(if step.cached { step.made_in } else { step.took });
-        cells.push(row.step.map_or_else(String::new, step_time));
+        let shown = row.step.map(step_time).or_else(|| row.prepared_in.map(time));
+        cells.push(shown.unwrap_or_default());
         cells.push(if row.step.is_some_and(|step| step.cached) { "hit" } else { "" }.to_owned());
         cells
     };

@@ -61,7 +61,7 @@ fn row(row: &LineRow) -> Value {
         "wasted_bytes": share.bytes.saturating_sub(share.seen),
         "stored_bytes": row.stored,
         "cached": row.step.map(|step| step.cached),
-        "took_ms": row.step.map(|step| milliseconds(step.took)),
+        "took_ms": row.step.map(|step| step.took).or(row.prepared_in).map(milliseconds),
         "made_in_ms": row.step.map(|step| milliseconds(step.made_in)),
     })
 }

@@ -19,6 +19,7 @@ fn row(lines: Lines, instruction: &str) -> LineRow {
         share: None,
         is_base: false,
         stored: None,
+        prepared_in: None,
         step: None,
     }
 }
@@ -41,6 +42,7 @@ fn report() -> LinesReport {
             is_base: true,
             share: share(80, 7_800_000, 7_786_400),
             stored: Some(3_400_000),
+            prepared_in: Some(Duration::from_millis(2100)),
             ..row((4, 4), "FROM alpine")
         },
         LineRow {
@@ -121,7 +123,7 @@ app/Dockerfile  -O2
  line   ships    waste                time  cache  instruction
  1          -        -                             tools: FROM alpine AS tools
  2          -        -            1:01 min  hit    tools: RUN make
- 4     7.8 MB  13.6 kB  ██                         FROM alpine
+ 4     7.8 MB  13.6 kB  ██           2.1 s         FROM alpine
  5-7   2.8 MB  38.2 MB  █░░░░░░░    12.3 s         RUN pip install flask reques…
  8          -        -               80 ms         RUN rm -rf /root/.cache
  9       40 B        -  ▏             9 ms  hit    COPY app.py /app/

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::time::{Duration, SystemTime};
 
+use jettison_image::manifest::CONTAINERD_NAME;
 use jettison_image::{Descriptor, Digest, Index, Manifest};
 
 use super::LocalStore;
@@ -48,7 +49,7 @@ impl LocalStore {
         Ok(usage)
     }
 
-    /// Removes the blobs that no image needs, but those that were written or reused within `grace`: they may
+    /// Removes the images without a name, and the blobs that no image needs, but those that were written or reused within `grace`: they may
     /// be about to be named.
     ///
     /// # Errors
@@ -57,8 +58,19 @@ impl LocalStore {
         let _lock = self.lock()?;
         // Making a stage removes those of processes that are gone.
         drop(self.stage()?);
-        let used = self.reachable(&self.index()?)?;
         let now = SystemTime::now();
+        let mut index = self.index()?;
+        let count = index.manifests.len();
+        index.manifests.retain(|descriptor| {
+            let metadata = fs::metadata(self.blob_path(descriptor.digest));
+            let written = metadata.and_then(|metadata| metadata.modified()).ok();
+            let age = written.and_then(|written| now.duration_since(written).ok()).unwrap_or_default();
+            descriptor.annotation(CONTAINERD_NAME).is_some() || age < grace
+        });
+        if index.manifests.len() < count {
+            self.write_index(&index)?;
+        }
+        let used = self.reachable(&index)?;
         let mut collected = Collected::default();
         for (digest, metadata) in self.blobs()? {
             let age = metadata.modified().ok().and_then(|modified| now.duration_since(modified).ok());
@@ -89,7 +101,7 @@ impl LocalStore {
     }
 
     /// The blobs that the images of an index need. Platforms that were not fetched are passed over.
-    fn reachable(&self, index: &Index) -> Result<HashSet<Digest>> {
+    pub(super) fn reachable(&self, index: &Index) -> Result<HashSet<Digest>> {
         let mut found = HashSet::new();
         let mut waiting: Vec<Descriptor> = index.manifests.clone();
         while let Some(descriptor) = waiting.pop() {

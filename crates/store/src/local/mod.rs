@@ -11,6 +11,7 @@
 
 mod blob;
 mod garbage;
+mod images;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +33,7 @@ use crate::stage::Stage;
 
 pub use blob::BlobWriter;
 pub use garbage::{Collected, Usage};
+pub use images::{Listed, Removed};
 
 /// What stages in the store are named by.
 const STAGES: &str = "staged";
@@ -86,15 +88,18 @@ impl LocalStore {
         &self.folder
     }
 
-    /// The image of this name, if the store has it for the platform that is wanted.
+    /// The image of this name or ID, if the store has it for the platform that is wanted.
     ///
     /// # Errors
     /// Where the store holds the image but it cannot be read.
     pub fn find(&self, name: &ImageName, wanted: &Wanted, limits: Limits) -> Result<Option<Opened>> {
-        if self.descriptor(name)?.is_none() {
-            return Ok(None);
-        }
-        match open(&self.reference(name), wanted, limits) {
+        let Some(descriptor) = self.lookup(name)? else { return Ok(None) };
+        let selector = match descriptor.annotation(CONTAINERD_NAME) {
+            Some(full) if full == name.full() => Selector::Name(full.to_owned()),
+            _ => Selector::Digest(descriptor.digest),
+        };
+        let reference = Reference { selector: Some(selector), ..self.reference(name) };
+        match open(&reference, wanted, limits) {
             // Of an index, only the platforms that were asked for are at hand.
             Err(Error::Missing { .. } | Error::NoSuchImage { .. }) => Ok(None),
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -174,7 +179,8 @@ impl LocalStore {
         Ok(descriptor)
     }
 
-    /// Names a manifest or index whose blobs are there; what had the name before loses it.
+    /// Names a manifest or index whose blobs are there; what had the name before loses it, and stays without one until
+    /// the blobs are collected.
     ///
     /// # Errors
     /// Where one of `needed` is not there, or the index cannot be written.
@@ -229,8 +235,23 @@ impl LocalStore {
         }
         let mut index = self.index()?;
         let name = |descriptor: &Descriptor| descriptor.annotation(CONTAINERD_NAME).map(str::to_owned);
-        index.manifests.retain(|old| !descriptors.iter().any(|new| name(new) == name(old)));
-        index.manifests.extend(descriptors);
+        let (unnamed, mut named): (Vec<_>, Vec<_>) = index
+            .manifests
+            .drain(..)
+            .chain(descriptors.iter().filter(|new| name(new).is_none()).cloned())
+            .map(|old| {
+                let is_replaced = descriptors.iter().any(|new| name(new).is_some() && name(new) == name(&old));
+                if is_replaced { images::unnamed(&old) } else { old }
+            })
+            .partition(|descriptor| name(descriptor).is_none());
+        named.extend(descriptors.into_iter().filter(|new| name(new).is_some()));
+        // One without a name is listed once, and only while it has none.
+        for descriptor in unnamed {
+            if !named.iter().chain(&index.manifests).any(|other| other.digest == descriptor.digest) {
+                index.manifests.push(descriptor);
+            }
+        }
+        index.manifests.extend(named);
         self.write_index(&index)
     }
 

@@ -69,13 +69,20 @@ fn references_resolve_to_the_store_and_files_come_first() {
     put_image(&store, "jettison-test/app:dev", &[b"one"]);
     let parse = |text: &str| text.parse::<Reference>().expect(text);
     for text in ["local:jettison-test/app:dev", "jettison-test/app:dev", "docker.io/jettison-test/app:dev"] {
-        let reference = parse(text).found_in_store(folder.path());
+        let reference = parse(text).found_in_store(folder.path()).expect(text);
         assert_eq!(reference.to_string(), "local:jettison-test/app:dev", "{text}");
         assert_eq!(open(&reference, &platform(), Limits::default()).expect("opens").images.len(), 1);
     }
     // What the store does not have stays the path that it is, and outputs are never guessed.
     for text in ["jettison-test/app:none", "./x.tar", "none.tar"] {
-        assert_eq!(parse(text).found_in_store(folder.path()), parse(text));
+        assert_eq!(parse(text).found_in_store(folder.path()).expect(text), parse(text));
+    }
+    // What can be nothing but a name is missed as one.
+    for (text, expected) in
+        [("ap", vec!["jettison-test/app:dev"]), ("local:other/app", vec!["jettison-test/app:dev"]), ("none", vec![])]
+    {
+        let error = parse(text).found_in_store(folder.path()).expect_err(text);
+        assert!(matches!(error, Error::NoSuchLocalImage { near, .. } if near == expected), "{text}");
     }
     assert_eq!(parse("jettison-test/app:dev").in_store(folder.path()).transport, None);
     let error = open(&parse("local:none").in_store(folder.path()), &platform(), Limits::default());
@@ -211,4 +218,49 @@ fn an_output_that_is_dropped_leaves_the_store_as_it_was() {
     drop(write_output(&store, "local:app", &[b"base", b"own"]));
     assert_eq!(store.usage().expect("reads"), usage);
     assert!(store.find(&name("base"), &platform(), Limits::default()).expect("reads").is_some());
+}
+
+#[test]
+fn images_without_a_name_are_known_by_their_id() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = LocalStore::open(folder.path()).expect("opens");
+    let first = put_image(&store, "app", &[b"one"]);
+    let second = put_image(&store, "app", &[b"two"]);
+    // The first one has lost its name, and is still there.
+    let images = store.images().expect("reads");
+    let shown: Vec<(Vec<String>, Digest)> = images.iter().map(|i| (i.names.clone(), i.descriptor.digest)).collect();
+    assert_eq!(shown, [(vec![], first.digest), (vec!["app:latest".to_owned()], second.digest)]);
+    let id = images[0].id;
+    for text in [id.hex(), id.hex()[..12].to_owned(), id.to_string(), first.digest.hex()[..8].to_owned()] {
+        let found = store.lookup(&ImageName::or_id(&text).expect("an ID")).expect("reads").map(|found| found.digest);
+        assert_eq!(found, Some(first.digest), "{text}");
+        let reference = format!("local:{text}").parse::<Reference>().expect("parses");
+        let reference = reference.found_in_store(folder.path()).expect("is there");
+        assert_eq!(open(&reference, &platform(), Limits::default()).expect("opens").images.len(), 1, "{text}");
+        assert!(
+            store
+                .find(&ImageName::or_id(&text).expect("an ID"), &platform(), Limits::default())
+                .expect("reads")
+                .is_some(),
+            "{text}"
+        );
+    }
+    assert_eq!(store.lookup(&name(&id.hex()[..5])).expect("reads"), None, "too few digits are a word");
+    // With a name again it is listed once.
+    store.tag(&name("old"), &first, &[]).expect("tags");
+    store.tag(&name("older"), &first, &[]).expect("tags");
+    assert_eq!(store.images().expect("reads").len(), 2);
+    let several = store.remove(&name(&id.to_string()));
+    assert!(matches!(several, Err(Error::SeveralNames { names, .. }) if names == ["old:latest", "older:latest"]));
+    let removed = store.remove(&name("old")).expect("removes").expect("is there");
+    assert_eq!((removed.names, removed.image), (vec!["old:latest".to_owned()], None));
+    let removed = store.remove(&name(&id.hex()[..12])).expect("removes").expect("is there");
+    assert_eq!((removed.names, removed.image), (vec!["older:latest".to_owned()], Some(id)));
+    assert_eq!(store.remove(&name("older")).expect("reads"), None);
+    assert_eq!(store.images().expect("reads").len(), 1);
+    store.keep(&first, &[]).expect("lists");
+    store.keep(&first, &[]).expect("lists it once");
+    assert_eq!(store.images().expect("reads").len(), 2);
+    assert_eq!(store.collect(Duration::ZERO).expect("collects").blobs, 3);
+    assert_eq!(store.images().expect("reads").len(), 1);
 }

@@ -89,6 +89,7 @@ impl Joined<'_> {
             let is_step = instruction.body.kind != Kind::From || matches!(stage.base, Base::Context(_));
             if !is_step || own().next().is_none() {
                 let mut row = self.row(Some(stage), lines, text(&tree, instruction));
+                row.row.prepared_in = stage.prepared_in.filter(|_| instruction.body.kind == Kind::From);
                 row.row.is_base = instruction.body.kind == Kind::From && self.is_root(stage);
                 rows.push(row);
             }
@@ -111,6 +112,7 @@ impl Joined<'_> {
             share: None,
             is_base: false,
             stored: None,
+            prepared_in: None,
             step: None,
         };
         Row { step: 0, row }

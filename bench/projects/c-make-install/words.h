@@ -1,0 +1,3 @@
+#include <stdio.h>
+
+unsigned long words(FILE *from);

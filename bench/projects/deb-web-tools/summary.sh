@@ -1,0 +1,2 @@
+#!/bin/sh
+jq -r '.[] | "\(.name)\t\(.size)"' | column -t

@@ -1,0 +1,6 @@
+function greeting(name) {
+  const text = "hello " + name;
+  return text;
+}
+
+console.log(greeting("you"));

@@ -1,0 +1,3 @@
+const answers = { hi: "hello", bye: "goodbye" };
+
+console.log(process.argv.slice(2).map((word) => answers[word] || "?").join(" "));

@@ -1,0 +1,5 @@
+from prices import price
+
+
+def test_price():
+    assert price(100) == "€1.00"

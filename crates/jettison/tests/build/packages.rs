@@ -52,14 +52,9 @@ fn packages_that_only_a_build_needs_are_proven_to_be_gone() {
     assert_eq!(gone(&report), ["gcc", "musl-dev", "binutils", "dc"], "{report}");
     assert!(report["proof"]["weighed"]["gone_bytes"].as_u64().is_some_and(|bytes| bytes > 80), "{report}");
     let found = excused(&report);
-    for path in [
-        "/usr/lib/gcc ",
-        "/usr/bin/ld ",
-        "/etc/ld.conf ",
-        "/usr/bin/dc ",
-        "/lib/apk/db/installed ",
-        "/etc/apk/world ",
-    ] {
+    for path in
+        ["/usr/lib/gcc ", "/usr/bin/ld ", "/etc/ld.conf ", "/usr/bin/dc ", "/lib/apk/db/installed ", "/etc/apk/world "]
+    {
         assert!(found.iter().any(|one| one.starts_with(path) && one.contains("packages")), "{path}: {found:?}");
     }
     let shown = String::from_utf8_lossy(&bench.run(None, &["-Os"]).stderr).into_owned();

@@ -147,12 +147,14 @@ impl<'i, 'a> Removal<'i, 'a> {
         let others = by_name(&new.packages);
         let mut gone = BTreeSet::new();
         for (at, package) in old.packages.iter().enumerate() {
-            match others.get(&key(package)) {
+            let Some(others) = others.get(&key(package)) else {
+                gone.insert(at);
+                continue;
+            };
+            // rpm may have several versions of one.
+            match others.iter().find(|other| other.version == package.version) {
                 None => {
-                    gone.insert(at);
-                }
-                Some(other) if other.version != package.version => {
-                    self.differ(package, "version", Some(&package.version), Some(&other.version));
+                    self.differ(package, "version", Some(&package.version), others.first().map(|one| &*one.version))
                 }
                 Some(other) if other.record != package.record => {
                     self.differ(package, "entry in the database", Some("one"), Some("another one"));
@@ -191,7 +193,8 @@ impl<'i, 'a> Removal<'i, 'a> {
         let (olds, news) = (by_name(&old.removed), by_name(&new.removed));
         let gone: HashSet<_> = gone.iter().map(|at| key(&old.packages[*at])).collect();
         for package in &new.removed {
-            let is_same = olds.get(&key(package)).is_some_and(|other| other.record == package.record);
+            let others = olds.get(&key(package)).map_or(&[][..], Vec::as_slice);
+            let is_same = others.iter().any(|other| other.record == package.record);
             if !is_same && !gone.contains(&key(package)) {
                 self.differ(package, "rest of a package", None, Some(&package.version));
             }
@@ -245,8 +248,12 @@ fn key(package: &Package) -> (String, String) {
     (package.name.clone(), package.architecture.clone())
 }
 
-fn by_name(packages: &[Package]) -> HashMap<(String, String), &Package> {
-    packages.iter().map(|package| (key(package), package)).collect()
+fn by_name(packages: &[Package]) -> HashMap<(String, String), Vec<&Package>> {
+    let mut all: HashMap<(String, String), Vec<&Package>> = HashMap::new();
+    for package in packages {
+        all.entry(key(package)).or_default().push(package);
+    }
+    all
 }
 
 /// A database that only one of the images has.

@@ -192,13 +192,21 @@ fn pacman() {
 fn rpm(names: &[&str], time: u32) -> Bed {
     let mut bed = Bed::default();
     let mut headers = Vec::new();
-    for (name, needs) in [("bash", ""), ("gcc", "cpp"), ("cpp", "/usr/bin/bash")] {
-        if !names.contains(&name) {
+    // Keys are packages, too, all of one name.
+    let all = [
+        ("bash", "1.0", ""),
+        ("key", "1", ""),
+        ("key", "2", ""),
+        ("gcc", "1.0", "cpp"),
+        ("cpp", "1.0", "/usr/bin/bash"),
+    ];
+    for (name, version, needs) in all {
+        if !names.contains(&name) && name != "key" {
             continue;
         }
         headers.push(sqlite::header(&[
             (1000, sqlite::Tag::Text(name)),
-            (1001, sqlite::Tag::Text("1.0")),
+            (1001, sqlite::Tag::Text(version)),
             (1002, sqlite::Tag::Text("1")),
             (1008, sqlite::Tag::Numbers(&[time])),
             (1049, sqlite::Tag::Texts(&[needs])),

@@ -19,7 +19,7 @@ pub use finding::{Claim, Decline, Edit, Finding, Fix, Pass, Remark, Run};
 pub use level::{Assumption, Level, LevelError, Safety};
 pub use measured::{Held, HeldLayer, Lines, Measured, MeasuredPart};
 pub use plan::{Own, Plan};
-pub use proof::{Because, Evidence, Excused, GonePackage, Proof, Smoked, Weighed, Withdrawal};
+pub use proof::{Because, Evidence, Excused, Gain, GonePackage, Proof, Rebuild, Smoked, Weighed, Withdrawal, Work};
 pub use report::{Acted, Measure, OptimizeReport};
 pub use shares::{Shadow, Share, Shares};
 pub use unit::{ImageUnit, UnitError};

@@ -72,6 +72,9 @@ pub struct Proof {
     pub notes: Vec<String>,
     /// Whether some instructions were moved because a traced build showed that this is safe.
     pub is_observed: bool,
+    /// What an order of instructions by the history brings, where that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gain: Option<Gain>,
     /// The smoke commands that did the same in both images.
     #[serde(default)]
     pub smoke: Vec<Smoked>,
@@ -122,6 +125,15 @@ pub enum Evidence {
     Differs(Vec<Difference>),
     /// The file does not build any more: how that ends.
     Fails(String),
+    /// It was to make rebuilds faster, and does not.
+    Slow {
+        /// After so many commits.
+        rebuilds: usize,
+        /// What all of them took without it, in milliseconds.
+        without_ms: u64,
+        /// What they took with it.
+        with_ms: u64,
+    },
     /// A package is gone that is used: its name, and the use.
     Uses(String, String),
     /// A smoke command does something else.
@@ -133,11 +145,63 @@ pub enum Evidence {
     },
 }
 
+/// What rebuilds took, after one commit and another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gain {
+    /// The rebuilds, the oldest commit first.
+    pub rebuilds: Vec<Rebuild>,
+    /// What all of them took by the other changes alone, in milliseconds; none where there are no others.
+    pub without_ms: Option<u64>,
+}
+
+/// A rebuild after a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebuild {
+    /// The commit's name.
+    pub commit: String,
+    /// By the Dockerfile as it was.
+    pub before: Work,
+    /// By its rewritten form.
+    pub after: Work,
+}
+
+/// What a rebuild took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// In milliseconds.
+    pub took_ms: u64,
+    /// How many RUN instructions ran.
+    pub runs: usize,
+}
+
+impl Gain {
+    /// What all rebuilds took by the Dockerfile as it was.
+    #[must_use]
+    pub fn before(&self) -> Work {
+        self.rebuilds.iter().fold(Work::default(), |sum, rebuild| sum.and(rebuild.before))
+    }
+
+    /// What all rebuilds took by its rewritten form.
+    #[must_use]
+    pub fn after(&self) -> Work {
+        self.rebuilds.iter().fold(Work::default(), |sum, rebuild| sum.and(rebuild.after))
+    }
+}
+
+impl Work {
+    fn and(self, other: Self) -> Self {
+        Self { took_ms: self.took_ms.saturating_add(other.took_ms), runs: self.runs + other.runs }
+    }
+}
+
 impl Evidence {
     /// The evidence as a sentence without its full stop.
     #[must_use]
     pub fn summary(&self) -> String {
         match self {
+            Self::Slow { rebuilds, without_ms, with_ms } => {
+                format!("with it {rebuilds} rebuilds take {with_ms} ms, and {without_ms} ms without it")
+            }
             Self::Fails(message) => format!("with it the file does not build: {message}"),
             Self::Uses(package, used) => format!("with it {package} is gone, and {used}"),
             Self::Smoke { command, differs } => match differs.as_slice() {

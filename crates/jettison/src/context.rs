@@ -62,7 +62,7 @@ pub(crate) fn walk(folder: &Path, ignore_file: &Path) -> Result<Walked> {
     let mut walk = Walk { ignore, files: Vec::new(), looked_at: 0, unreadable: Vec::new() };
     let context = if walk.all(folder) {
         walk.files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
-        Some(Context { files: walk.files, ignore: text })
+        Some(Context { files: walk.files, ignore: text, history: None })
     } else {
         let folder = folder.display();
         notes.push(format!("{folder} has more than {MOST_ENTRIES} entries: its names are left out of account"));

@@ -19,6 +19,8 @@ pub(crate) struct Known<'k> {
     pub(crate) limit: Option<usize>,
     /// What its RUN instructions did.
     pub(crate) observations: Option<&'k Observations>,
+    /// A pass that changes nothing.
+    pub(crate) left_out: Option<&'static str>,
 }
 
 /// A Dockerfile, and how it is rewritten.
@@ -42,7 +44,8 @@ impl Rewriting<'_> {
     /// Rewrites with what is known of an earlier try.
     pub(crate) fn again(&self, known: &Known<'_>) -> Rewritten {
         let limit = known.limit.or(self.selection.limit);
-        let selection = Selection { withdrawn: known.withdrawn.to_vec(), limit, ..self.selection.clone() };
+        let skip = self.selection.skip.iter().cloned().chain(known.left_out.map(str::to_owned)).collect();
+        let selection = Selection { withdrawn: known.withdrawn.to_vec(), limit, skip, ..self.selection.clone() };
         let source = self.source(known.observations);
         jettison_passes::rewrite(source, &self.options, &selection, Fixes::Applied, &mut |_| {})
     }
@@ -54,7 +57,8 @@ impl Rewriting<'_> {
 
     /// What is asked for, as text: equal texts ask for the same.
     pub(crate) fn wish(&self) -> String {
-        format!("{} {:?} {:?}", env!("CARGO_PKG_VERSION"), self.options, self.selection)
+        let history = self.context.and_then(|context| context.history.as_ref());
+        format!("{} {:?} {:?} {history:?}", env!("CARGO_PKG_VERSION"), self.options, self.selection)
     }
 }
 

@@ -24,6 +24,7 @@ mod source {
     pub(super) mod copied_then_owned;
     pub(super) mod copied_then_removed;
     pub(super) mod dnf_cache;
+    pub(super) mod early_changes;
     pub(super) mod gem_cache;
     pub(super) mod joined_steps;
     pub(super) mod language_caches;
@@ -81,5 +82,6 @@ pub const PASSES: &[Pass] = &[
     source::wide_context::PASS,
     source::joined_steps::PASS,
     source::late_manifests::PASS,
+    source::early_changes::PASS,
     source::cold_caches::PASS,
 ];

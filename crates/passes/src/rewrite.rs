@@ -18,8 +18,8 @@ use crate::lines::LineMap;
 use crate::settings;
 
 /// Rounds after which the driver stops. A round that changes nothing ends it before; what one pass moves together
-/// another one joins, so that some follow each other, but never so many.
-const MAX_ROUNDS: usize = 24;
+/// another one joins, and some move one instruction after the other, so that some follow each other, but never so many.
+const MAX_ROUNDS: usize = 64;
 
 /// What is rewritten.
 pub struct Source<'a> {

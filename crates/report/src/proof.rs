@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use jettison_ir::{Because, Difference, Evidence, Excused, GonePackage, Place, Proof, Smoked, Weighed};
+use jettison_ir::{
+    Because, Difference, Evidence, Excused, Gain, GonePackage, Place, Proof, Rebuild, Smoked, Weighed, Work,
+};
 
 use crate::final_stage::final_stage_human;
 use crate::lines::{forms, gain};
@@ -26,6 +28,9 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
         match &withdrawal.evidence {
             Evidence::Fails(message) => {
                 let _ = writeln!(out, "  with it the file does not build: {}", one_line(message, 240));
+            }
+            Evidence::Slow { .. } => {
+                let _ = writeln!(out, "  {}", withdrawal.evidence.summary());
             }
             Evidence::Uses(package, used) => {
                 let _ = writeln!(out, "  with it {package} is gone, and {}", one_line(used, 240));
@@ -51,7 +56,7 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
         let _ = writeln!(out, "note: {}", one_line(note, usize::MAX));
     }
     let paths = count(proof.weighed.paths, "path");
-    let took = format!("{:.1} s", f64::from(u32::try_from(proof.took_ms).unwrap_or(u32::MAX)) / 1000.0);
+    let took = seconds(proof.took_ms);
     let how = match proof.is_kept {
         true => "as an earlier proof says; nothing was built".to_owned(),
         false => format!("{} in {took}", count(proof.builds, "build")),
@@ -75,6 +80,9 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
         let moved = "  instructions were moved across RUNs that were seen to use nothing of theirs";
         let _ = writeln!(out, "{}", styled(FAINT, moved));
     }
+    if let Some(gain) = &proof.gain {
+        out.push_str(&gained(gain, all));
+    }
     for (reason, places) in groups(&proof.weighed.excused) {
         let (what, names) = (count(places.len(), "path"), places.iter().take(shown).copied().collect::<Vec<_>>());
         let dots = if places.len() > shown { ", …" } else { "" };
@@ -83,6 +91,31 @@ pub fn proof_human(proof: &Proof, all: bool) -> String {
     }
     if let Some(stage) = &proof.final_stage {
         out.push_str(&final_stage_human(stage, proof.smoke.len(), all));
+    }
+    out
+}
+
+fn seconds(milliseconds: u64) -> String {
+    format!("{:.1} s", f64::from(u32::try_from(milliseconds).unwrap_or(u32::MAX)) / 1000.0)
+}
+
+/// What rebuilds took before and after; `all` names every commit.
+fn gained(gain: &Gain, all: bool) -> String {
+    let (before, after) = (gain.before(), gain.after());
+    let change = |before: Work, after: Work| format!("{} → {}", seconds(before.took_ms), seconds(after.took_ms));
+    let commits = match gain.rebuilds.len() {
+        1 => "commit".to_owned(),
+        many => format!("{many} commits"),
+    };
+    let mut out = format!("rebuild time over the last {commits}: {}", change(before, after));
+    let _ = write!(out, " ({} → {} RUN instructions run", before.runs, after.runs);
+    if let Some(without) = gain.without_ms {
+        let _ = write!(out, "; {} without the new order", seconds(without));
+    }
+    out.push_str(")\n");
+    for Rebuild { commit, before, after } in gain.rebuilds.iter().filter(|_| all) {
+        let line = format!("  {}: {}", commit.get(..10).unwrap_or(commit), change(*before, *after));
+        let _ = writeln!(out, "{}", styled(FAINT, &line));
     }
     out
 }
@@ -202,6 +235,19 @@ mod tests {
             assert!(text.contains(part), "{part:?} is missing in\n{text}");
         }
         assert!(proof_human(&proof, true).contains("gone: gcc, libc6-dev, cpp, 143.0 MB"));
+        let work = |took_ms, runs| Work { took_ms, runs };
+        let rebuild = Rebuild { commit: "0123456789abcdef".to_owned(), before: work(4100, 3), after: work(640, 1) };
+        let gain = Some(Gain { rebuilds: vec![rebuild.clone(), rebuild], without_ms: Some(5000) });
+        let slow = Evidence::Slow { rebuilds: 2, without_ms: 10, with_ms: 11 };
+        let slower = Withdrawal { evidence: slow, ..proof.withdrawn[0].clone() };
+        let text = proof_human(&Proof { gain, withdrawn: vec![slower], ..proof.clone() }, true);
+        for part in [
+            "last 2 commits: 8.2 s → 1.3 s (6 → 2 RUN instructions run; 5.0 s without the new order)",
+            "  0123456789: 4.1 s → 0.6 s",
+            "with it 2 rebuilds take 11 ms, and 10 ms without it",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing in\n{text}");
+        }
         let kept = Proof { is_kept: true, ..proof };
         assert!(proof_human(&kept, true).contains("nothing was built") && proof_human(&kept, true).contains("/6"));
     }

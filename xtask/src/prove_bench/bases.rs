@@ -85,7 +85,10 @@ impl<'b> Bases<'b> {
             let subject = Subject { cache: &cache, dockerfile: &dockerfile, context: &context };
             self.tool.build(subject, "-O0", &["-t".to_owned(), "warm:1".to_owned()])?;
             known.unpacked.insert(base.clone());
-            known.names = LEFT.iter().map(|folder| Ok(((*folder).to_owned(), names(&cache.join(folder))?))).collect::<Result<_>>()?;
+            known.names = LEFT
+                .iter()
+                .map(|folder| Ok(((*folder).to_owned(), names(&cache.join(folder))?)))
+                .collect::<Result<_>>()?;
             known.index = fs::read_to_string(cache.join("images/index.json"))?;
             fs::write(self.work.join("clean.json"), serde_json::to_vec(&known)?)?;
         }

@@ -35,11 +35,15 @@ pub struct Observed {
 
 impl Observations {
     /// What the RUN instructions within a range of lines of the original did; none where one of `all` in it was not
-    /// watched, or none is in it.
+    /// watched, or none is in it. A range within one of them is a piece of it, which did no more than the whole.
     #[must_use]
     pub fn within(&self, (first, last): (usize, usize), all: &[(usize, usize)]) -> Option<Observed> {
         let mut lines = all.iter().filter(|(from, to)| first <= *from && *to <= last).peekable();
-        lines.peek()?;
+        if lines.peek().is_none() {
+            let whole = all.iter().find(|(from, to)| *from <= first && last <= *to)?;
+            let (_, observed) = self.runs.iter().find(|(own, _)| own == whole)?;
+            return Some(Observed { links: Arc::clone(&self.links), ..Observed::clone(observed) });
+        }
         let mut sum = Observed { links: Arc::clone(&self.links), ..Observed::default() };
         for lines in lines {
             let (_, observed) = self.runs.iter().find(|(own, _)| own == lines)?;
@@ -87,6 +91,13 @@ impl Observed {
                 .or_else(|| seen(&self.written, "change"))
                 .or(asked)
         })
+    }
+
+    /// Why two commands cannot change places; nothing where they can: neither used what the other one wrote.
+    #[must_use]
+    pub fn stands_against_command(&self, other: &Self) -> Option<String> {
+        let uses = |one: &Self, other: &Self| other.written.iter().find_map(|path| one.stands_against(path));
+        uses(self, other).or_else(|| uses(other, self))
     }
 
     /// Whether the users and groups may be others after the command.
@@ -162,5 +173,21 @@ mod tests {
         assert_eq!(both.touched, set(&["/a", "/b"]));
         assert!(observations.within((2, 7), &all).is_none(), "one was not seen");
         assert!(observations.within((3, 3), &all).is_none(), "there is none");
+        let piece = observations.within((5, 5), &all).expect("a piece of what was seen");
+        assert_eq!(piece.touched, set(&["/b"]));
+    }
+
+    #[test]
+    fn commands_change_places_where_neither_uses_what_the_other_wrote() {
+        let command = |reads: &[&str], writes: &[&str]| Observed {
+            touched: set(&[reads, writes].concat()),
+            written: set(writes),
+            ..Observed::default()
+        };
+        let one = command(&["/in"], &["/out/one"]);
+        assert_eq!(one.stands_against_command(&command(&["/in"], &["/out/two"])), None);
+        for other in [command(&["/out/one"], &[]), command(&[], &["/in"]), command(&[], &["/out"])] {
+            assert!(one.stands_against_command(&other).is_some() && other.stands_against_command(&one).is_some());
+        }
     }
 }

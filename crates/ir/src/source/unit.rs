@@ -12,6 +12,7 @@ use jettison_syntax::view::{Outline, Scope, Settings, Stage};
 
 use crate::level::{Assumption, Level};
 
+use super::history::History;
 use super::observed::Observed;
 use super::packages::PackagesSeen;
 use super::scripts::{RunText, Scripts};
@@ -54,6 +55,8 @@ pub struct Context {
     pub files: Vec<ContextFile>,
     /// The text of its `.dockerignore`, where it has one.
     pub ignore: Option<String>,
+    /// What changed in it lately, where that is known.
+    pub history: Option<History>,
 }
 
 /// A file of the build context.

@@ -84,6 +84,7 @@ pub(crate) fn release_form(
         progress,
         printer,
         hints_at_shell: !args.run.debug_shell,
+        replay: None,
         done: RefCell::default(),
     };
     let (rewritten, proof) = prove(&prover, &|known| rewriting.again(known))?;

@@ -226,7 +226,7 @@ pub(crate) fn finish(args: &Build, report: &Report, has_stdout: bool, printer: &
     Ok(ExitCode::SUCCESS)
 }
 
-fn stopped() -> anyhow::Error {
+pub(crate) fn stopped() -> anyhow::Error {
     Unbuilt { message: "the build was stopped".to_owned(), hint: None, code: 130 }.into()
 }
 

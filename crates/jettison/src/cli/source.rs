@@ -53,6 +53,10 @@ pub(crate) struct ProofArgs {
     /// Build both forms and keep only the changes that make the same image
     #[arg(long, conflicts_with_all = ["print_after", "time_passes"])]
     pub(crate) prove: bool,
+    /// With --for development: order instructions by what so many of the last commits changed in the context [default:
+    /// 50]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) history: Option<u16>,
     /// Run a command in both images as their user would: it has to end and print the same. A JSON array is run without a
     /// shell
     #[arg(long, value_name = "CMD")]

@@ -41,10 +41,11 @@ pub(crate) fn run(args: &Rewrite, host: Option<&Host>, printer: &Printer) -> Res
     let tree = dockerfile::read(located.path.as_deref())?;
     dockerfile::accept(&name, &tree)?;
     let ignore_path = located.context.as_deref().map(|folder| ignore_file(located.path.as_deref(), folder));
-    let walked = match (&located.context, &ignore_path) {
+    let mut walked = match (&located.context, &ignore_path) {
         (Some(folder), Some(ignore)) if is_used(&tree) => walk(folder, ignore)?,
         _ => Walked { context: None, notes: Vec::new() },
     };
+    let commits = proving::learn(args, &selection, &located, &mut walked)?;
     let options = SourceOptions {
         level: args.level,
         goal: args.goal.into(),
@@ -53,7 +54,7 @@ pub(crate) fn run(args: &Rewrite, host: Option<&Host>, printer: &Printer) -> Res
     };
     let rewriting = Rewriting { tree: &tree, context: walked.context.as_ref(), options, selection };
     let (rewritten, proof) = match args.proof.prove {
-        true => proving::of_rewrite(&args.proof, host, &located, &rewriting, printer)?,
+        true => proving::of_rewrite(&args.proof, host, &located, &rewriting, &commits, printer)?,
         false => (rewriting.shown(&args.passes, printer), None),
     };
     let ignore_text = walked.context.as_ref().and_then(|context| context.ignore.clone());

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use jettison_engine::build::Cancel;
+use jettison_engine::files::git::Commit;
 use jettison_engine::ids::Ids;
 use jettison_engine::sandbox::Host;
 use jettison_ir::source::Goal;
@@ -13,7 +14,7 @@ use jettison_passes::Rewritten;
 use jettison_syntax::dockerfile::encode;
 
 use super::final_stage::apply;
-use super::{Prover, Smoke, StageWish, prove};
+use super::{Prover, Replay, Smoke, StageWish, prove};
 use crate::building::cancel::on_interrupt;
 use crate::building::context::{Contexts, Fetching, Source};
 use crate::building::embedded::Embedded;
@@ -30,12 +31,14 @@ pub(crate) fn of_rewrite(
     host: Option<&Host>,
     located: &Located,
     rewriting: &Rewriting<'_>,
+    commits: &[Commit],
     printer: &Printer,
 ) -> Result<(Rewritten, Option<Proof>)> {
     let ProofArgs { inputs, steps, images, cache, progress, .. } = args;
     let smoke = Smoke::all(&args.smoke)?;
     let place = cache.place.find()?;
-    let engine = Embedded::open(&place, cache.snapshotter, host.map_or(Ids::Many, |host| host.ids))?;
+    let ids = host.map_or(Ids::Many, |host| host.ids);
+    let engine = Embedded::open(&place, cache.snapshotter, ids)?;
     let source = Source::of_located(located, encode(rewriting.tree.text()))?;
     let cancel = Cancel::default();
     let guard = on_interrupt(&cancel);
@@ -45,6 +48,13 @@ pub(crate) fn of_rewrite(
     let request = Asked { inputs, steps, images, cache, labels: &[] }.request(&source, &contexts)?;
     let wish = rewriting.wish();
     let looks_for_stage = rewriting.options.level == Level::Os && rewriting.options.goal == Goal::Release;
+    let replay = located.context.as_deref().filter(|_| !commits.is_empty()).map(|folder| Replay {
+        folder,
+        commits,
+        place: &place,
+        snapshotter: cache.snapshotter,
+        ids,
+    });
     let prover = Prover {
         engine: &engine,
         request: &request,
@@ -56,6 +66,7 @@ pub(crate) fn of_rewrite(
         progress: *progress,
         printer,
         hints_at_shell: false,
+        replay: replay.as_ref(),
         done: RefCell::default(),
     };
     let proven = prove(&prover, &|known| rewriting.again(known));

@@ -7,12 +7,15 @@ mod final_stage;
 mod images;
 mod kept;
 mod packages;
+mod past;
+mod rebuilds;
 mod smoke;
 #[cfg(debug_assertions)]
 pub(crate) mod wrong;
 
 pub(crate) use command::of_rewrite;
 pub(crate) use final_stage::StageWish;
+pub(crate) use past::learn;
 pub(crate) use smoke::Smoke;
 
 use std::cell::RefCell;
@@ -35,6 +38,7 @@ use crate::printer::Printer;
 use crate::rewriting::Known;
 use images::Form;
 use kept::Kept;
+pub(crate) use rebuilds::Replay;
 use smoke::Expected;
 
 /// Rewrites the Dockerfile by what is known of builds.
@@ -58,6 +62,8 @@ pub(crate) struct Prover<'p> {
     pub(crate) printer: &'p Printer,
     /// Whether the command has a shell to offer where a step of the Dockerfile as it is fails.
     pub(crate) hints_at_shell: bool,
+    /// What rebuilds are measured over, where something may be ordered anew for their sake.
+    pub(crate) replay: Option<&'p Replay<'p>>,
     /// The keys of the steps that the proof's builds did rather than found in the cache.
     pub(crate) done: RefCell<HashSet<Digest>>,
 }
@@ -84,7 +90,7 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
         let packages = kept.packages.take().map(Arc::new);
         let observations = observations.map(|observations| Observations { packages, ..observations });
         let observations = observations.as_ref();
-        let rewritten = rewrite(&Known { withdrawn: &withdrawn, limit: None, observations });
+        let rewritten = rewrite(&Known { withdrawn: &withdrawn, observations, ..Known::default() });
         if kept.is_of(&rewritten) {
             return Ok((
                 rewritten,
@@ -93,7 +99,7 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
         }
     }
     let mut proving = Proving::new(prover, rewrite, wants_evidence, wants_packages)?;
-    let (rewritten, weighed, measured) = proving.all()?;
+    let (rewritten, weighed, measured, gain) = proving.faster()?;
     let final_stage = prover.stage.map(|wish| proving.final_stage(&rewritten, wish)).transpose()?;
     let proof = Proof {
         weighed,
@@ -101,6 +107,7 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
         measured: Some(measured),
         notes: proving.notes,
         is_observed: wants_evidence && is_moved(&rewritten),
+        gain,
         smoke: proving.expected.iter().map(Expected::said).collect(),
         final_stage,
         builds: proving.builds,
@@ -116,16 +123,18 @@ pub(crate) fn prove(prover: &Prover<'_>, rewrite: &Rewrite<'_>) -> Result<(Rewri
 /// The passes that take packages out.
 const REMOVERS: [&str; 2] = ["build-packages", "apt-recommends"];
 
-/// The pass that moves instructions across RUNs.
-const MOVER: &str = "late-context";
+/// The pass that orders instructions by how often they change.
+const REORDERER: &str = "early-changes";
+/// The passes that move instructions across RUNs.
+const MOVERS: [&str; 2] = ["late-context", REORDERER];
 
 /// Whether what RUNs do decides more.
 fn wants_evidence(rewritten: &Rewritten) -> bool {
-    rewritten.declined.iter().any(|left| left.pass.name == MOVER && left.decline.code == "not-proven")
+    rewritten.declined.iter().any(|left| MOVERS.contains(&left.pass.name) && left.decline.code == "not-proven")
 }
 
 fn is_moved(rewritten: &Rewritten) -> bool {
-    rewritten.found.iter().any(|found| found.applied && found.pass.name == MOVER)
+    rewritten.found.iter().any(|found| found.applied && MOVERS.contains(&found.pass.name))
 }
 
 fn milliseconds(start: Instant) -> u64 {
@@ -273,7 +282,8 @@ impl<'p> Proving<'p> {
 
     fn rewritten(&self, limit: Option<usize>) -> Rewritten {
         let withdrawn: Vec<Withdrawn> = self.withdrawals.iter().map(withdrawn).collect();
-        (self.rewrite)(&Known { withdrawn: &withdrawn, limit, observations: self.observations.as_ref() })
+        let observations = self.observations.as_ref();
+        (self.rewrite)(&Known { withdrawn: &withdrawn, limit, observations, left_out: None })
     }
 
     /// The first change with which the image is another one. Each change is made on top of those before it.

@@ -22,6 +22,7 @@ mod prove;
 mod prove_faults;
 mod prove_wrong;
 mod removals;
+mod reorder;
 mod reuse;
 mod sampled;
 mod site;

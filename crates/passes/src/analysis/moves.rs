@@ -1,6 +1,7 @@
 //! Which instructions can change places with a RUN, and what a RUN needs then to mean the same.
 
 use jettison_ir::source::{SourceUnit, TextEdit};
+use jettison_syntax::Span;
 use jettison_syntax::dockerfile::{Arguments, Instruction, Kind};
 use jettison_syntax::expand;
 use jettison_syntax::path::absolute;
@@ -17,7 +18,7 @@ pub(crate) fn is_movable(kind: Kind) -> bool {
 }
 
 /// Settings of the image that no command sees while it is built.
-fn is_setting(kind: Kind) -> bool {
+pub(crate) fn is_setting(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::Label
@@ -237,13 +238,13 @@ pub(crate) fn target(unit: &SourceUnit<'_>, at: usize) -> Result<String, String>
 }
 
 /// Whether COPY or ADD has an owner by name, which is looked up when it runs.
-fn names_an_owner(instruction: &Instruction) -> bool {
+pub(crate) fn names_an_owner(instruction: &Instruction) -> bool {
     let owner = instruction.body.flag("chown").and_then(|flag| flag.value());
     owner.is_some_and(|owner| !owner.bytes().all(|byte| byte.is_ascii_digit() || byte == b':'))
 }
 
 /// The names that ENV or ARG sets.
-fn names(unit: &SourceUnit<'_>, at: usize) -> Vec<String> {
+pub(crate) fn names(unit: &SourceUnit<'_>, at: usize) -> Vec<String> {
     let instruction = unit.instruction(at);
     let part = |span| unit.tree.part(instruction, span);
     match &instruction.body.arguments {
@@ -356,4 +357,21 @@ pub(crate) fn prefixed(unit: &SourceUnit<'_>, run: usize, prefix: &str) -> Vec<T
     let last = script.body.items.last().map_or(first.span, |item| item.span);
     let end = unit.source_span(run, last).end;
     vec![TextEdit::insert(start, format!("{prefix}( ")), TextEdit::insert(end, " )")]
+}
+
+/// Whole lines, with the end of the last one.
+pub(crate) fn ended(text: String) -> String {
+    if text.ends_with('\n') { text } else { text + "\n" }
+}
+
+/// The whole lines of an instruction with the comments directly above it.
+pub(crate) fn block(unit: &SourceUnit<'_>, at: usize) -> Span {
+    let lines = unit.lines_of(at);
+    let (first, end) = unit.instruction(at).above;
+    if first == end {
+        return lines;
+    }
+    let comment = unit.tree.comments[first as usize].span.start;
+    let start = unit.tree.text()[..comment as usize].rfind('\n').map_or(0, |at| at + 1);
+    Span { start: Span::new(0, start).end, end: lines.end }
 }

@@ -3,7 +3,6 @@
 
 use jettison_ir::source::{SourceClaim, SourceDecline, SourceFinding, SourceRemark, SourceUnit, TextEdit};
 use jettison_ir::{Level, Pass, Run, Safety};
-use jettison_syntax::Span;
 use jettison_syntax::dockerfile::Kind;
 
 use crate::analysis::effects::{self, Effects};
@@ -108,7 +107,7 @@ fn finding(unit: &SourceUnit<'_>, first: usize, second: usize, ways: &[(usize, W
     let mut edits = Vec::new();
     let (mut up, mut down, mut prefix) = (String::new(), String::new(), String::new());
     for (at, way) in ways {
-        let lines = block(unit, *at);
+        let lines = moves::block(unit, *at);
         let text = lines.of(source).replace("\r\n", "\n");
         edits.push(TextEdit::delete(lines));
         match way {
@@ -120,12 +119,12 @@ fn finding(unit: &SourceUnit<'_>, first: usize, second: usize, ways: &[(usize, W
         }
     }
     if !up.is_empty() {
-        edits.push(TextEdit::insert(block(unit, first).start, ended(up)));
+        edits.push(TextEdit::insert(moves::block(unit, first).start, moves::ended(up)));
     }
     if !down.is_empty() {
         let end = unit.lines_of(second).end;
         let starts_line = source[..end as usize].ends_with('\n');
-        let text = if starts_line { ended(down) } else { format!("\n{}", down.trim_end_matches('\n')) };
+        let text = if starts_line { moves::ended(down) } else { format!("\n{}", down.trim_end_matches('\n')) };
         edits.push(TextEdit::insert(end, text));
     }
     if !prefix.is_empty() {
@@ -138,20 +137,4 @@ fn finding(unit: &SourceUnit<'_>, first: usize, second: usize, ways: &[(usize, W
     let (from, to) = (ways[0].0, ways[ways.len() - 1].0);
     let span = unit.instruction(from).span.to(unit.instruction(to).span);
     SourceFinding::fixed(span, message, edits, SourceClaim::Same)
-}
-
-fn ended(text: String) -> String {
-    if text.ends_with('\n') { text } else { text + "\n" }
-}
-
-/// The whole lines of an instruction with the comments directly above it.
-fn block(unit: &SourceUnit<'_>, at: usize) -> Span {
-    let lines = unit.lines_of(at);
-    let (first, end) = unit.instruction(at).above;
-    if first == end {
-        return lines;
-    }
-    let comment = unit.tree.comments[first as usize].span.start;
-    let start = unit.tree.text()[..comment as usize].rfind('\n').map_or(0, |at| at + 1);
-    Span { start: Span::new(0, start).end, end: lines.end }
 }

@@ -3,16 +3,16 @@
 //! A case is a `dockerfile` block, whose fence may name a level (`-O2`) and `heredoc`, and then what comes of it: a
 //! `fixed` block (left out where nothing changes), `findings`, and `declined`, a line and the code of its reason each.
 //! A `context` block lists the build context (mode, size, path; a folder's path ends in a slash, a link's in @), and
-//! `ignore` and `fixed-ignore` are `.dockerignore` before and after. A `packages` block is what a traced build showed
-//! (`evidence.rs`).
+//! `ignore` and `fixed-ignore` are `.dockerignore` before and after. A `history` block has a line a commit, the newest
+//! first: the paths that it changed, or `-`. A `packages` block is what a traced build showed (`evidence.rs`).
 
-use jettison_ir::source::{Context, ContextFile, Entry, Goal, Observations, RunStyle, SourceOptions};
+use jettison_ir::source::{Context, ContextFile, Entry, Goal, History, Observations, RunStyle, SourceOptions};
 use jettison_ir::{Level, Pass, Run, Safety};
 use jettison_passes::{Fixes, PASSES, Rewritten, Selection, Source, rewrite};
 use jettison_syntax::dockerfile::Dockerfile;
 
 use crate::evidence;
-use crate::pages::{self, PageCase};
+use crate::pages::{self, Block, PageCase};
 
 fn level_of(pass: &Pass, case: &PageCase) -> Level {
     let words = &case.block("dockerfile").expect("a Dockerfile").words;
@@ -30,6 +30,11 @@ fn options(pass: &Pass, case: &PageCase) -> SourceOptions {
 fn context(case: &PageCase) -> Option<Context> {
     let ignore = case.block("ignore").map(|block| block.text.clone());
     let listed = case.block("context");
+    let commits = |block: &Block| {
+        let paths = |line: &str| line.split_whitespace().filter(|path| *path != "-").map(str::to_owned).collect();
+        History { commits: block.text.lines().map(paths).collect() }
+    };
+    let history = case.block("history").map(commits);
     if ignore.is_none() && listed.is_none() {
         return None;
     }
@@ -50,7 +55,7 @@ fn context(case: &PageCase) -> Option<Context> {
         }
     };
     let files = listed.map(|block| block.text.lines().map(file).collect()).unwrap_or_default();
-    Some(Context { files, ignore })
+    Some(Context { files, ignore, history })
 }
 
 /// What a case is rewritten with, beside its text.

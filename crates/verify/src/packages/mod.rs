@@ -14,7 +14,7 @@ mod paths;
 use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::{HashMap, HashSet};
-use jettison_image::packages::{Manager, Package, Packages, PackagesError, Reason, Ties};
+use jettison_image::packages::{self, Manager, Package, Packages, PackagesError, Reason, Ties};
 use jettison_image::{Kind, Node, Tree};
 use jettison_ir::{Difference, GonePackage, Place};
 
@@ -42,6 +42,8 @@ pub struct Removal<'i, 'a> {
     same: HashSet<Vec<u8>>,
     /// Links that led to something of a gone package and lead to something that stays.
     led: HashSet<Vec<u8>>,
+    /// Paths that a program of a gone package had, and where busybox stands in for it now.
+    stood_in: HashSet<Vec<u8>>,
     /// Paths that belong to packages that are gone, although no list has them.
     own: HashSet<Vec<u8>>,
     /// What the scripts of the packages that are gone say.
@@ -60,6 +62,7 @@ impl<'i, 'a> Removal<'i, 'a> {
             differences: Vec::new(),
             same: HashSet::new(),
             led: HashSet::new(),
+            stood_in: HashSet::new(),
             own: HashSet::new(),
             scripts: Vec::new(),
             gone: Vec::new(),
@@ -101,6 +104,12 @@ impl<'i, 'a> Removal<'i, 'a> {
         self.same.contains(&bytes(path))
     }
 
+    /// Whether busybox stands in for a program of a gone package.
+    #[must_use]
+    pub fn is_stood_in_for(&self, path: &str) -> bool {
+        self.stood_in.contains(&bytes(path))
+    }
+
     /// Whether a link that led to something of a gone package leads to the next best now.
     #[must_use]
     pub fn is_led_elsewhere(&self, path: &str) -> bool {
@@ -109,6 +118,9 @@ impl<'i, 'a> Removal<'i, 'a> {
 
     fn compare(&mut self, old: Packages, new: &Packages, claimed: &[&str], before: &mut Files, after: &mut Files) {
         let gone = self.judge_packages(&old, new, claimed);
+        if old.manager == Manager::Apk {
+            self.stand_in(&old, new, &gone, after);
+        }
         self.judge_files(&old, &gone, after.tree);
         let claimed: HashSet<usize> = claimed.iter().flat_map(|name| old.named(name)).collect();
         let mut order: Vec<usize> = gone.iter().copied().collect();
@@ -121,12 +133,10 @@ impl<'i, 'a> Removal<'i, 'a> {
         let compared = databases::Compared { tree: before.tree, old: &old, new, gone: &gone, claimed: &claimed };
         self.same.extend(compared.same(before, after));
         self.scripts.extend(compared.scripts(before));
-        if old.manager == Manager::Dpkg {
-            let found = alternatives::compare(&compared, before, after);
-            self.own.extend(found.own);
-            self.same.extend(found.same);
-            self.led.extend(found.led);
-        }
+        let found = alternatives::compare(&compared, before, after);
+        self.own.extend(found.own);
+        self.same.extend(found.same);
+        self.led.extend(found.led);
         self.own.extend(compared.own(before));
         self.databases.push((old, gone));
     }
@@ -191,6 +201,19 @@ impl<'i, 'a> Removal<'i, 'a> {
         }
     }
 
+    /// On Alpine busybox makes links for all that it can do and that nothing else does: a tool in its own right that is gone
+    /// is followed by one of these.
+    fn stand_in(&mut self, old: &Packages, new: &Packages, gone: &BTreeSet<usize>, after: &Files<'_, '_>) {
+        let is_busybox = |at: &usize| new.packages[*at].name == "busybox";
+        for path in gone.iter().flat_map(|at| &old.packages[*at].files) {
+            let Some(target) = after.target(path) else { continue };
+            let leads_there = new.owners(&packages::canonical(after.tree, target)).iter().any(is_busybox);
+            if target.starts_with(b"/") && leads_there && self.tree.find(path).is_some() {
+                self.stood_in.insert(path.clone());
+            }
+        }
+    }
+
     /// What packages that are gone had alone must be gone, or the database does not tell the truth.
     fn judge_files(&mut self, old: &Packages, gone: &BTreeSet<usize>, after: &Tree<'_>) {
         for package in gone.iter().map(|at| &old.packages[*at]) {
@@ -200,7 +223,8 @@ impl<'i, 'a> Removal<'i, 'a> {
                 // What people changed is left to them by some managers; apk takes all of /etc for that.
                 let is_kept =
                     package.configuration.contains(path) || (old.manager == Manager::Apk && path.starts_with(b"etc/"));
-                if is_theirs && !is_kept && self.tree.find(path).is_some() && after.find(path).is_some_and(is_left) {
+                let is_left_over = is_theirs && !is_kept && !self.stood_in.contains(path);
+                if is_left_over && self.tree.find(path).is_some() && after.find(path).is_some_and(is_left) {
                     let place = Place::Path(shown(path));
                     let (before, after) = (Some(package.name.clone()), Some("no package".to_owned()));
                     self.differences.push(Difference { place, what: "owner among packages".to_owned(), before, after });

@@ -2,16 +2,13 @@
 //! prompt is run, whatever the user's configuration says, and only network protocols are spoken.
 
 use std::fs;
-use std::io::{self, Read as _, Seek as _};
+use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
-use std::time::Duration;
-
-use rustix::process::{Pid, Signal};
+use std::process::Stdio;
 
 use super::GitReference;
+use super::program::{Failure, Program, Reach, text};
 use crate::build::Cancel;
 use crate::files::FilesError;
 use crate::files::resolve::{self, Last, below};
@@ -31,52 +28,6 @@ pub struct CheckoutOptions<'a> {
 
 /// What git may be asked for over.
 const PROTOCOLS: &str = "http:https:ssh:git";
-
-/// Variables that lead git to another repository or configuration: those of `git rev-parse --local-env-vars`, and
-/// those that name programs.
-const FOREIGN: [&str; 26] = [
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_ASKPASS",
-    "GIT_COMMON_DIR",
-    "GIT_CONFIG",
-    "GIT_CONFIG_COUNT",
-    "GIT_CONFIG_GLOBAL",
-    "GIT_CONFIG_PARAMETERS",
-    "GIT_CONFIG_SYSTEM",
-    "GIT_DIR",
-    "GIT_EDITOR",
-    "GIT_EXEC_PATH",
-    "GIT_EXTERNAL_DIFF",
-    "GIT_GRAFT_FILE",
-    "GIT_IMPLICIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_INTERNAL_SUPER_PREFIX",
-    "GIT_NAMESPACE",
-    "GIT_NO_REPLACE_OBJECTS",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_PREFIX",
-    "GIT_PROXY_COMMAND",
-    "GIT_REPLACE_REF_BASE",
-    "GIT_SHALLOW_FILE",
-    "GIT_TEMPLATE_DIR",
-    "GIT_TRACE",
-    "GIT_WORK_TREE",
-];
-
-/// Settings that leave nothing to run. `protocol.*` is set by `GIT_ALLOW_PROTOCOL`.
-const SETTINGS: [&str; 11] = [
-    "core.hooksPath=/dev/null",
-    "core.fsmonitor=false",
-    "core.attributesFile=/dev/null",
-    "core.askPass=",
-    "core.symlinks=true",
-    "core.fileMode=true",
-    "credential.helper=",
-    "init.defaultBranch=main",
-    "advice.detachedHead=false",
-    "fetch.recurseSubmodules=false",
-    "gc.auto=0",
-];
 
 /// Checks a reference out into the folder `to`, which is new and empty; gives the folder that is meant.
 /// Modes become 0644, 0755 where git knows a file as executable, and 0755 of folders.
@@ -122,7 +73,7 @@ pub fn checkout(reference: &GitReference, to: &Path, options: &CheckoutOptions<'
 }
 
 /// Gives files the modes that git has in mind, whatever the process's mask is, and removes git's own.
-fn tidy(folder: &Path, keeps_git: bool) -> io::Result<()> {
+pub(super) fn tidy(folder: &Path, keeps_git: bool) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let (path, metadata) = (entry.path(), entry.metadata()?);
@@ -167,74 +118,15 @@ impl Git<'_> {
     /// Runs git, and gives what it printed.
     fn run(&self, command: &'static str, arguments: &[&str]) -> Result<String, FilesError> {
         let failed = |problem: String| FilesError::Git { remote: self.remote.to_owned(), command, problem };
-        let told = tempfile::tempfile().and_then(|errors| Ok((tempfile::tempfile()?, errors)));
-        let (mut output, mut errors) = told.map_err(|error| failed(error.to_string()))?;
-        let status = self.wait(command, arguments, &output, &errors).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => failed("the program `git` is not installed".to_owned()),
-            _ => failed(error.to_string()),
-        })?;
-        let Some(status) = status else { return Err(FilesError::Cancelled) };
-        if !status.success() {
-            let text = read(&mut errors).map_err(|error| failed(error.to_string()))?;
-            let last = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
-            return Err(failed(last.map_or_else(|| status.to_string(), str::to_owned)));
-        }
-        read(&mut output).map_err(|error| failed(error.to_string()))
+        let program =
+            Program { folder: self.folder, reach: Reach::Folder, protocols: self.protocols, cancel: self.cancel };
+        let printed = program.run(command, arguments, Stdio::null()).and_then(|mut output| text(&mut output));
+        printed.map_err(|failure| match failure {
+            Failure::Cancelled => FilesError::Cancelled,
+            Failure::NotInstalled => failed("the program `git` is not installed".to_owned()),
+            Failure::Failed(problem) => failed(problem),
+        })
     }
-
-    /// Waits for git to end; `None` where the build was cancelled and git with what it started was killed.
-    fn wait(
-        &self,
-        command: &str,
-        arguments: &[&str],
-        output: &fs::File,
-        errors: &fs::File,
-    ) -> io::Result<Option<ExitStatus>> {
-        let mut git = Command::new("git");
-        for name in FOREIGN {
-            git.env_remove(name);
-        }
-        for setting in SETTINGS {
-            git.args(["-c", setting]);
-        }
-        git.arg(command).args(arguments).current_dir(self.folder).process_group(0);
-        git.env("GIT_TERMINAL_PROMPT", "0")
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_ALLOW_PROTOCOL", self.protocols)
-            .env("GIT_LFS_SKIP_SMUDGE", "1")
-            .env("GIT_ASKPASS", "/bin/false")
-            .env("SSH_ASKPASS", "/bin/false")
-            .env("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
-            // The folder's own repository is meant, never one around it.
-            .env("GIT_CEILING_DIRECTORIES", self.folder.parent().unwrap_or(self.folder))
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(errors.try_clone()?);
-        let mut child = git.spawn()?;
-        let mut pause = Duration::from_millis(1);
-        loop {
-            if let Some(status) = child.try_wait()? {
-                return Ok(Some(status));
-            }
-            if self.cancel.is_cancelled() {
-                if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                    let _ = rustix::process::kill_process_group(group, Signal::KILL);
-                }
-                child.wait()?;
-                return Ok(None);
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(50));
-        }
-    }
-}
-
-fn read(file: &mut fs::File) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    file.rewind()?;
-    file.read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]

@@ -167,14 +167,27 @@ impl<'e> Evidence<'e, '_> {
         let mut used = Vec::new();
         for name in self.seen.closure(gone.iter().copied(), true).difference(&holding).copied() {
             let Some(found) = self.used_later(&self.seen.packages[name]) else { continue };
-            // A tool that comes with another package is as good as named.
-            let brings = |(_, top): &(&Package, &str)| self.seen.closure([*top], false).contains(name);
-            if let Some(at) = going.iter().position(brings).filter(|_| build_package(name).is_some()) {
+            if let Some(at) = self.named_for(name, going) {
                 return Err((at, ("needed-later", format!("it brings {name}, and {found}"))));
             }
             used.push((name, found));
         }
         Ok(used)
+    }
+
+    /// Which of some packages was named for the sake of another one that it brings: a tool is as good as named where a
+    /// package brings it; and what does not serve to build is there for all that it brings. What serves to build may bring
+    /// what programs need, too, which is kept by its own name then.
+    fn named_for(&self, name: &str, going: &[(&Package, &'e str)]) -> Option<usize> {
+        let is_tool = build_package(name).is_some();
+        let brings = |(package, top): &(&Package, &'e str)| {
+            let all = self.seen.closure([*top], false);
+            let counts = is_tool || build_package(&package.name).is_none();
+            (counts && all.contains(name)).then_some(all.len())
+        };
+        let all = going.iter().enumerate().filter_map(|(at, one)| Some((brings(one)?, at)));
+        // The nearest one: others may have been named for something else.
+        all.min().map(|(_, at)| at)
     }
 
     /// What is kept by its name: of the used packages those that bring the others.

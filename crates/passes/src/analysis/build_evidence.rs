@@ -128,6 +128,9 @@ impl<'e> Evidence<'e, '_> {
         }
         let (name, found) = self.seen.named(asked)?;
         let refuse = |code, reason: String| Some(Err((code, reason)));
+        if name == CERTIFICATES {
+            return refuse("needed-later", "other programs may need certificates whatever was seen".to_owned());
+        }
         if package.qualifier.is_some() {
             return refuse("other-architecture", format!("{asked} is named with its architecture"));
         }

@@ -1,5 +1,6 @@
 //! Which instructions of a stage can change places, by their text and by what RUN instructions were seen to do.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use jettison_ir::source::{Context, Entry, SourceUnit};
@@ -28,6 +29,8 @@ pub(crate) struct Ties<'u, 'a> {
     unit: &'u SourceUnit<'a>,
     effects: BTreeMap<usize, Result<Effects, String>>,
     landings: BTreeMap<usize, Result<Landing, String>>,
+    /// What was asked for before: commands that touched thousands of files are compared once.
+    known: RefCell<BTreeMap<(usize, usize), Result<(), Tie>>>,
 }
 
 /// Where COPY or ADD writes.
@@ -65,11 +68,20 @@ impl<'u, 'a> Ties<'u, 'a> {
                 _ => {}
             }
         }
-        Self { unit, effects: touched, landings }
+        Self { unit, effects: touched, landings, known: RefCell::default() }
     }
 
     /// Whether two instructions mean the same in either order. The first one stands before the second one.
     pub(crate) fn between(&self, earlier: usize, later: usize) -> Result<(), Tie> {
+        let known = self.known.borrow().get(&(earlier, later)).cloned();
+        known.unwrap_or_else(|| {
+            let tie = self.compare(earlier, later);
+            self.known.borrow_mut().insert((earlier, later), tie.clone());
+            tie
+        })
+    }
+
+    fn compare(&self, earlier: usize, later: usize) -> Result<(), Tie> {
         let (a, b) = (self.unit.kind(earlier), self.unit.kind(later));
         for kind in [a, b] {
             if kind == Kind::Onbuild || !(kind == Kind::Run || moves::is_movable(kind)) {

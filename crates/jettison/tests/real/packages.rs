@@ -73,10 +73,9 @@ fn removals_by_apt_are_proven() {
     let report = bench.prove("--no-install-recommends gcc libc6-dev make python3", compile);
     let all = gone(&report);
     assert!(withdrawn(&report) == 0 && report["text"].as_str().is_some_and(|text| text.contains("purge")), "{report}");
-    assert!(all.starts_with(&["gcc", "libc6-dev", "make"]) || all.len() > 10, "{all:?}");
-    for name in ["gcc", "libc6-dev", "make", "cpp-12", "binutils", "linux-libc-dev"] {
-        assert!(all.contains(&name), "{name}: {all:?}");
-    }
+    // apt keeps what anything that stays suggests: binutils.
+    assert!(all.starts_with(&["gcc", "libc6-dev", "make"]) && all.len() > 10, "{all:?}");
+    assert!(all.contains(&"cpp-12") && all.contains(&"linux-libc-dev"), "{all:?}");
     assert!(!all.iter().any(|name| name.starts_with("python3") || *name == "libc6"), "{all:?}");
     let bytes = report.pointer("/proof/weighed/gone_bytes").and_then(Value::as_u64);
     assert!(bytes.is_some_and(|bytes| bytes > 100_000_000), "{bytes:?}");

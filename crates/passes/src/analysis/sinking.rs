@@ -56,7 +56,8 @@ impl Order<'_, '_, '_> {
                 continue;
             };
             // Nothing moves that brings nothing.
-            for other in causes[1..].to_vec().into_iter().rev() {
+            let further: Vec<usize> = causes.iter().skip(1).rev().copied().collect();
+            for other in further {
                 let fewer: Vec<usize> = causes.iter().copied().filter(|cause| *cause != other).collect();
                 if let Some(cost) = self.cost(&fewer, run).filter(|cost| *cost <= is) {
                     (causes, is) = (fewer, cost);

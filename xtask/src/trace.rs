@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use jettison_engine::sandbox::Watch;
+use jettison_engine::sandbox::{User, Watch};
 use jettison_engine::supervisor::{Supervisor, install};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -273,8 +273,9 @@ fn time(work: &Work, places: Places<'_>, watch: Watch) -> Result<Measured> {
             Ok((Instant::now(), took))
         });
         let listener = receive.recv().ok().flatten();
-        let supervisor =
-            listener.map(|listener| Supervisor::start(listener, Path::new("/"), watch, None)).transpose()?;
+        let supervisor = listener
+            .map(|listener| Supervisor::start(listener, Path::new("/"), watch, None, &User::default()))
+            .transpose()?;
         let (end, took) = thread.join().map_err(|_| anyhow::anyhow!("the thread that works failed"))??;
         let busy = busy()?.saturating_sub(before);
         let Some(supervisor) = supervisor else {
@@ -364,8 +365,9 @@ fn stat(watch: Watch) -> Result<Duration> {
             Ok(start.elapsed() / CALLS)
         });
         let listener = receive.recv().ok().flatten();
-        let supervisor =
-            listener.map(|listener| Supervisor::start(listener, Path::new("/"), watch, None)).transpose()?;
+        let supervisor = listener
+            .map(|listener| Supervisor::start(listener, Path::new("/"), watch, None, &User::default()))
+            .transpose()?;
         let took = thread.join().map_err(|_| anyhow::anyhow!("the thread that works failed"))?;
         if let Some(supervisor) = supervisor {
             supervisor.finish(&[]);

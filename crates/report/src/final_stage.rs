@@ -77,7 +77,7 @@ mod tests {
             |suggestion: &Suggestion| final_stage_human(&FinalStage::Suggested(Box::new(suggestion.clone())), 2, false);
         let text = said(&suggestion);
         for part in [
-            "a final stage of its own ships 12.0 MB instead of 340 MB (--multi-stage writes it)",
+            "a final stage of its own ships 12.0 MB instead of 340.0 MB (--multi-stage writes it)",
             "300 paths and all settings are the same, 12,345 paths that nothing used",
             "2 smoke commands",
             "1 more build",

@@ -94,6 +94,8 @@ fn is_of_packages(
     removal: &Removal<'_, '_>,
 ) -> bool {
     match difference.what.as_str() {
+        "hard links" => false,
+        _ if removal.is_stood_in_for(path) => true,
         "content" | "size" => removal.is_same_database(path),
         "target" => removal.is_led_elsewhere(path),
         "path" if is_missing(difference) => {

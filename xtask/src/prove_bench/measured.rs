@@ -157,7 +157,10 @@ impl Bench<'_> {
     /// Proves at a level; beside the numbers stands the proven form's file.
     fn prove(&self, level: &str) -> Result<(Proven, PathBuf)> {
         let original = self.context.join("Dockerfile");
-        let answer = self.tool.prove(self.subject(&original), level, &[])?;
+        // What the image's own work needs says which packages are for building only.
+        let smoke = self.project.smoke.iter().filter(|_| level == "-Os");
+        let more: Vec<String> = smoke.flat_map(|command| ["--smoke".to_owned(), command.clone()]).collect();
+        let answer = self.tool.prove(self.subject(&original), level, &more)?;
         let report = &answer.report;
         let dockerfile = self.work.join(format!("Dockerfile{level}"));
         fs::write(&dockerfile, report["text"].as_str().context("a report has the text")?)?;

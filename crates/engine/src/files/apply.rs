@@ -58,7 +58,7 @@ pub struct Applied {
 pub fn apply(selection: &Selection, copy: &Copy, target: &Target<'_>) -> Result<Applied, FilesError> {
     let chmod = copy.chmod.as_deref().map(Mode::parse).transpose()?;
     let progress = Progress::new(target.observer, selection.bytes());
-    let mut placing = Placing { target, chmod, progress: &progress, applied: Applied::default() };
+    let mut placing = Placing { target, chmod, progress: &progress, applied: Applied::default(), made: Vec::new() };
     for item in &selection.items {
         if target.cancel.is_cancelled() {
             return Err(FilesError::Cancelled);
@@ -69,6 +69,7 @@ pub fn apply(selection: &Selection, copy: &Copy, target: &Target<'_>) -> Result<
             Item::Inline { name, content } => placing.inline(name, content, &copy.destination)?,
         }
     }
+    placing.date_folders()?;
     progress.tell(true);
     Ok(placing.applied)
 }
@@ -79,9 +80,11 @@ pub fn apply(selection: &Selection, copy: &Copy, target: &Target<'_>) -> Result<
 /// Where something else is in the way, or a folder cannot be made.
 pub fn make_folder(path: &str, target: &Target<'_>) -> Result<(), FilesError> {
     let progress = Progress::new(None, 0);
-    let mut placing = Placing { target, chmod: None, progress: &progress, applied: Applied::default() };
+    let mut placing =
+        Placing { target, chmod: None, progress: &progress, applied: Applied::default(), made: Vec::new() };
     let folder = resolve::follow(target.root, Path::new(path), Last::Follow)?;
-    placing.make_folders(&folder)
+    placing.make_folders(&folder)?;
+    placing.date_folders()
 }
 
 /// Counts bytes, and tells of them now and then.
@@ -129,6 +132,8 @@ pub(super) struct Placing<'a> {
     pub(super) chmod: Option<Mode>,
     pub(super) progress: &'a Progress<'a>,
     pub(super) applied: Applied,
+    /// The folders that were made on the way.
+    made: Vec<PathBuf>,
 }
 
 impl Placing<'_> {
@@ -194,16 +199,20 @@ impl Placing<'_> {
         Ok(())
     }
 
-    fn make_folder(&self, at: &Path) -> Result<(), FilesError> {
+    fn make_folder(&mut self, at: &Path) -> Result<(), FilesError> {
+        self.made.push(at.to_owned());
         let made = fs::create_dir(at)
             .and_then(|()| Giver { ids: self.target.ids }.file(at, self.target.owner.unwrap_or((0, 0))))
             // The file mode mask takes nothing from a builder's folders.
-            .and_then(|()| fs::set_permissions(at, fs::Permissions::from_mode(0o755)))
-            .and_then(|()| match self.target.time {
-                Some(time) => identity::set_time(at, time, 0),
-                None => Ok(()),
-            });
+            .and_then(|()| fs::set_permissions(at, fs::Permissions::from_mode(0o755)));
         made.map_err(FilesError::io("make the folder", at))
+    }
+
+    /// Gives the folders that were made the time that all files get; what was put into them had changed it.
+    fn date_folders(&self) -> Result<(), FilesError> {
+        let Some(time) = self.target.time else { return Ok(()) };
+        let date = |at: &PathBuf| identity::set_time(at, time, 0).map_err(FilesError::io("set the time of", at));
+        self.made.iter().try_for_each(date)
     }
 
     /// The owner of a file that belonged to `kept`.

@@ -181,7 +181,11 @@ impl<'a> Step<'a> {
         };
         let mut descriptors = descriptors.into_iter();
         match report {
-            Report::Unmapped => self.write_maps().map_err(failed("map the ids of"))?,
+            Report::Unmapped => match self.write_maps() {
+                // It was killed meanwhile, which is why it has none to map.
+                Err(_) if self.stopped.is_some() => {}
+                mapped => mapped.map_err(failed("map the ids of"))?,
+            },
             Report::Init => self.init = descriptors.next(),
             Report::Listener => {
                 if let Some(listener) = descriptors.next() {

@@ -169,7 +169,7 @@ pub(crate) fn run(
         let (base, files) = layers.get().context("the layers were not read")?;
         Ok(Image { base: base.as_ref(), own: &files.0, config: &built.config, files })
     };
-    let exported = export.all(&Ingredients { base, own: &own, config: &built.config }, &read, &checked.targets)?;
+    let exported = export.all(&Ingredients { base, own: &own, config: &built.config }, read, &checked.targets)?;
     let lines = if checked.reports.is_empty() || !exported.is_equal() {
         None
     } else {

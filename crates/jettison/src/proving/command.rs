@@ -47,6 +47,7 @@ pub(crate) fn of_rewrite(
     let contexts = Contexts::read(&inputs.build_contexts, &fetching)?;
     let request = Asked { inputs, steps, images, cache, labels: &[] }.request(&source, &contexts)?;
     let wish = rewriting.wish();
+    let looks_for_stage = rewriting.options.level == Level::Os && rewriting.options.goal == Goal::Release;
     let replay = located.context.as_deref().filter(|_| !commits.is_empty()).map(|folder| Replay {
         folder,
         commits,
@@ -54,7 +55,6 @@ pub(crate) fn of_rewrite(
         snapshotter: cache.snapshotter,
         ids,
     });
-    let looks_for_stage = rewriting.options.level == Level::Os && rewriting.options.goal == Goal::Release;
     let prover = Prover {
         engine: &engine,
         request: &request,

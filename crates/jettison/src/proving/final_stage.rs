@@ -51,7 +51,7 @@ enum Tried {
     /// It makes another image, or none.
     Refuted(Evidence),
     /// A smoke command does something else in this image.
-    Misses(Evidence, Built),
+    Misses(Evidence, Box<Built>),
 }
 
 impl Proving<'_> {
@@ -162,7 +162,7 @@ impl Proving<'_> {
             return Ok(Tried::Refuted(Evidence::Fails(format!("the command would not find {missing}"))));
         }
         if let Some(evidence) = Expected::refuted(&self.expected, self.prover, &built, &mut self.notes)? {
-            return Ok(Tried::Misses(evidence, built));
+            return Ok(Tried::Misses(evidence, Box::new(built)));
         }
         let lines = rewritten.lines.after(rewritten.tree.text(), &edited);
         Ok(Tried::Suggested(Box::new(Suggestion {

@@ -10,7 +10,7 @@ use bstr::{ByteSlice as _, ByteVec as _};
 use jettison_engine::build::{BaseTree, Built, BuiltLayers};
 use jettison_engine::snapshot::SnapshotContents;
 use jettison_image::changes::{Changes, Contents as _, Cut};
-use jettison_image::{Config, Kind, Layer, Node, Tree};
+use jettison_image::{Config, Digest, Kind, Layer, Node, Tree};
 use jettison_ir::source::{Observations, SourceClaim};
 use jettison_ir::{Difference, Held, HeldLayer, Lines, Shares, Weighed};
 use jettison_verify::packages::{Image, Removal};
@@ -165,8 +165,9 @@ impl Form {
             }
             let Some(at) = origin.layer.checked_sub(self.base) else {
                 let files = self.base_files()?;
-                // A name that a layer of the build's own gave it is none of the base.
-                return files.content(&tree.path(node)).or_else(|| files.content(layer.path(entry)));
+                // It may have a name that a layer of the build's own gave it, or have lost the one of the base.
+                let names = [tree.path(node), layer.path(entry).to_vec()];
+                return names.iter().find_map(|name| files.content(name, entry.digest));
             };
             let mut content = Vec::new();
             own.copy(at, entry.data_offset, entry.size, &mut content).ok()?;
@@ -186,11 +187,15 @@ impl Form {
 }
 
 impl BaseFiles {
-    fn content(&self, path: &[u8]) -> Option<Vec<u8>> {
+    /// The content of the file at a path, where it is the one with this digest.
+    fn content(&self, path: &[u8], digest: Digest) -> Option<Vec<u8>> {
         let entry = |path: &[u8]| self.layer.entries.get(*self.places.get(path)?);
         let mut file = entry(path)?;
         if file.kind == Kind::HardLink {
             file = entry(self.layer.link(file))?;
+        }
+        if file.digest != digest {
+            return None;
         }
         let mut content = Vec::new();
         let mut files = SnapshotContents::new(vec![(Arc::clone(&self.layer), self.folder.clone())]);

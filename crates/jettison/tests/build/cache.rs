@@ -241,7 +241,7 @@ fn images_are_listed_and_removed_by_name_and_by_id() {
     fs::create_dir(site.path("context/app")).expect("a folder");
     let said = site.run(&["diff", "app", &first]);
     said.expect(2, &["holds no image", "local:app"]);
-    site.run(&["diff", "local:app", &first]).expect(0, &[]);
+    site.run(&["diff", &first, &format!("local:{first}")]).expect(0, &[]);
     site.run(&["diff", "local:apq", &first]).expect(3, &["no local image is called apq:latest", "app:latest"]);
     let removed = site.run(&["rmi", "app", &first]).expect(0, &[]).out;
     assert!(

@@ -103,7 +103,8 @@ fn results_are_written_in_every_form() {
     assert!(site.run(&["dump", "local:app:v1"]).expect(0, &[]).out.contains("/result"));
     assert!(site.run(&["diff", "local:app:v1", "local:app:v2"]).expect(1, &[]).out.contains("v"));
     site.run(&["optimize", "local:app:v1", "-o", &path("optimized.tar")]).expect(0, &[]);
-    site.run(&["weigh", "local:nosuch"]).expect(3, &["nosuch", "hint: it has"]);
+    site.run(&["weigh", "local:nosuch"])
+        .expect(3, &["no local image is called nosuch:latest", "hint: `jettison images`"]);
 }
 
 #[test]

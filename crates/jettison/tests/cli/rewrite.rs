@@ -211,7 +211,7 @@ fn passes_are_chosen_shown_and_timed() {
         rewrite(&format!("{option} nonsense")).fails(2, &["there is no pass \"nonsense\""]);
     }
     rewrite("--only split-layers").fails(2, &["split-layers is for images", "`jettison optimize`"]);
-    run("optimize a -o b --only latest-tag").fails(2, &["latest-tag is for Dockerfiles", "`jettison rewrite`"]);
+    run("optimize oci:a -o b --only latest-tag").fails(2, &["latest-tag is for Dockerfiles", "`jettison rewrite`"]);
 }
 
 #[test]

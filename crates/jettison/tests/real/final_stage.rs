@@ -54,13 +54,6 @@ impl Bench {
         let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
         let found = &report["proof"]["final_stage"]["suggested"];
         assert!(found["is_applied"] == true, "{}", report["proof"]);
-        let bytes = |name: &str| found[name].as_u64().expect("a number");
-        println!(
-            "{name}: {} bytes of {}:\n{}",
-            bytes("bytes_after"),
-            bytes("bytes_before"),
-            found["stage"].as_str().unwrap_or_default()
-        );
         report
     }
 }

@@ -24,9 +24,11 @@ mod hostile;
 mod images;
 mod jekyll;
 mod judged;
+mod packages;
 mod proofs;
 mod reference;
 mod registries;
+mod removals;
 mod rewrites;
 mod saved;
 #[path = "../build/suite.rs"]

@@ -207,7 +207,8 @@ impl Suite {
     /// Proves all, has a sample of the accepted proofs looked at, and says how many were what.
     fn check(&self, subjects: &[Subject], sample: usize) -> (String, String) {
         let outcomes = each(WORKERS, subjects, |_, subject| self.prove(subject));
-        let (mut failed, mut accepted, mut counts) = (String::new(), Vec::new(), [0_usize; 4]);
+        let (mut failed, mut notes) = (String::new(), String::new());
+        let (mut accepted, mut counts) = (Vec::new(), [0_usize; 4]);
         for (subject, outcome) in subjects.iter().zip(&outcomes) {
             match outcome {
                 Outcome::Unchanged => counts[0] += 1,
@@ -215,7 +216,9 @@ impl Suite {
                 Outcome::Proven(proof) => {
                     counts[2] += 1;
                     counts[3] += usize::from(!proof.withdrawn.is_empty());
-                    proof.withdrawn.iter().for_each(|one| println!("withdrawn: {}: {one}", subject.name));
+                    for one in &proof.withdrawn {
+                        let _ = writeln!(notes, "withdrawn: {}: {one}", subject.name);
+                    }
                     accepted.push((subject, proof));
                 }
                 Outcome::Wrong(message) => {
@@ -240,14 +243,14 @@ impl Suite {
                     let _ = writeln!(failed, "######## {} is refuted\n{found}\n{before}\n---\n{after}", subject.name);
                 }
                 Err(message) => {
-                    println!("buildah does not build {}: {message}", subject.name);
+                    let _ = writeln!(notes, "buildah does not build {}: {message}", subject.name);
                     unbuilt += 1;
                 }
             }
         }
         let summary = format!(
             "{proven} proven ({withdrawn} with changes taken back), {unchanged} unchanged, {both_fail} do not build; \
-             {held} of {} hold before buildah and umoci, {unbuilt} are not built by buildah",
+             {held} of {} hold before buildah and umoci, {unbuilt} are not built by buildah\n{notes}",
             accepted.len()
         );
         if unbuilt * 5 > accepted.len() {

@@ -152,22 +152,15 @@ impl Installing<'_, '_, '_> {
     /// The steps of the RUN, if each runs only when those before it went well, and the installation is one of them.
     fn steps(&self, errexit: Errexit) -> Result<Vec<Span>, Refusal> {
         let items = &self.script.body.items;
-        let is_and = |item: &Item| item.and_or.rest.iter().all(|(operator, _, _)| *operator == Operator::And);
-        let is_background = |item: &Item| matches!(item.terminator, Some((Terminator::Background, _)));
         let is_guarded = items.len() == 1 || errexit == Errexit::On;
         if !is_guarded || items.iter().any(is_background) || !items.last().is_some_and(is_and) {
             return refuse("unguarded-list", "commands run there whether those before them went well or not");
         }
         let own = self.call.span();
-        let is_own = |pipeline: &Pipeline| {
-            let is_alone = matches!(&pipeline.commands[..], [command] if command.span == own);
-            is_alone && matches!(pipeline.commands[0].kind, CommandKind::Simple(_)) && !pipeline.negated
-        };
         let Some(item) = items.iter().find(|item| item.span.contains(own)) else {
             return refuse("odd-place", "the packages are installed where nothing can follow");
         };
-        let is_step =
-            std::iter::once(&item.and_or.first).chain(item.and_or.rest.iter().map(|rest| &rest.2)).any(is_own);
+        let is_step = pipelines(item).any(|pipeline| self.is_own(pipeline));
         let is_alone = items.len() == 1 || item.and_or.rest.is_empty();
         if !is_step
             || !is_and(item)
@@ -180,10 +173,22 @@ impl Installing<'_, '_, '_> {
         if self.calls.iter().any(leaves) {
             return refuse("odd-place", "its shell may end before its last command");
         }
-        let pipelines = items.iter().flat_map(|item| {
-            std::iter::once(&item.and_or.first).chain(item.and_or.rest.iter().map(|(_, _, pipeline)| pipeline))
-        });
-        Ok(pipelines.map(|pipeline| pipeline.span).collect())
+        Ok(items.iter().flat_map(pipelines).map(|pipeline| pipeline.span).collect())
+    }
+
+    /// Whether it is the installation, or the list of a RUN that was joined with others, of which it is one step.
+    fn is_own(&self, pipeline: &Pipeline) -> bool {
+        let [command] = &pipeline.commands[..] else { return false };
+        let is_step = match &command.kind {
+            CommandKind::Simple(_) => command.span == self.call.span(),
+            // By the text alone nothing is told of RUNs that state was kept apart for.
+            CommandKind::Subshell(list) if self.seen.is_some() => match &list.items[..] {
+                [item] => is_and(item) && !is_background(item) && pipelines(item).any(|inner| self.is_own(inner)),
+                _ => false,
+            },
+            _ => false,
+        };
+        is_step && !pipeline.negated
     }
 
     /// The packages that something behind their installation uses.
@@ -423,6 +428,19 @@ impl Installing<'_, '_, '_> {
         }
         Ok(gap.rsplit_once('\n').map_or_else(|| " ".to_owned(), |(_, indent)| format!(" \\\n{indent}")))
     }
+}
+
+fn pipelines(item: &Item) -> impl Iterator<Item = &Pipeline> {
+    std::iter::once(&item.and_or.first).chain(item.and_or.rest.iter().map(|(_, _, pipeline)| pipeline))
+}
+
+/// Whether each of its commands runs only where those before it went well.
+fn is_and(item: &Item) -> bool {
+    item.and_or.rest.iter().all(|(operator, _, _)| *operator == Operator::And)
+}
+
+fn is_background(item: &Item) -> bool {
+    matches!(item.terminator, Some((Terminator::Background, _)))
 }
 
 /// The command that makes packages ones that somebody asked for, so that they stay when what brought them goes.

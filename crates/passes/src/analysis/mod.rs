@@ -33,6 +33,7 @@ pub(crate) mod ownership;
 pub(crate) mod place;
 pub(crate) mod places;
 pub(crate) mod readers;
+pub(crate) mod recommends;
 pub(crate) mod removals;
 pub(crate) mod replaced;
 pub(crate) mod separable;

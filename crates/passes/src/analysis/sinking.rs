@@ -56,8 +56,8 @@ impl Order<'_, '_, '_> {
                 continue;
             };
             // Nothing moves that brings nothing.
-            let further: Vec<usize> = causes.iter().skip(1).rev().copied().collect();
-            for other in further {
+            let others = causes[1..].to_vec();
+            for other in others.into_iter().rev() {
                 let fewer: Vec<usize> = causes.iter().copied().filter(|cause| *cause != other).collect();
                 if let Some(cost) = self.cost(&fewer, run).filter(|cost| *cost <= is) {
                     (causes, is) = (fewer, cost);

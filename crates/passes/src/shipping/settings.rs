@@ -113,7 +113,9 @@ pub(super) fn of_base(base: &Config, image: &Config, kept: &[String], escape: ch
                     _ => ("STOPSIGNAL", Kind::Stopsignal),
                 };
                 let text = value.as_str().ok_or_else(empty)?;
-                if !text.is_empty() && !(kind != Kind::Workdir && has(kept, kind)) {
+                // A relative WORKDIR goes on from the base's.
+                let is_set_anew = kind != Kind::Workdir && has(kept, kind);
+                if !text.is_empty() && !is_set_anew {
                     out.push(format!("{keyword} {}", quoted(text, escape)?));
                 }
             }

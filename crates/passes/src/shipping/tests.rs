@@ -337,7 +337,7 @@ fn settings_are_those_of_the_stages_before() {
     // Without the base its settings are written out.
     let scratch = case.plan("FROM base\nCMD x\n", &used, Foundation::Scratch).expect("a stage");
     let literals =
-        "USER nobody\nENV PATH=/bin\nENV Q=\"\\\"\\$x\"\nLABEL \"a b\"=c\nWORKDIR /srv\nEXPOSE 80/tcp\nCMD x\n";
+        "USER nobody\nENV PATH=/bin \\\n    Q=\"\\\"\\$x\"\nLABEL \"a b\"=c\nWORKDIR /srv\nEXPOSE 80/tcp\nCMD x\n";
     assert!(scratch.ends_with(literals), "{scratch}");
 }
 

@@ -1,10 +1,11 @@
-//! Debian's alternatives: links such as `/usr/bin/cc` that lead over `/etc/alternatives` to the best of what packages
-//! offer (update-alternatives(1)). What was offered by packages that are gone alone is gone with its links; where others
+//! Alternatives: links such as `/usr/bin/cc` that lead over `/etc/alternatives` to the best of what packages
+//! offer (update-alternatives(1), of Debian and, in much the same form, of Fedora). What was offered by packages that are gone alone is gone with its links; where others
 //! offer something, the links lead there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::ByteSlice as _;
+use jettison_image::packages::Manager;
 
 use super::databases::Compared;
 use super::files::{Files, within_either};
@@ -44,7 +45,11 @@ pub(super) struct Found {
 
 pub(super) fn compare(compared: &Compared<'_>, before: &mut Files<'_, '_>, after: &mut Files<'_, '_>) -> Found {
     let mut found = Found::default();
-    let folder = [compared.old.place.as_slice(), b"/alternatives"].concat();
+    let folder = match compared.old.manager {
+        Manager::Dpkg => [compared.old.place.as_slice(), b"/alternatives"].concat(),
+        Manager::Rpm => b"var/lib/alternatives".to_vec(),
+        Manager::Apk | Manager::Pacman => return found,
+    };
     for file in within_either(before, after, &folder) {
         let name = file[folder.len() + 1..].to_vec();
         let Some(old) = before.content(&file).and_then(|content| read(&content)) else { continue };

@@ -122,6 +122,13 @@ impl<'c> Compared<'c> {
                     (at("diversions"), Self::diversions),
                     (at("diversions-old"), Self::diversions),
                 ];
+                // Of a package whose configuration was left its list has nothing else.
+                let is_left = |one: &&Package| self.new.removed.iter().any(|left| left.name == one.name);
+                for package in self.gone_packages().filter(is_left) {
+                    files.push((at(&format!("info/{}.list", package.name)), |_, old, new| {
+                        is_without(&lines(old), &lines(new), |_| true)
+                    }));
+                }
                 let triggers = within_either(before, after, &at("triggers")).into_iter();
                 files.extend(triggers.map(|path| (path, Self::lines as Form<'c>)));
                 for name in ["config.dat", "templates.dat"] {

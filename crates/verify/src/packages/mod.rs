@@ -14,7 +14,7 @@ mod paths;
 use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::{HashMap, HashSet};
-use jettison_image::packages::{Manager, Package, Packages, PackagesError, Reason, Ties};
+use jettison_image::packages::{self, Manager, Package, Packages, PackagesError, Reason, Ties};
 use jettison_image::{Kind, Node, Tree};
 use jettison_ir::{Difference, GonePackage, Place};
 
@@ -42,6 +42,8 @@ pub struct Removal<'i, 'a> {
     same: HashSet<Vec<u8>>,
     /// Links that led to something of a gone package and lead to something that stays.
     led: HashSet<Vec<u8>>,
+    /// Paths that a program of a gone package had, and where busybox stands in for it now.
+    stood_in: HashSet<Vec<u8>>,
     /// Paths that belong to packages that are gone, although no list has them.
     own: HashSet<Vec<u8>>,
     /// What the scripts of the packages that are gone say.
@@ -60,6 +62,7 @@ impl<'i, 'a> Removal<'i, 'a> {
             differences: Vec::new(),
             same: HashSet::new(),
             led: HashSet::new(),
+            stood_in: HashSet::new(),
             own: HashSet::new(),
             scripts: Vec::new(),
             gone: Vec::new(),
@@ -101,6 +104,12 @@ impl<'i, 'a> Removal<'i, 'a> {
         self.same.contains(&bytes(path))
     }
 
+    /// Whether busybox stands in for a program of a gone package.
+    #[must_use]
+    pub fn is_stood_in_for(&self, path: &str) -> bool {
+        self.stood_in.contains(&bytes(path))
+    }
+
     /// Whether a link that led to something of a gone package leads to the next best now.
     #[must_use]
     pub fn is_led_elsewhere(&self, path: &str) -> bool {
@@ -109,6 +118,9 @@ impl<'i, 'a> Removal<'i, 'a> {
 
     fn compare(&mut self, old: Packages, new: &Packages, claimed: &[&str], before: &mut Files, after: &mut Files) {
         let gone = self.judge_packages(&old, new, claimed);
+        if old.manager == Manager::Apk {
+            self.stand_in(&old, new, &gone, after);
+        }
         self.judge_files(&old, &gone, after.tree);
         let claimed: HashSet<usize> = claimed.iter().flat_map(|name| old.named(name)).collect();
         let mut order: Vec<usize> = gone.iter().copied().collect();
@@ -121,12 +133,10 @@ impl<'i, 'a> Removal<'i, 'a> {
         let compared = databases::Compared { tree: before.tree, old: &old, new, gone: &gone, claimed: &claimed };
         self.same.extend(compared.same(before, after));
         self.scripts.extend(compared.scripts(before));
-        if old.manager == Manager::Dpkg {
-            let found = alternatives::compare(&compared, before, after);
-            self.own.extend(found.own);
-            self.same.extend(found.same);
-            self.led.extend(found.led);
-        }
+        let found = alternatives::compare(&compared, before, after);
+        self.own.extend(found.own);
+        self.same.extend(found.same);
+        self.led.extend(found.led);
         self.own.extend(compared.own(before));
         self.databases.push((old, gone));
     }
@@ -137,12 +147,14 @@ impl<'i, 'a> Removal<'i, 'a> {
         let others = by_name(&new.packages);
         let mut gone = BTreeSet::new();
         for (at, package) in old.packages.iter().enumerate() {
-            match others.get(&key(package)) {
+            let Some(others) = others.get(&key(package)) else {
+                gone.insert(at);
+                continue;
+            };
+            // rpm may have several versions of one.
+            match others.iter().find(|other| other.version == package.version) {
                 None => {
-                    gone.insert(at);
-                }
-                Some(other) if other.version != package.version => {
-                    self.differ(package, "version", Some(&package.version), Some(&other.version));
+                    self.differ(package, "version", Some(&package.version), others.first().map(|one| &*one.version))
                 }
                 Some(other) if other.record != package.record => {
                     self.differ(package, "entry in the database", Some("one"), Some("another one"));
@@ -181,13 +193,27 @@ impl<'i, 'a> Removal<'i, 'a> {
         let (olds, news) = (by_name(&old.removed), by_name(&new.removed));
         let gone: HashSet<_> = gone.iter().map(|at| key(&old.packages[*at])).collect();
         for package in &new.removed {
-            let is_same = olds.get(&key(package)).is_some_and(|other| other.record == package.record);
+            let others = olds.get(&key(package)).map_or(&[][..], Vec::as_slice);
+            let is_same = others.iter().any(|other| other.record == package.record);
             if !is_same && !gone.contains(&key(package)) {
                 self.differ(package, "rest of a package", None, Some(&package.version));
             }
         }
         for package in old.removed.iter().filter(|package| !news.contains_key(&key(package))) {
             self.differ(package, "rest of a package", Some(&package.version), None);
+        }
+    }
+
+    /// On Alpine busybox makes links for all that it can do and that nothing else does: a tool in its own right that is gone
+    /// is followed by one of these.
+    fn stand_in(&mut self, old: &Packages, new: &Packages, gone: &BTreeSet<usize>, after: &Files<'_, '_>) {
+        let is_busybox = |at: &usize| new.packages[*at].name == "busybox";
+        for path in gone.iter().flat_map(|at| &old.packages[*at].files) {
+            let Some(target) = after.target(path) else { continue };
+            let leads_there = new.owners(&packages::canonical(after.tree, target)).iter().any(is_busybox);
+            if target.starts_with(b"/") && leads_there && self.tree.find(path).is_some() {
+                self.stood_in.insert(path.clone());
+            }
         }
     }
 
@@ -200,7 +226,8 @@ impl<'i, 'a> Removal<'i, 'a> {
                 // What people changed is left to them by some managers; apk takes all of /etc for that.
                 let is_kept =
                     package.configuration.contains(path) || (old.manager == Manager::Apk && path.starts_with(b"etc/"));
-                if is_theirs && !is_kept && self.tree.find(path).is_some() && after.find(path).is_some_and(is_left) {
+                let is_left_over = is_theirs && !is_kept && !self.stood_in.contains(path);
+                if is_left_over && self.tree.find(path).is_some() && after.find(path).is_some_and(is_left) {
                     let place = Place::Path(shown(path));
                     let (before, after) = (Some(package.name.clone()), Some("no package".to_owned()));
                     self.differences.push(Difference { place, what: "owner among packages".to_owned(), before, after });
@@ -221,8 +248,12 @@ fn key(package: &Package) -> (String, String) {
     (package.name.clone(), package.architecture.clone())
 }
 
-fn by_name(packages: &[Package]) -> HashMap<(String, String), &Package> {
-    packages.iter().map(|package| (key(package), package)).collect()
+fn by_name(packages: &[Package]) -> HashMap<(String, String), Vec<&Package>> {
+    let mut all: HashMap<(String, String), Vec<&Package>> = HashMap::new();
+    for package in packages {
+        all.entry(key(package)).or_default().push(package);
+    }
+    all
 }
 
 /// A database that only one of the images has.

@@ -1,7 +1,7 @@
 //! Which paths are those of packages that are gone.
 //!
 //! A file is theirs where the lists of such packages have it and no other list does. Of what no list has: compiled Python
-//! beside a source of theirs, the files of the database about them, links of `update-alternatives` that only they were
+//! beside a source of theirs, the archives in apt's cache that they were installed from, the files of the database about them, links of `update-alternatives` that only they were
 //! alternatives for, and what lies in a folder that is theirs alone and that a script of theirs names. A folder is
 //! theirs where only they have it, or where nobody has it and all that was in it is theirs.
 
@@ -9,10 +9,14 @@ use std::collections::HashMap;
 
 use bstr::ByteSlice as _;
 use hashbrown::HashSet;
+use jettison_image::packages::{Manager, Package};
 use jettison_image::tree::Inode;
 use jettison_image::{Kind, Node};
 
 use super::{Removal, bytes};
+
+/// Where apt keeps what it fetched.
+const ARCHIVES: &[u8] = b"var/cache/apt/archives/";
 
 /// Whose a path is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -91,8 +95,24 @@ impl Removal<'_, '_> {
         match self.owner(path) {
             Owner::Gone => true,
             Owner::Staying => false,
-            Owner::Nobody => self.own.contains(path) || self.is_compiled(path) || self.is_made_by_script(node, path),
+            Owner::Nobody => {
+                self.own.contains(path)
+                    || self.is_compiled(path)
+                    || self.is_archive(path)
+                    || self.is_made_by_script(node, path)
+            }
         }
+    }
+
+    /// `NAME_VERSION_ARCHITECTURE.deb` in apt's cache, a colon of the version written as `%3a`.
+    fn is_archive(&self, path: &[u8]) -> bool {
+        let Some(name) = path.strip_prefix(ARCHIVES).filter(|name| !name.contains(&b'/')) else { return false };
+        let is_of = |package: &Package| {
+            let version = package.version.replace(':', "%3a");
+            name == format!("{}_{version}_{}.deb", package.name, package.architecture).as_bytes()
+        };
+        let of_dpkg = self.databases.iter().filter(|(packages, _)| packages.manager == Manager::Dpkg);
+        of_dpkg.flat_map(|(packages, gone)| gone.iter().map(|at| &packages.packages[*at])).any(is_of)
     }
 
     /// `FOLDER/__pycache__/NAME.cpython-311.pyc` of `FOLDER/NAME.py` (PEP 3147).

@@ -57,6 +57,18 @@ fn apk() {
     let mut kept = after.clone();
     kept.file("etc/zlib.conf", "zlib-dev zlib.conf");
     assert_eq!(refuting(&before, &kept, &claimed), [""; 0]);
+    // busybox stands in for a tool that is gone; anything else that comes in its place does not.
+    let with_busybox = |mut bed: Bed| {
+        let installed = bed.text("lib/apk/db/installed");
+        bed.file("lib/apk/db/installed", installed + "P:busybox\nV:1.0-r0\nA:x86_64\nF:bin\nR:busybox\n\n");
+        bed.file("bin/busybox", "busybox");
+        bed
+    };
+    let (busy_before, mut busy_after) = (with_busybox(before.clone()), with_busybox(after.clone()));
+    busy_after.link("usr/bin/ld", "/bin/busybox");
+    assert_eq!(refuting(&busy_before, &busy_after, &claimed), [""; 0]);
+    busy_after.link("usr/bin/ld", "/srv/data");
+    assert!(!refuting(&busy_before, &busy_after, &claimed).is_empty());
     assert!(refuting(&before, &after, &["gcc"]).iter().any(|one| one.starts_with("package zlib-dev is missing")));
     all_refused(
         &before,
@@ -180,13 +192,21 @@ fn pacman() {
 fn rpm(names: &[&str], time: u32) -> Bed {
     let mut bed = Bed::default();
     let mut headers = Vec::new();
-    for (name, needs) in [("bash", ""), ("gcc", "cpp"), ("cpp", "/usr/bin/bash")] {
-        if !names.contains(&name) {
+    // Keys are packages, too, all of one name.
+    let all = [
+        ("bash", "1.0", ""),
+        ("key", "1", ""),
+        ("key", "2", ""),
+        ("gcc", "1.0", "cpp"),
+        ("cpp", "1.0", "/usr/bin/bash"),
+    ];
+    for (name, version, needs) in all {
+        if !names.contains(&name) && name != "key" {
             continue;
         }
         headers.push(sqlite::header(&[
             (1000, sqlite::Tag::Text(name)),
-            (1001, sqlite::Tag::Text("1.0")),
+            (1001, sqlite::Tag::Text(version)),
             (1002, sqlite::Tag::Text("1")),
             (1008, sqlite::Tag::Numbers(&[time])),
             (1049, sqlite::Tag::Texts(&[needs])),
@@ -196,6 +216,13 @@ fn rpm(names: &[&str], time: u32) -> Bed {
         ]));
         bed.file(&format!("usr/bin/{name}"), name);
     }
+    if names.contains(&"gcc") {
+        bed.file("var/lib/alternatives/cc", "auto\n/usr/bin/cc\n\n/usr/bin/gcc\n50\n");
+        bed.link("usr/bin/cc", "/etc/alternatives/cc");
+        bed.link("etc/alternatives/cc", "/usr/bin/gcc");
+    }
+    bed.folder("etc/alternatives");
+    bed.folder("var/lib/alternatives");
     bed.file("var/lib/rpm/rpmdb.sqlite", sqlite::database(&headers));
     bed.file("var/log/dnf.log", time.to_string());
     bed

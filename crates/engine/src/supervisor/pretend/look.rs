@@ -23,8 +23,8 @@ struct Seen {
 impl Pretender {
     pub(super) fn examine(&mut self, asking: Asking<'_>, name: Name, follow: Follow, buffer: usize) -> Answer {
         let flags = follow.of(&asking.notification.arguments);
-        let Some((file, stat, seen)) = self.see(asking, name, flags) else { return Answer::Continue };
-        tell(asking, buffer, &seen.stat(&stat), &file)
+        let Some((_, stat, seen)) = self.see(asking, name, flags) else { return Answer::Continue };
+        tell(asking, buffer, &seen.stat(&stat))
     }
 
     pub(super) fn examine_more(
@@ -41,7 +41,7 @@ impl Pretender {
         let how = AtFlags::EMPTY_PATH | AtFlags::from_bits_retain(how);
         let mask = StatxFlags::from_bits_retain(asking.argument(mask) as u32);
         match rustix::fs::statx(&file, "", how, mask) {
-            Ok(found) => tell(asking, buffer, &seen.statx(&found), &file),
+            Ok(found) => tell(asking, buffer, &seen.statx(&found)),
             Err(error) => failed(error),
         }
     }
@@ -84,7 +84,7 @@ impl Pretender {
 }
 
 /// Writes an answer to where the process wants it.
-fn tell(asking: Asking<'_>, buffer: usize, bytes: &[u8], _held: &OwnedFd) -> Answer {
+fn tell(asking: Asking<'_>, buffer: usize, bytes: &[u8]) -> Answer {
     let Ok(memory) = Memory::open(asking.pid()) else { return Answer::Continue };
     if !asking.still_waits() {
         return Answer::Done;
@@ -163,9 +163,9 @@ impl Out {
     }
 
     fn times(&mut self, of: &Stat) -> &mut Self {
-        self.long(of.st_atime as u64).long(of.st_atime_nsec as u64);
-        self.long(of.st_mtime as u64).long(of.st_mtime_nsec as u64);
-        self.long(of.st_ctime as u64).long(of.st_ctime_nsec as u64)
+        self.long(of.st_atime as u64).long(of.st_atime_nsec);
+        self.long(of.st_mtime as u64).long(of.st_mtime_nsec);
+        self.long(of.st_ctime as u64).long(of.st_ctime_nsec)
     }
 
     fn time(&mut self, time: &StatxTimestamp) -> &mut Self {

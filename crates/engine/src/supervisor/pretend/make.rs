@@ -28,6 +28,9 @@ struct Place {
     name: Vec<u8>,
 }
 
+/// Makes something for somebody, whose mask is given, and records its owner.
+type Make<'m> = dyn FnMut(&Place, &Identity, u32, &mut Owners) -> Result<(), Errno> + 'm;
+
 /// Whether something was made here or is for the kernel to make, with the reason why not.
 type Made = Result<Answer, Errno>;
 
@@ -162,12 +165,7 @@ impl Pretender {
     }
 
     /// Makes something that is no device at a new name.
-    fn make(
-        &mut self,
-        asking: Asking<'_>,
-        name: Name,
-        make: &mut dyn FnMut(&Place, &Identity, u32, &mut Owners) -> Result<(), Errno>,
-    ) -> Answer {
+    fn make(&mut self, asking: Asking<'_>, name: Name, make: &mut Make<'_>) -> Answer {
         let who = self.who(asking);
         let Ok(Some(place)) = with_place(asking, name, &self.owners) else { return Answer::Continue };
         // A record by number that is left of another file would become the new one's.

@@ -325,7 +325,7 @@ fn proofs_hold_before_buildah_and_umoci() {
         subjects.retain(|subject| subject.name.contains(&only));
         let start = std::time::Instant::now();
         let (summary, failed) = suite.check(&subjects, sample);
-        println!("{kind}: of {all}: {summary}; {:.0?}\n{failed}", start.elapsed());
+        println!("{kind}: of {all}: {:.0?}: {summary}{failed}", start.elapsed());
         failures.push_str(&failed);
     }
     drop(bases);

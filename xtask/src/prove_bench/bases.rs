@@ -209,5 +209,9 @@ fn debootstrap(target: &Path) -> Result<()> {
     let output = command.arg(MIRROR).stdin(Stdio::null()).output();
     let output = output.context("cannot start mmdebstrap: install Debian's mmdebstrap")?;
     ensure!(output.status.success(), "mmdebstrap: {}", String::from_utf8_lossy(&output.stderr));
+    // The official images have nothing in that folder; mmdebstrap ends by having apt make these once more.
+    let left = ["./var/lib/apt/lists/lock", "./var/lib/apt/lists/partial/"];
+    let deleted = Command::new("tar").arg("--delete").arg("-f").arg(target).args(left).status()?;
+    ensure!(deleted.success(), "tar cannot take what apt left out of {}", target.display());
     Ok(())
 }

@@ -81,9 +81,9 @@ fn removals_by_apt_are_proven() {
     assert!(bytes.is_some_and(|bytes| bytes > 100_000_000), "{bytes:?}");
 
     // Scripts of packages, alternatives of several packages, questions, Python that was compiled.
-    let packages = "build-essential libstdc++6 libgcc-s1 libgomp1 perl python3 ca-certificates gawk";
+    let packages =
+        "--no-install-recommends build-essential libstdc++6 libgcc-s1 libgomp1 perl python3 ca-certificates gawk";
     let report = bench.prove(packages, &format!("{compile} && make -v"));
-    // dpkg-dev is suggested by something that stays.
     assert!(withdrawn(&report) == 0 && gone(&report).contains(&"g++-12"), "{report}");
 
     // What else a command does where the packages are gone is no removal of packages.

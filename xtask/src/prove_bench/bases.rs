@@ -35,6 +35,7 @@ const CERTIFICATES: [&str; 3] = [
     "--customize-hook=copy-in /usr/local/share/ca-certificates /usr/local/share",
 ];
 const MIRROR: &str = "deb http://deb.debian.org/debian bookworm main";
+const LISTS: &str = "/var/lib/apt/lists";
 const PATH: &str = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What builds leave in a cache, by folders.
@@ -138,7 +139,10 @@ impl<'b> Bases<'b> {
         let folder = self.folder(base);
         let mut made = String::new();
         let text = match base {
-            "debian:bookworm-slim" => format!("FROM scratch\nADD root.tar /\n{PATH}\nCMD [\"bash\"]\n"),
+            // The official images have nothing in the folder of lists, in which mmdebstrap has apt leave a lock at its end.
+            "debian:bookworm-slim" => {
+                format!("FROM scratch\nADD root.tar /\n{PATH}\nRUN rm -rf {LISTS}/*\nCMD [\"bash\"]\n")
+            }
             "alpine:3.20" => format!("FROM scratch\nADD root.tar.gz /\n{PATH}\nCMD [\"/bin/sh\"]\n"),
             "busybox:1.37" => "FROM image\n".to_owned(),
             _ => {
@@ -209,9 +213,5 @@ fn debootstrap(target: &Path) -> Result<()> {
     let output = command.arg(MIRROR).stdin(Stdio::null()).output();
     let output = output.context("cannot start mmdebstrap: install Debian's mmdebstrap")?;
     ensure!(output.status.success(), "mmdebstrap: {}", String::from_utf8_lossy(&output.stderr));
-    // The official images have nothing in that folder; mmdebstrap ends by having apt make these once more.
-    let left = ["./var/lib/apt/lists/lock", "./var/lib/apt/lists/partial/"];
-    let deleted = Command::new("tar").arg("--delete").arg("-f").arg(target).args(left).status()?;
-    ensure!(deleted.success(), "tar cannot take what apt left out of {}", target.display());
     Ok(())
 }

@@ -50,7 +50,7 @@ impl Tool {
 
     fn run(&self, subject: Subject<'_>, words: &[&str], more: &[String]) -> Result<Answer> {
         let mut command = Command::new(&self.program);
-        command.args(words).args(["--offline", "--progress=plain", "--format=json", "--cache-dir"]).arg(subject.cache);
+        command.args(words).args(["--progress=plain", "--format=json", "--cache-dir"]).arg(subject.cache);
         command.arg(format!("--timeout={}s", self.limit)).args(more).arg("-f").arg(subject.dockerfile);
         command.arg(subject.context).stdin(Stdio::null());
         let start = Instant::now();

@@ -10,6 +10,7 @@ use jettison_syntax::view::Scope;
 
 use super::bases;
 use super::effects::Effects;
+use super::places::{exists, lineage, parent};
 use super::state;
 
 /// Whether an instruction of that kind may change places with a RUN at all.
@@ -70,7 +71,7 @@ pub(crate) fn up(
             if names_an_owner(unit.instruction(at)) && effects.may_make_owners() {
                 return Err("its owner may be made by the command".to_owned());
             }
-            effects.stands_against_path(&target).map_or(Ok(()), Err)
+            stands_against_copy(unit, run, &target, effects).map_or(Ok(()), Err)
         }
         Kind::Workdir => {
             if effects.uses_directory {
@@ -170,10 +171,23 @@ pub(crate) fn down(
             if names_an_owner(unit.instruction(at)) {
                 return Err("its owner may be made by the command".to_owned());
             }
-            effects.stands_against_path(&target).map_or(Ok(nothing), Err)
+            stands_against_copy(unit, at, &target, effects).map_or(Ok(nothing), Err)
         }
         other => Err(format!("the command may read what {} sets", other.keyword())),
     }
+}
+
+/// Why something that is copied to `target` cannot change places with the command: also what the command does below a
+/// folder that the copying makes on the way, unless that is there `before`.
+fn stands_against_copy(unit: &SourceUnit<'_>, before: usize, target: &str, effects: &Effects) -> Option<String> {
+    let lineage = lineage(unit, before);
+    let mut folder = parent(target);
+    let mut reason = effects.stands_against_path(target);
+    while reason.is_none() && !exists(unit, folder, &lineage) {
+        reason = effects.stands_against_path(folder).map(|reason| format!("{folder} is made there, and {reason}"));
+        folder = parent(folder);
+    }
+    reason
 }
 
 /// Whether a directory is there before `run`, because a plain `mkdir` of a RUN before it or a WORKDIR made it.

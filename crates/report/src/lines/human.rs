@@ -221,15 +221,5 @@ fn words(text: &str) -> Vec<String> {
 
 /// How many characters a text takes, without its styles.
 fn shown(text: &str) -> usize {
-    let mut count = 0;
-    let mut is_style = false;
-    for c in text.chars() {
-        match (is_style, c) {
-            (false, '\u{1b}') => is_style = true,
-            (true, 'm') => is_style = false,
-            (true, _) => {}
-            (false, _) => count += 1,
-        }
-    }
-    count
+    anstream::adapter::strip_str(text).map(|part| part.chars().count()).sum()
 }

@@ -100,19 +100,9 @@ fn report() -> LinesReport {
     }
 }
 
-/// Lines without the blanks at their ends.
+/// A text without its styles.
 fn plain(text: &str) -> String {
-    let mut plain = String::new();
-    let mut is_style = false;
-    for c in text.chars() {
-        match (is_style, c) {
-            (false, '\u{1b}') => is_style = true,
-            (true, 'm') => is_style = false,
-            (true, _) => {}
-            (false, c) => plain.push(c),
-        }
-    }
-    plain
+    anstream::adapter::strip_str(text).to_string()
 }
 
 #[test]

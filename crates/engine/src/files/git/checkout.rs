@@ -134,24 +134,12 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     use std::path::Path;
-    use std::process::Command;
 
     use super::{CheckoutOptions, checkout};
     use crate::build::Cancel;
     use crate::files::FilesError;
     use crate::files::git::GitReference;
-
-    fn git(folder: &Path, arguments: &[&str]) -> String {
-        let output = Command::new("git")
-            .args(["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"])
-            .args(arguments)
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .current_dir(folder)
-            .output()
-            .expect("git is installed");
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    }
+    use crate::files::git::program::testing::git;
 
     /// A repository with two commits, the first of them tagged; gives their names.
     fn repository(folder: &Path) -> (String, String) {

@@ -305,21 +305,9 @@ fn next(blobs: &mut BufReader<File>, entry: &Entry) -> Result<Vec<u8>, HistoryEr
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-    use std::process::Command;
-
     use super::*;
-
-    fn git(folder: &Path, arguments: &[&str]) {
-        let output = Command::new("git")
-            .args(["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"])
-            .args(arguments)
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .current_dir(folder)
-            .output()
-            .expect("git is installed");
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
+    use crate::files::git::program::testing::git;
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn write(path: &Path, content: &str) {
         fs::create_dir_all(path.parent().expect("a folder")).expect("makes");

@@ -179,3 +179,22 @@ pub(super) fn text(file: &mut File) -> Result<String, Failure> {
     file.read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
+
+#[cfg(test)]
+pub(super) mod testing {
+    use std::path::Path;
+    use std::process::Command;
+
+    /// Runs git as somebody with no settings; gives what it printed.
+    pub(in crate::files::git) fn git(folder: &Path, arguments: &[&str]) -> String {
+        let output = Command::new("git")
+            .args(["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"])
+            .args(arguments)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .current_dir(folder)
+            .output()
+            .expect("git is installed");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+}

@@ -234,7 +234,9 @@ pub(crate) fn examine(
         leftover.folders.iter().filter_map(|folder| folder.path(&scope, home.as_deref())).collect();
     let removes = |call: &Call<'_>| {
         let is_removal = matches!(call.program(), Some(("rm" | "/bin/rm" | "find", _)));
-        let is_named = is_removal && leftover.removed_as.iter().any(|text| call.mentions(script, text));
+        let own = leftover.folders.iter().map(|folder| folder.shell_text(&scope));
+        let mut names = leftover.removed_as.iter().map(|name| (*name).to_owned()).chain(own);
+        let is_named = is_removal && names.any(|name| call.mentions(script, &name));
         is_named || paths.iter().any(|path| folders::removes(call, script, &scope, home.as_deref(), path))
     };
     let cleans = |call: &Call<'_>| call.program().is_some_and(|(program, _)| program.contains("clean"));

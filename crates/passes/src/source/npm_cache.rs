@@ -1,5 +1,7 @@
 //! Removes the packages that npm, yarn, pnpm and bun keep, in the RUN that fetches them.
 
+use std::slice;
+
 use jettison_ir::source::{SourceRemark, SourceUnit};
 use jettison_ir::{Assumption, Level, Pass, Run, Safety};
 use jettison_syntax::packages::{Manager, PackageCommand, Verb};
@@ -126,9 +128,10 @@ fn installs(command: &PackageCommand, manager: Manager) -> Role {
     }
 }
 
+/// npm's own command would leave a log of itself in the image.
 fn npm_removal(made: &Made<'_>) -> Option<Vec<String>> {
-    if !made.has_run {
-        return made.without(&NPM.folders[..1]);
-    }
-    Some(vec![format!("{} cache clean --force", made.program)])
+    let is_set =
+        |folder: &&Folder| matches!(folder, Folder::Home { variable, .. } if made.scope.get(variable).is_some());
+    let folder = NPM.folders.iter().find(is_set).unwrap_or(&NPM.folders[0]);
+    made.without(slice::from_ref(folder))
 }

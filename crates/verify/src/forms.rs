@@ -144,6 +144,23 @@ fn loader_cache(path: &str, content: &[u8]) -> Option<Vec<u8>> {
     Some(names.join(&b'\n'))
 }
 
+/// Whether both are what apt last asked its planner (its External Installation Planner Protocol), kept for bug reports and
+/// written over by every run: it holds all packages that apt knew just then from its lists.
+pub(crate) fn are_plans(path: &str, before: &[u8], after: &[u8]) -> bool {
+    const XZ: &[u8] = b"\xfd7zXZ\0";
+    path == "/var/log/apt/eipp.log.xz" && before.starts_with(XZ) && after.starts_with(XZ)
+}
+
+/// The folder of a log that npm names by the moment in which it was called: `_logs` of its cache.
+pub(crate) fn folder_of_log(path: &str) -> Option<&str> {
+    const MOMENT: &str = "0000-00-00T00_00_00_000Z-debug-";
+    let (folder, name) = path.rsplit_once('/').filter(|(folder, _)| folder.ends_with("/_logs"))?;
+    let (moment, number) = name.strip_suffix(".log")?.split_at_checked(MOMENT.len())?;
+    let is_like = |(own, wanted): (u8, u8)| if wanted == b'0' { own.is_ascii_digit() } else { own == wanted };
+    let is_number = !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit());
+    (is_number && moment.bytes().zip(MOMENT.bytes()).all(is_like)).then_some(folder)
+}
+
 /// The names in ldconfig's notes (glibc's `elf/cache.c`): a header with a magic text, a version, and the number of entries
 /// of 48 bytes each; of these the fields at 32 and 36 are flags and where the name is among those behind the entries. The
 /// other fields hold inodes, times and what happened to be in memory.
@@ -237,6 +254,20 @@ mod tests {
         };
         let path = "/var/cache/ldconfig/aux-cache";
         check(path, &aux(1, "libc.so.6"), &aux(2, "libc.so.6"), &aux(1, "libm.so.6"), "loader");
+    }
+
+    #[test]
+    fn logs_of_npm_are_known_by_their_names() {
+        assert_eq!(folder_of_log("/root/.npm/_logs/2026-11-26T13_21_43_815Z-debug-0.log"), Some("/root/.npm/_logs"));
+        for other in [
+            "/root/.npm/_logs/x-debug-0.log",
+            "/root/.npm/_logs/2026-11-26T13_21_43_815Z-debug-.log",
+            "/root/.npm/_logs/2026-11-26T13_21_43_815Z-debug-0.log/x",
+            "/srv/2026-11-26T13_21_43_815Z-debug-0.log",
+            "2026-11-26T13_21_43_815Z-debug-0.log",
+        ] {
+            assert_eq!(folder_of_log(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use hashbrown::HashSet;
 use jettison_ir::source::SourceClaim;
 use jettison_ir::{Because, Difference, Excused, Place, Verdict, Weighed};
 
-use crate::forms::same_but_for;
+use crate::forms::{are_plans, folder_of_log, same_but_for};
 use crate::packages::{Removal, shown};
 
 /// What the verdict does not say of both images.
@@ -49,10 +49,17 @@ pub fn weigh(
                 }
                 Some(Because::Packages)
             }
+            Place::Path(path) if is_another_log(path, difference, &found) => {
+                Some(Because::Form("the time in a log's name".to_owned()))
+            }
             Place::Path(path) if is_content(difference) => {
                 let known = formed.entry(path.clone()).or_insert_with(|| {
                     let (before, after) = contents.both(path)?;
-                    same_but_for(path, &before, &after).map(|form| Because::Form(form.to_owned()))
+                    let form = same_but_for(path, &before, &after).or_else(|| {
+                        let knew_lists = is_matched(&patterns(claims), "/var/lib/apt/lists/a", false);
+                        (knew_lists && are_plans(path, &before, &after)).then_some("what apt knew from its lists")
+                    });
+                    form.map(|form| Because::Form(form.to_owned()))
                 });
                 known.clone().or_else(|| is_noise(difference, &found, noise).then_some(Because::Noise))
             }
@@ -174,6 +181,28 @@ fn is_noise(difference: &Difference, found: &[Difference], noise: &[Difference])
         is_same_kind && noise.place == difference.place
     });
     is_known || is_random_name(difference, found, noise)
+}
+
+/// Whether it is a file of a kind that every call of a program names by its time, and as many of them are new in that
+/// folder as are missing.
+fn is_another_log(path: &str, difference: &Difference, found: &[Difference]) -> bool {
+    let of_file = |difference: &Difference| {
+        let is_file = |side: &Option<String>| side.as_ref().is_none_or(|side| side.starts_with("file of "));
+        difference.what == "path" && is_file(&difference.before) && is_file(&difference.after)
+    };
+    let folder = folder_of_log(path).filter(|_| of_file(difference));
+    folder.is_some_and(|folder| {
+        let count = |is_new: bool| {
+            let is_like = |other: &&Difference| match &other.place {
+                Place::Path(path) => {
+                    of_file(other) && other.before.is_none() == is_new && folder_of_log(path) == Some(folder)
+                }
+                Place::Setting(_) | Place::Package(_) => false,
+            };
+            found.iter().filter(is_like).count()
+        };
+        count(true) == count(false)
+    })
 }
 
 /// Whether a new path has a name that is another one in every build: the second build of the original has as many new
@@ -331,6 +360,38 @@ mod tests {
         assert_eq!(refuting(&[gone("/tmp/t.Ab3"), other]).len(), 1, "it is something else");
         assert_eq!(refuting(&[new("/srv/t.Zx9")]).len(), 1, "another folder");
         assert_eq!(refuting(&[new("/tmp/longer")]).len(), 1, "another shape");
+    }
+
+    #[test]
+    fn logs_that_are_named_by_their_time_are_as_many_as_there_were() {
+        let path = |time: u32| format!("/root/.npm/_logs/2026-11-26T13_21_43_{time}Z-debug-0.log");
+        let old = |time: u32| difference(&path(time), "path", Some("file of 3161 bytes"), None);
+        let new = |time: u32| difference(&path(time), "path", None, Some("file of 3160 bytes"));
+        let refuting = |differences: &[Difference]| {
+            let verdict = Verdict { paths: 1, differences: differences.to_vec() };
+            weigh(verdict, &[], &[], &mut Files(None), None).refuting
+        };
+        assert_eq!(refuting(&[old(100), new(200)]), []);
+        assert_eq!(refuting(&[old(100), old(101), new(200), new(201)]), []);
+        assert_eq!(refuting(&[old(100), new(200), new(201)]).len(), 3, "one more");
+        assert_eq!(refuting(&[old(100)]).len(), 1, "none any more");
+        let folder = difference(&path(200), "path", None, Some("directory"));
+        assert_eq!(refuting(&[old(100), folder]).len(), 2, "no log");
+        let mode = difference(&path(100), "mode", Some("0644"), Some("0600"));
+        assert_eq!(refuting(&[old(101), new(200), mode]).len(), 1, "another mode");
+    }
+
+    #[test]
+    fn what_apt_planned_with_depends_on_its_lists() {
+        let found = |path: &str| difference(path, "content", Some("a"), Some("b"));
+        let log = "/var/log/apt/eipp.log.xz";
+        let lists = [SourceClaim::Gone(vec!["/var/lib/apt/lists/**".to_owned()])];
+        let others = [SourceClaim::Gone(vec!["/var/cache/**".to_owned()])];
+        let files: Option<(&[u8], &[u8])> = Some((b"\xfd7zXZ\0one", b"\xfd7zXZ\0other"));
+        assert!(!refuted(&weighed(&found(log), &lists, &[], files)));
+        assert!(refuted(&weighed(&found(log), &others, &[], files)));
+        assert!(refuted(&weighed(&found("/var/log/apt/other.log.xz"), &lists, &[], files)));
+        assert!(refuted(&weighed(&found(log), &lists, &[], Some((b"\xfd7zXZ\0one", b"other")))));
     }
 
     #[test]

@@ -32,6 +32,12 @@ const LOGS: [&str; 14] = [
 /// What managers make of their databases to be faster, and make anew where it is older than these.
 const CACHES: [&str; 2] = ["var/cache/apt/pkgcache.bin", "var/cache/apt/srcpkgcache.bin"];
 
+/// What apt makes for itself whenever it is called, where the lists were removed.
+const WORKPLACE: &[u8] = b"var/lib/apt/lists/auxfiles";
+
+/// Where debconf has the answers to questions, each with the packages that own it.
+const ANSWERS: &[u8] = b"var/cache/debconf/config.dat";
+
 /// The database of one manager before and after.
 pub(super) struct Compared<'c> {
     /// The image before.
@@ -42,12 +48,24 @@ pub(super) struct Compared<'c> {
     pub(super) gone: &'c BTreeSet<usize>,
     /// The places of those that were meant to be.
     pub(super) claimed: &'c HashSet<usize>,
+    /// The questions that packages that are gone asked alone.
+    pub(super) questions: HashSet<String>,
 }
 
 /// Whether the second content is the first one without packages that are gone.
 type Form<'c> = fn(&Compared<'c>, &[u8], &[u8]) -> bool;
 
 impl<'c> Compared<'c> {
+    /// Learns which questions only packages that are gone asked.
+    pub(super) fn learn_questions(&mut self, before: &mut Files<'_, '_>) {
+        let names = self.gone_names();
+        let answers = blocks(&before.content(ANSWERS).unwrap_or_default());
+        let is_theirs =
+            |owners: &BTreeSet<String>| !owners.is_empty() && owners.iter().all(|owner| names.contains(owner.as_str()));
+        let theirs = answers.into_iter().filter(|(_, (owners, _))| is_theirs(owners));
+        self.questions = theirs.map(|(name, _)| name.to_str_lossy().into_owned()).collect();
+    }
+
     pub(super) fn gone_packages(&self) -> impl Iterator<Item = &'c Package> {
         let old = self.old;
         self.gone.iter().map(move |at| &old.packages[*at])
@@ -102,7 +120,13 @@ impl<'c> Compared<'c> {
             files.extend(LOGS.iter().chain(&CACHES).map(|path| path.as_bytes().to_vec()));
         }
         let is_file = |path: &Vec<u8>| before.is_file(path) && after.is_file(path);
-        files.into_iter().filter(|path| is_file(path) && !is_equal(before, after, path)).collect()
+        let mut same: Vec<Vec<u8>> =
+            files.into_iter().filter(|path| is_file(path) && !is_equal(before, after, path)).collect();
+        let is_apts = self.old.manager == Manager::Dpkg && !self.gone.is_empty();
+        if is_apts && !before.has(WORKPLACE) && after.is_empty_folder(WORKPLACE) {
+            same.push(WORKPLACE.to_vec());
+        }
+        same
     }
 
     /// The files that are compared by what is in them.
@@ -131,8 +155,9 @@ impl<'c> Compared<'c> {
                 }
                 let triggers = within_either(before, after, &at("triggers")).into_iter();
                 files.extend(triggers.map(|path| (path, Self::lines as Form<'c>)));
+                files.push((ANSWERS.to_vec(), Self::answers));
+                files.push((b"var/cache/debconf/templates.dat".to_vec(), Self::templates));
                 for name in ["config.dat", "templates.dat"] {
-                    files.push((format!("var/cache/debconf/{name}").into_bytes(), Self::debconf));
                     files.push((format!("var/cache/debconf/{name}-old").into_bytes(), Self::older_debconf));
                 }
                 files
@@ -260,29 +285,38 @@ impl<'c> Compared<'c> {
         is_without(&threes(old), &threes(new), is_theirs)
     }
 
-    /// Blocks of answers and questions, each with the packages that own it.
-    fn debconf(&self, old: &[u8], new: &[u8]) -> bool {
+    /// Answers, each with the packages that own it.
+    fn answers(&self, old: &[u8], new: &[u8]) -> bool {
         let names = self.gone_names();
-        let (old, new) = (blocks(old), blocks(new));
-        let stays = |owners: &BTreeSet<String>| owners.iter().any(|owner| !names.contains(owner.as_str()));
-        old.iter().all(|(name, (owners, text))| match new.get(name) {
-            None => !owners.is_empty() && !stays(owners),
-            Some((left, other)) => {
-                let lost: BTreeSet<String> = owners.difference(left).cloned().collect();
-                text == other && left.is_subset(owners) && !stays(&lost)
-            }
-        }) && new.keys().all(|name| old.contains_key(name))
+        are_without(old, new, |owner| names.contains(owner))
+    }
+
+    /// Texts of questions, each with the questions that it is the text of.
+    fn templates(&self, old: &[u8], new: &[u8]) -> bool {
+        are_without(old, new, |owner| self.questions.contains(owner))
     }
 
     /// An earlier state: it is about nothing that there was not.
     fn older_debconf(&self, old: &[u8], new: &[u8]) -> bool {
         let (old, new) = (blocks(old), blocks(new));
         let names = self.gone_names();
-        let is_known = |(name, (owners, _)): (&Vec<u8>, &(BTreeSet<String>, Vec<u8>))| {
-            old.contains_key(name) || owners.iter().any(|owner| names.contains(owner.as_str()))
-        };
-        new.iter().all(is_known)
+        let is_gone = |owner: &String| names.contains(owner.as_str()) || self.questions.contains(owner);
+        new.iter().all(|(name, (owners, _))| old.contains_key(name) || owners.iter().any(is_gone))
     }
+}
+
+/// Whether blocks are missing that had no other owners than those that are gone, and the others are as they were but for
+/// these owners.
+fn are_without(old: &[u8], new: &[u8], is_gone: impl Fn(&str) -> bool) -> bool {
+    let (old, new) = (blocks(old), blocks(new));
+    let stays = |owners: &BTreeSet<String>| owners.iter().any(|owner| !is_gone(owner));
+    old.iter().all(|(name, (owners, text))| match new.get(name) {
+        None => !owners.is_empty() && !stays(owners),
+        Some((left, other)) => {
+            let lost: BTreeSet<String> = owners.difference(left).cloned().collect();
+            text == other && left.is_subset(owners) && !stays(&lost)
+        }
+    }) && new.keys().all(|name| old.contains_key(name))
 }
 
 fn lines(content: &[u8]) -> Vec<Vec<u8>> {

@@ -46,6 +46,11 @@ impl<'i, 'a> Files<'i, 'a> {
         self.tree.find(path).is_some_and(|node| self.tree.kind(node) == Kind::File)
     }
 
+    pub(super) fn is_empty_folder(&self, path: &[u8]) -> bool {
+        let is_empty = |node| self.tree.kind(node) == Kind::Directory && self.tree.children(node).is_empty();
+        self.tree.find(path).is_some_and(is_empty)
+    }
+
     /// Where a link points; none where there is no link.
     pub(super) fn target(&self, path: &[u8]) -> Option<&'a [u8]> {
         let node = self.tree.find(path).filter(|node| self.tree.kind(*node) == Kind::Symlink)?;

@@ -130,7 +130,10 @@ impl<'i, 'a> Removal<'i, 'a> {
             let bytes = old.packages[at].files.iter().map(|path| size(before.tree, path)).sum();
             GonePackage { name: name.clone(), version: version.clone(), bytes, is_claimed: claimed.contains(&at) }
         }));
-        let compared = databases::Compared { tree: before.tree, old: &old, new, gone: &gone, claimed: &claimed };
+        let questions = HashSet::new();
+        let mut compared =
+            databases::Compared { tree: before.tree, old: &old, new, gone: &gone, claimed: &claimed, questions };
+        compared.learn_questions(before);
         self.same.extend(compared.same(before, after));
         self.scripts.extend(compared.scripts(before));
         let found = alternatives::compare(&compared, before, after);

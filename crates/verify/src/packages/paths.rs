@@ -2,7 +2,8 @@
 //!
 //! A file is theirs where the lists of such packages have it and no other list does. Of what no list has: compiled Python
 //! beside a source of theirs, the archives in apt's cache that they were installed from, the files of the database about them, links of `update-alternatives` that only they were
-//! alternatives for, and what lies in a folder that is theirs alone and that a script of theirs names. A folder is
+//! alternatives for, what lies in a folder that is theirs alone and that a script of theirs names, and an empty folder that
+//! such a script names. A folder is
 //! theirs where only they have it, or where nobody has it and all that was in it is theirs.
 
 use std::collections::HashMap;
@@ -124,7 +125,8 @@ impl Removal<'_, '_> {
         self.owner(&[folder, b"/", stem, b".py"].concat()) == Owner::Gone
     }
 
-    /// Whether it lies in a folder that is theirs alone, and a script of theirs names it or such a folder.
+    /// Whether it lies in a folder that is theirs alone, and a script of theirs names it or such a folder; or it is a folder
+    /// with nothing in it that a script of theirs names.
     fn is_made_by_script(&self, node: Node, path: &[u8]) -> bool {
         let names = |path: &[u8]| self.scripts.iter().any(|script| names_path(script, path));
         let mut is_named = names(path);
@@ -140,7 +142,8 @@ impl Removal<'_, '_> {
                 Owner::Staying => break,
             }
         }
-        is_within && is_named
+        let is_empty = || self.tree.kind(node) == Kind::Directory && self.tree.children(node).is_empty();
+        (is_within && is_named) || (names(path) && is_empty())
     }
 }
 

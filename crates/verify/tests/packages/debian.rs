@@ -66,9 +66,11 @@ fn image(names: &[&str]) -> Bed {
     let mut bed = Bed::default();
     bed.link("lib", "usr/lib");
     bed.file("srv/data", "mine");
+    bed.folder("usr/local/share");
+    bed.folder("var/lib/apt/lists");
     let has = |name: &str| names.contains(&name);
-    let (mut status, mut states, mut triggers, mut debconf) =
-        (String::new(), String::new(), String::new(), String::new());
+    let (mut status, mut states, mut triggers) = (String::new(), String::new(), String::new());
+    let (mut answers, mut templates) = (String::new(), String::new());
     let mut libraries = vec!["/usr/local/lib/libmine.so.1"];
     bed.file("usr/local/lib/libmine.so.1", "mine");
     for Package { name, is_automatic, fields, files } in ALL.iter().filter(|package| has(package.name)) {
@@ -89,10 +91,12 @@ fn image(names: &[&str]) -> Bed {
         bed.file(&format!("var/lib/dpkg/info/{name}.list"), list);
         bed.file(&format!("var/lib/dpkg/info/{name}.postinst"), "");
         triggers += &format!("/usr/share/{name} {name}/noawait\n");
-        debconf += &format!("Name: {name}/question\nTemplate: {name}/question\nOwners: {name}\n\n");
+        answers += &format!("Name: {name}/question\nTemplate: {name}/text\nOwners: {name}\n\n");
+        templates += &format!("Name: {name}/text\nDescription: Which {name}?\nOwners: {name}/question\n\n");
     }
     bed.file("var/lib/dpkg/triggers/File", triggers);
-    bed.file("var/cache/debconf/config.dat", debconf);
+    bed.file("var/cache/debconf/config.dat", answers);
+    bed.file("var/cache/debconf/templates.dat", templates);
     bed.file("var/log/dpkg.log", format!("{names:?}"));
     bed.file("var/lib/dpkg/status", status.clone());
     bed.file("var/lib/dpkg/status-old", status);
@@ -108,7 +112,11 @@ fn image(names: &[&str]) -> Bed {
     if has("gcc") {
         bed.file("usr/lib/gcc/__pycache__/tool.cpython-311.pyc", "compiled");
         bed.file("usr/lib/gcc/made/by-script", "made");
-        bed.file("var/lib/dpkg/info/gcc.postinst", "touch /usr/lib/gcc/made/by-script\n");
+        bed.folder("usr/local/share/gcc");
+        bed.file(
+            "var/lib/dpkg/info/gcc.postinst",
+            "touch /usr/lib/gcc/made/by-script\nmkdir -p /usr/local/share/gcc\n",
+        );
         bed.link("usr/bin/cc", "/etc/alternatives/cc");
         bed.link("etc/alternatives/cc", "/usr/bin/gcc");
         bed.file("var/lib/dpkg/alternatives/cc", "auto\n/usr/bin/cc\n\n/usr/bin/gcc\n20\n\n");
@@ -156,6 +164,18 @@ fn archives_that_packages_came_in_go_with_them() {
         before.file(&archive(name), "packed");
         assert_eq!(refuting(&before, &after, &CLAIMED).is_empty(), expected, "{name}");
     }
+}
+
+#[test]
+fn apt_makes_its_workplace_where_lists_were_removed() {
+    let (before, mut after) = (all(), image(&STAYING));
+    after.folder("var/lib/apt/lists/auxfiles");
+    assert_eq!(refuting(&before, &after, &CLAIMED), [""; 0]);
+    let mut same = all();
+    same.folder("var/lib/apt/lists/auxfiles");
+    assert!(!refuting(&before, &same, &CLAIMED).is_empty(), "no package is gone");
+    after.file("var/lib/apt/lists/auxfiles/x", "");
+    assert!(!refuting(&before, &after, &CLAIMED).is_empty());
 }
 
 #[test]
@@ -291,6 +311,24 @@ fn whatever_else_happens_is_refused() {
                 "an answer is gone",
                 |_, after| after.replace("var/cache/debconf/config.dat", "Name: curl/question", "Name: curl/other"),
                 "/var/cache/debconf/config.dat has another content",
+            ),
+            (
+                "the text of a question of another package is gone",
+                |_, after| {
+                    let text = "Name: curl/text\nDescription: Which curl?\nOwners: curl/question\n\n";
+                    after.replace("var/cache/debconf/templates.dat", text, "");
+                },
+                "/var/cache/debconf/templates.dat has another content",
+            ),
+            (
+                "a folder that a script names has something in it",
+                |before, _| before.file("usr/local/share/gcc/mine", "mine"),
+                "/usr/local/share/gcc is missing",
+            ),
+            (
+                "an empty folder that no script names is gone",
+                |before, _| before.folder("usr/local/share/other"),
+                "/usr/local/share/other is missing",
             ),
             (
                 "a mark of something that never was",

@@ -27,8 +27,9 @@ pub(crate) struct Build {
     /// A label of the image
     #[arg(long = "label", value_name = "NAME=VALUE")]
     pub(crate) labels: Vec<String>,
-    /// -O0: as written, a layer an instruction; 1: lossless; 2: with named assumptions
-    #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = parse_build_level)]
+    /// -O0: as written, a layer an instruction; 1: lossless; 2: with named assumptions; s, with --prove: without packages
+    /// that only the build needs
+    #[arg(short = 'O', value_name = "LEVEL", default_value = "2")]
     pub(crate) level: Level,
     /// At most so many own layers, from -O1 on
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=120))]
@@ -271,13 +272,4 @@ pub(crate) struct Prune {
     /// human or json
     #[arg(long, default_value = "human")]
     pub(crate) format: Format,
-}
-
-/// A level of this version's passes on builds.
-fn parse_build_level(text: &str) -> Result<Level, String> {
-    match text.parse() {
-        Ok(Level::Os) => Err("this version builds up to -O2".to_owned()),
-        Ok(level) => Ok(level),
-        Err(error) => Err(format!("{error}")),
-    }
 }

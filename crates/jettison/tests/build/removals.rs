@@ -107,6 +107,24 @@ fn smoke_commands_tell_what_an_image_is_for() {
 }
 
 #[test]
+fn builds_ship_what_is_left() {
+    let bench = bench("FROM tools:1\nRUN ADD-PACKAGES viewer helper && helper > /made\nCMD [\"viewer\"]\n");
+    let built = |more: &[&str]| {
+        let mut command = bench.suite.command();
+        command.args(["build", "-Os", "--offline", "--network=none", "--progress=plain", "--format=json"]);
+        command.arg("--cache-dir").arg(bench.suite.path("cache")).args(more);
+        command.arg(&bench.context).output().expect("jettison runs")
+    };
+    let output = built(&["--prove", "--smoke", "viewer", "--report=json"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    assert_eq!(gone(&report), ["helper"], "{report}");
+    assert!(report["report"]["changes"].to_string().contains("build-packages"), "{report}");
+    let output = built(&[]);
+    assert!(output.status.code() == Some(2) && said(&output).contains("by proof only"), "{}", said(&output));
+}
+
+#[test]
 fn scripts_of_the_command_name_what_they_need() {
     let bench = bench(
         "FROM tools:1\nCOPY start.sh /srv/start.sh\nRUN ADD-PACKAGES viewer helper && helper > /made\nCMD [\"sh\", \"/srv/start.sh\"]\n",

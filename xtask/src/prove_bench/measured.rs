@@ -12,9 +12,21 @@ use super::projects::Project;
 use super::smoke;
 use super::tool::{Subject, Tool, remove};
 
-/// The levels of rewriting, with those that their results are built at.
-pub(super) const LEVELS: [(&str, &str); 3] = [("-O1", "-O1"), ("-O2", "-O2"), ("-Os", "-O2")];
-/// The level whose proof is timed.
+/// How a rewriting is asked for, and the level that its result is built at.
+pub(super) struct Form {
+    pub(super) wish: &'static str,
+    build: &'static str,
+}
+
+pub(super) const FORMS: [Form; 4] = [
+    Form { wish: "-O1", build: "-O1" },
+    Form { wish: "-O2", build: "-O2" },
+    Form { wish: "-Os", build: "-O2" },
+    Form { wish: STAGE, build: "-O2" },
+];
+/// With a final stage that has what is used.
+pub(super) const STAGE: &str = "-Os --multi-stage";
+/// The form whose proof is timed.
 const TIMED: &str = "-O2";
 
 /// An image in numbers.
@@ -26,12 +38,15 @@ pub(super) struct Size {
     pub(super) packed: u64,
     /// Bytes of these unpacked.
     pub(super) unpacked: u64,
+    /// Whether there is a base below them.
+    pub(super) is_on_base: bool,
 }
 
-/// A rewriting at a level.
+/// A rewriting.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Proven {
-    pub(super) level: String,
+    /// How it was asked for.
+    pub(super) wish: String,
     /// Its image, built at that level.
     pub(super) size: Size,
     /// The same built at -O0: what any other builder makes of that text.
@@ -92,14 +107,14 @@ impl Measured {
     pub(super) fn wrong(&self) -> Option<String> {
         let other = self.proven.iter().find_map(|proven| {
             let command = proven.other.as_ref()?;
-            Some(format!("at {} `{command}` says something else", proven.level))
+            Some(format!("at {} `{command}` says something else", proven.wish))
         });
         let why = self.failure.clone().or(other)?;
         Some(format!("{}: {}", self.name, why.replace('\n', " ")))
     }
 
-    pub(super) fn at(&self, level: &str) -> Option<&Proven> {
-        self.proven.iter().find(|proven| proven.level == level)
+    pub(super) fn at(&self, wish: &str) -> Option<&Proven> {
+        self.proven.iter().find(|proven| proven.wish == wish)
     }
 }
 
@@ -121,21 +136,21 @@ pub(super) fn measure(tool: &Tool, bases: &mut Bases<'_>, project: &Project, wor
     let first = tool.build(bench.subject(&original), "-O0", &["-t".to_owned(), "plain:1".to_owned()])?;
     row.seconds = first.seconds;
     // At first the proof that is timed: what later ones find in the cache is more than a build.
-    let mut levels = LEVELS;
-    levels.sort_by_key(|(level, _)| *level != TIMED);
-    let proofs = levels.iter().map(|(level, _)| bench.prove(level)).collect::<Result<Vec<_>>>()?;
+    let mut forms = FORMS;
+    forms.sort_by_key(|form| form.wish != TIMED);
+    let proofs = forms.iter().map(|form| bench.prove(form.wish)).collect::<Result<Vec<_>>>()?;
     row.plain = bench.size(&original, "-O0", "plain:1")?;
     row.built = [bench.size(&original, "-O1", "built:1")?, bench.size(&original, "-O2", "built:1")?];
     let expected = bench.smoke("plain:1")?;
-    for ((level, build), (mut proven, dockerfile)) in levels.iter().zip(proofs) {
-        proven.plain = bench.size(&dockerfile, "-O0", "other:1").with_context(|| format!("proven at {level}"))?;
-        proven.size = bench.size(&dockerfile, build, "proven:1").with_context(|| format!("proven at {level}"))?;
-        let said = bench.smoke("proven:1").with_context(|| format!("proven at {level}"))?;
+    for (Form { wish, build }, (mut proven, dockerfile)) in forms.iter().zip(proofs) {
+        proven.plain = bench.size(&dockerfile, "-O0", "other:1").with_context(|| format!("proven at {wish}"))?;
+        proven.size = bench.size(&dockerfile, build, "proven:1").with_context(|| format!("proven at {wish}"))?;
+        let said = bench.smoke("proven:1").with_context(|| format!("proven at {wish}"))?;
         let differs = project.smoke.iter().zip(expected.iter().zip(&said)).find(|(_, (before, after))| before != after);
         proven.other = differs.map(|(command, (before, after))| format!("{command}: {before:?} → {after:?}"));
         row.proven.push(proven);
     }
-    row.proven.sort_by_key(|proven| LEVELS.iter().position(|(level, _)| *level == proven.level));
+    row.proven.sort_by_key(|proven| FORMS.iter().position(|form| form.wish == proven.wish));
     bases.ready(&project.bases())?;
     row.cold = tool.prove(bench.subject(&original), TIMED, &[])?.seconds;
     Ok(row)
@@ -154,19 +169,21 @@ impl Bench<'_> {
         Subject { cache: &self.cache, dockerfile, context: &self.context }
     }
 
-    /// Proves at a level; beside the numbers stands the proven form's file.
-    fn prove(&self, level: &str) -> Result<(Proven, PathBuf)> {
+    /// Proves a form; beside the numbers stands the file.
+    fn prove(&self, wish: &str) -> Result<(Proven, PathBuf)> {
         let original = self.context.join("Dockerfile");
-        // What the image's own work needs says which packages are for building only.
+        let (level, more) = wish.split_once(' ').map_or((wish, None), |(level, more)| (level, Some(more.to_owned())));
+        // What the image's own work needs says what is for building only.
         let smoke = self.project.smoke.iter().filter(|_| level == "-Os");
-        let more: Vec<String> = smoke.flat_map(|command| ["--smoke".to_owned(), command.clone()]).collect();
+        let smoke = smoke.flat_map(|command| ["--smoke".to_owned(), command.clone()]);
+        let more: Vec<String> = more.into_iter().chain(smoke).collect();
         let answer = self.tool.prove(self.subject(&original), level, &more)?;
         let report = &answer.report;
-        let dockerfile = self.work.join(format!("Dockerfile{level}"));
+        let dockerfile = self.work.join(format!("Dockerfile{}", wish.replace(' ', "")));
         fs::write(&dockerfile, report["text"].as_str().context("a report has the text")?)?;
         let ignore = report["dockerignore"]["text"].as_str();
         if let Some(ignore) = ignore {
-            fs::write(self.work.join(format!("Dockerfile{level}.dockerignore")), ignore)?;
+            fs::write(dockerfile.with_added_extension("dockerignore"), ignore)?;
         }
         let list = |pointer: &str| report.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
         let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
@@ -178,7 +195,7 @@ impl Bench<'_> {
             format!("{}: {}: {evidence}", one["pass"].as_str().unwrap_or_default(), one["message"])
         };
         let proven = Proven {
-            level: level.to_owned(),
+            wish: wish.to_owned(),
             changes: list("/changes").iter().filter(|change| change["applied"] == true).count(),
             withdrawn: list("/proof/withdrawn").iter().map(refuted).collect(),
             builds: number("/proof/builds"),
@@ -210,7 +227,7 @@ impl Bench<'_> {
         let own = all.iter().rev().take(usize::try_from(layers)?);
         let packed = own.filter_map(|layer| layer["size"].as_u64()).sum();
         ensure!(layers == 0 || packed > 0, "layers without bytes: {manifest}");
-        Ok(Size { layers, packed, unpacked: number("own_unpacked")? })
+        Ok(Size { layers, packed, unpacked: number("own_unpacked")?, is_on_base: number("base_layers")? > 0 })
     }
 
     fn smoke(&self, image: &str) -> Result<Vec<String>> {

@@ -1,0 +1,3 @@
+require "tally"
+
+puts Tally.count("a banana", "a")

@@ -1,0 +1,2 @@
+require "mkmf"
+create_makefile("rot13/rot13")

@@ -1,0 +1,1 @@
+require "rot13/rot13"

@@ -151,6 +151,25 @@ pub(crate) fn are_plans(path: &str, before: &[u8], after: &[u8]) -> bool {
     path == "/var/log/apt/eipp.log.xz" && before.starts_with(XZ) && after.starts_with(XZ)
 }
 
+/// Logs in which dnf, yum and zypper tell of each call, also of one that empties their caches.
+const TELLING: [&str; 7] = [
+    "/var/log/dnf.librepo.log",
+    "/var/log/dnf.log",
+    "/var/log/dnf.rpm.log",
+    "/var/log/hawkey.log",
+    "/var/log/yum.log",
+    "/var/log/zypp/history",
+    "/var/log/zypper.log",
+];
+
+/// Whether a log of these has all that it had, in the same order, and more.
+pub(crate) fn tells_more(path: &str, before: &[u8], after: &[u8]) -> bool {
+    let logs = [before, after].map(|content| log(path, content).filter(|_| TELLING.contains(&path)));
+    let [Some(before), Some(after)] = logs else { return false };
+    let mut more = after.split(|&byte| byte == b'\n');
+    before.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).all(|line| more.any(|other| other == line))
+}
+
 /// The folder of a log that npm names by the moment in which it was called: `_logs` of its cache.
 pub(crate) fn folder_of_log(path: &str) -> Option<&str> {
     const MOMENT: &str = "0000-00-00T00_00_00_000Z-debug-";

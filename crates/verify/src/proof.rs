@@ -7,7 +7,7 @@ use hashbrown::HashSet;
 use jettison_ir::source::SourceClaim;
 use jettison_ir::{Because, Difference, Excused, Place, Verdict, Weighed};
 
-use crate::forms::{are_plans, folder_of_log, same_but_for};
+use crate::forms::{are_plans, folder_of_log, same_but_for, tells_more};
 use crate::packages::{Removal, shown};
 
 /// What the verdict does not say of both images.
@@ -55,10 +55,8 @@ pub fn weigh(
             Place::Path(path) if is_content(difference) => {
                 let known = formed.entry(path.clone()).or_insert_with(|| {
                     let (before, after) = contents.both(path)?;
-                    let form = same_but_for(path, &before, &after).or_else(|| {
-                        let knew_lists = is_matched(&patterns(claims), "/var/lib/apt/lists/a", false);
-                        (knew_lists && are_plans(path, &before, &after)).then_some("what apt knew from its lists")
-                    });
+                    let form = same_but_for(path, &before, &after)
+                        .or_else(|| same_but_for_claims(path, &before, &after, &patterns(claims)));
                     form.map(|form| Because::Form(form.to_owned()))
                 });
                 known.clone().or_else(|| is_noise(difference, &found, noise).then_some(Because::Noise))
@@ -181,6 +179,17 @@ fn is_noise(difference: &Difference, found: &[Difference], noise: &[Difference])
         is_same_kind && noise.place == difference.place
     });
     is_known || is_random_name(difference, found, noise)
+}
+
+/// What contents differ in at most, where that is something which follows from what is claimed to be gone.
+fn same_but_for_claims(path: &str, before: &[u8], after: &[u8], patterns: &[&str]) -> Option<&'static str> {
+    let is_gone = |folder: &str| is_matched(patterns, &format!("{folder}/a"), false);
+    if is_gone("/var/lib/apt/lists") && are_plans(path, before, after) {
+        return Some("what apt knew from its lists");
+    }
+    let emptied =
+        ["/var/cache/dnf", "/var/cache/yum", "/var/cache/libdnf5", "/var/cache/zypp"].into_iter().any(is_gone);
+    (emptied && tells_more(path, before, after)).then_some("what a log tells of emptied caches")
 }
 
 /// Whether it is a file of a kind that every call of a program names by its time, and as many of them are new in that
@@ -392,6 +401,23 @@ mod tests {
         assert!(refuted(&weighed(&found(log), &others, &[], files)));
         assert!(refuted(&weighed(&found("/var/log/apt/other.log.xz"), &lists, &[], files)));
         assert!(refuted(&weighed(&found(log), &lists, &[], Some((b"\xfd7zXZ\0one", b"other")))));
+    }
+
+    #[test]
+    fn logs_may_tell_of_emptied_caches() {
+        let found = |path: &str| difference(path, "content", Some("a"), Some("b"));
+        let claims = |folder: &str| [SourceClaim::Gone(vec![format!("{folder}/**")])];
+        let log = "/var/log/dnf.rpm.log";
+        let before = b"2026-11-26T15:44:14+0000 Installed: a\n2026-11-26T15:44:14+0000 Installed: b\n";
+        let check = |path: &str, folder: &str, after: &[u8]| {
+            !refuted(&weighed(&found(path), &claims(folder), &[], Some((before, after))))
+        };
+        let more = b"2026-11-26T15:47:14+0000 Installed: a\n2026-11-26T15:47:14+0000 Installed: b\n2026-11-26T15:47:15+0000 x\n";
+        assert!(check(log, "/var/cache/dnf", more));
+        assert!(!check(log, "/var/lib/apt/lists", more), "no cache of its own is claimed");
+        assert!(!check("/var/log/app.log", "/var/cache/dnf", more), "another log");
+        let less = b"2026-11-26T15:47:14+0000 Installed: a\n2026-11-26T15:47:15+0000 x\n";
+        assert!(!check(log, "/var/cache/dnf", less), "a line is gone");
     }
 
     #[test]

@@ -219,9 +219,21 @@ impl Search<'_> {
         folders.iter().map(|folder| [folder.as_bytes(), b"/", word].concat()).find(is_program)
     }
 
+    /// The packages that another one needs or recommends.
+    fn brought(&self) -> BTreeSet<usize> {
+        let all = self.database.packages.iter().enumerate();
+        let brings = |(at, package): (usize, &packages::Package)| {
+            let met = package.depends.iter().chain(&package.recommends);
+            let met: Vec<usize> = met.flat_map(|one| self.database.meeting(package, one)).collect();
+            met.into_iter().filter(move |other| *other != at)
+        };
+        all.flat_map(brings).collect()
+    }
+
     fn finish(mut self, of_base: &dyn Fn(&str) -> bool, has_smoke: bool) -> PackagesSeen {
         let mut seen = PackagesSeen { has_smoke, ..PackagesSeen::default() };
         let name = |at: usize| self.database.packages[at].name.clone();
+        let brought = self.brought();
         for (at, package) in self.database.packages.iter().enumerate() {
             let met = |all: &[packages::Requirement]| -> BTreeSet<String> {
                 let met = all.iter().flat_map(|one| self.database.meeting(package, one));
@@ -231,8 +243,13 @@ impl Search<'_> {
             let own = seen.packages.entry(package.name.clone()).or_default();
             own.needs.extend(met(&package.depends));
             own.keeps.extend(met(&package.recommends));
-            own.is_asked_for |= package.reason != Reason::Needed;
             own.is_of_base |= of_base(&package.name);
+            // rpm does not say why packages are there: what another one brings may go with that.
+            own.is_asked_for |= match package.reason {
+                Reason::Asked => true,
+                Reason::Needed => false,
+                Reason::Unknown => own.is_of_base || !brought.contains(&at),
+            };
             own.bytes += package.size;
             own.uses.extend(users.into_iter().map(|(by, path)| PackageUse { by, path }));
             for brought_by in met(&package.supplements) {

@@ -24,6 +24,7 @@ mod hostile;
 mod images;
 mod jekyll;
 mod judged;
+mod managers;
 mod packages;
 mod proofs;
 mod reference;

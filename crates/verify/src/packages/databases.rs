@@ -30,7 +30,13 @@ const LOGS: [&str; 14] = [
 ];
 
 /// What managers make of their databases to be faster, and make anew where it is older than these.
-const CACHES: [&str; 2] = ["var/cache/apt/pkgcache.bin", "var/cache/apt/srcpkgcache.bin"];
+const CACHES: [&str; 5] = [
+    "var/cache/apt/pkgcache.bin",
+    "var/cache/apt/srcpkgcache.bin",
+    "var/cache/zypp/solv/@System/cookie",
+    "var/cache/zypp/solv/@System/solv",
+    "var/cache/zypp/solv/@System/solv.idx",
+];
 
 /// What apt makes for itself whenever it is called, where the lists were removed.
 const WORKPLACE: &[u8] = b"var/lib/apt/lists/auxfiles";
@@ -162,7 +168,8 @@ impl<'c> Compared<'c> {
                 }
                 files
             }
-            Manager::Pacman | Manager::Rpm => Vec::new(),
+            Manager::Rpm => vec![(b"var/lib/zypp/AutoInstalled".to_vec(), Self::brought_along)],
+            Manager::Pacman => Vec::new(),
         };
         if !self.gone.is_empty() {
             files.push((b"etc/ld.so.cache".to_vec(), loader::is_smaller));
@@ -283,6 +290,16 @@ impl<'c> Compared<'c> {
         };
         let is_theirs = |three: &[u8]| three.lines().nth(2).is_some_and(|name| names_any(name, &names));
         is_without(&threes(old), &threes(new), is_theirs)
+    }
+
+    /// The packages that zypper brought along, a name a line, with products and below a comment with the time.
+    fn brought_along(&self, old: &[u8], new: &[u8]) -> bool {
+        let names = self.gone_names();
+        let listed = |content: &[u8]| -> Vec<Vec<u8>> {
+            let is_none = |line: &[u8]| line.is_empty() || line.starts_with(b"#") || line.starts_with(b"product:");
+            lines(content).into_iter().filter(|line| !is_none(line)).collect()
+        };
+        is_without(&listed(old), &listed(new), |line| line.to_str().is_ok_and(|name| names.contains(name)))
     }
 
     /// Answers, each with the packages that own it.

@@ -225,6 +225,9 @@ fn rpm(names: &[&str], time: u32) -> Bed {
     bed.folder("var/lib/alternatives");
     bed.file("var/lib/rpm/rpmdb.sqlite", sqlite::database(&headers));
     bed.file("var/log/dnf.log", time.to_string());
+    bed.folder("var/lib/zypp");
+    let along = if names.contains(&"cpp") { "cpp\n" } else { "" };
+    bed.file("var/lib/zypp/AutoInstalled", format!("# generated at {time}\n{along}"));
     bed
 }
 
@@ -232,6 +235,9 @@ fn rpm(names: &[&str], time: u32) -> Bed {
 fn rpms() {
     let (before, after) = (rpm(&["bash", "gcc", "cpp"], 1), rpm(&["bash"], 2));
     assert_eq!(refuting(&before, &after, &["gcc"]), [""; 0]);
+    let mut new = before.clone();
+    new.remove("var/lib/zypp/AutoInstalled");
+    assert_eq!(refuting(&new, &after, &["gcc"]), [""; 0], "zypper makes its list");
     all_refused(
         &before,
         &after,
@@ -240,6 +246,11 @@ fn rpms() {
             ("a file more is gone", |_, after| after.remove("usr/bin/bash"), "/usr/bin/bash is missing"),
             ("what stays needs it", |_, after| *after = rpm(&["bash", "gcc"], 2), "package gcc has another need: cpp"),
             ("what stays needs a file of it", |_, after| *after = rpm(&["cpp"], 2), "need: /usr/bin/bash is there"),
+            (
+                "a package that stays was brought along by none",
+                |before, _| before.replace("var/lib/zypp/AutoInstalled", "cpp", "cpp\nbash"),
+                "/var/lib/zypp/AutoInstalled has another content",
+            ),
             (
                 "the database cannot be read",
                 |_, after| after.file("var/lib/rpm/rpmdb.sqlite", "x"),

@@ -221,5 +221,17 @@ fn words(text: &str) -> Vec<String> {
 
 /// How many characters a text takes, without its styles.
 fn shown(text: &str) -> usize {
-    anstream::adapter::strip_str(text).map(|part| part.chars().count()).sum()
+    without_styles(text).chars().count()
+}
+
+/// A text without the escape sequences of [`anstyle`].
+pub(super) fn without_styles(text: &str) -> String {
+    let mut is_style = false;
+    text.chars()
+        .filter(|c| {
+            let is_part = is_style || *c == '\u{1b}';
+            is_style = is_part && !(is_style && *c == 'm');
+            !is_part
+        })
+        .collect()
 }

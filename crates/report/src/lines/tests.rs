@@ -7,6 +7,7 @@ use jettison_ir::{Held, Share};
 
 use serde_json::Value;
 
+use super::human::without_styles;
 use super::*;
 
 fn row(lines: Lines, instruction: &str) -> LineRow {
@@ -100,14 +101,9 @@ fn report() -> LinesReport {
     }
 }
 
-/// A text without its styles.
-fn plain(text: &str) -> String {
-    anstream::adapter::strip_str(text).to_string()
-}
-
 #[test]
 fn people_see_the_heaviest_line_at_a_glance() {
-    let text = plain(&lines_human(&report(), 80));
+    let text = without_styles(&lines_human(&report(), 80));
     let expected = "\
 app/Dockerfile  -O2
  line   ships    waste                time  cache  instruction
@@ -143,7 +139,7 @@ line 4       latest-tag: advice: alpine has no tag
 fn wide_terminals_show_whole_instructions_and_stored_sizes() {
     let mut report = report();
     report.rows[3].stored = Some(2_700_000);
-    let text = plain(&lines_human(&report, 120));
+    let text = without_styles(&lines_human(&report, 120));
     assert!(text.contains("stored") && text.contains("2.7 MB"), "{text}");
     assert!(text.contains("RUN pip install flask requests and many more"), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
@@ -153,7 +149,7 @@ fn wide_terminals_show_whole_instructions_and_stored_sizes() {
 fn nothing_is_said_of_what_is_not_there() {
     let mut report = report();
     (report.waste, report.changes, report.unneeded, report.image) = Default::default();
-    let text = plain(&lines_human(&report, 80));
+    let text = without_styles(&lines_human(&report, 80));
     assert!(text.contains("waste: none") && !text.contains("changes") && !text.contains("old"), "{text}");
     assert!(text.contains("image:       2.8 MB of files"), "{text}");
 }

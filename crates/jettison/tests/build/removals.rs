@@ -106,6 +106,21 @@ fn smoke_commands_tell_what_an_image_is_for() {
     assert!(!text(&report).contains("apk del"), "{report}");
 }
 
+/// Noise is asked for once, with the claims of the form that was refuted first.
+#[test]
+fn what_differs_in_databases_is_noise_for_later_forms_too() {
+    let bench = bench(
+        "FROM tools:1\nCOPY stamp.sh /srv/\nRUN ADD-PACKAGES viewer helper && helper > /made && sh /srv/stamp.sh\n\
+         RUN touch /more\nCMD [\"sh\"]\n",
+    );
+    let stamp = "sed -i \"s/^P:musl\\$/&\\nx:$(cut -d' ' -f1 /proc/uptime)/\" /lib/apk/db/installed\n";
+    fs::write(bench.context.join("stamp.sh"), stamp).expect("writes");
+    let report = bench.prove(None, &["-Os", "--smoke", "test ! -e /usr/bin/helper || echo there"]);
+    let taken = withdrawn(&report);
+    assert!(taken.len() == 1 && taken[0].starts_with("build-packages"), "{report}");
+    assert!(text(&report).contains("&& touch /more") && !text(&report).contains("apk del"), "{report}");
+}
+
 #[test]
 fn builds_ship_what_is_left() {
     let bench = bench("FROM tools:1\nRUN ADD-PACKAGES viewer helper && helper > /made\nCMD [\"viewer\"]\n");

@@ -115,7 +115,7 @@ fn image(names: &[&str]) -> Bed {
         bed.folder("usr/local/share/gcc");
         bed.file(
             "var/lib/dpkg/info/gcc.postinst",
-            "touch /usr/lib/gcc/made/by-script\nmkdir -p /usr/local/share/gcc\n",
+            "touch /usr/lib/gcc/made/by-script\nmkdir -p /usr/local/share/gcc\ntouch /srv/log\n",
         );
         bed.link("usr/bin/cc", "/etc/alternatives/cc");
         bed.link("etc/alternatives/cc", "/usr/bin/gcc");
@@ -324,6 +324,11 @@ fn whatever_else_happens_is_refused() {
                 "a folder that a script names has something in it",
                 |before, _| before.file("usr/local/share/gcc/mine", "mine"),
                 "/usr/local/share/gcc is missing",
+            ),
+            (
+                "a file that a script names lies elsewhere",
+                |before, _| before.file("srv/log", "mine"),
+                "/srv/log is missing",
             ),
             (
                 "an empty folder that no script names is gone",

@@ -31,12 +31,12 @@ pub(super) fn markdown(results: &Results<'_>) -> String {
     }
     let _ = writeln!(
         out,
-        "{} projects (`bench/projects`), with packages from PyPI, npm and Debian, and gems that they build, upon base images made of \
-         Debian's packages (`bench/bases`), of Alpine and of busybox. Each is built as it is written, and in its proven \
-         form at each level, and with a final stage that has what its smoke commands use; images are built at the level of \
+        "{} projects (`bench/projects`), with packages from PyPI, npm and Debian, and gems that they build, upon base \
+         images made of Debian's packages (`bench/bases`), of Alpine and of busybox. Each is built as it is written, and in \
+         its proven form at each level, and with a final stage that has what its smoke commands use; images are built at the level of \
          the rewriting (`-Os` at `-O2`). Bytes are unpacked (10^6 a MB), \"packed\" by gzip: of the own layers, also where a \
-         final stage leaves the base away. Behaviour is what the project's smoke commands print and how they end, in the image of \
-         the original and in that of the proven form.\n",
+         final stage leaves the base away. Behaviour is what the project's smoke commands print and how they end, in the \
+         image of the original and in that of the proven form.\n",
         results.rows.len()
     );
     if measured.is_empty() {
@@ -175,8 +175,8 @@ fn proofs(out: &mut String, rows: &[&Measured]) {
     out.push_str(
         "## Proofs\n\n\"Build\" is one build at -O0 from nothing but the base image; the proofs' times are in ",
     );
-    out.push_str("proportion to it. The others find in the cache what that of -O2 built. Numbers that stand together are of -O1, ");
-    let _ = writeln!(out, "-O2, -Os and {STAGE}.\n");
+    out.push_str("proportion to it. The others find in the cache what that of -O2 built. ");
+    let _ = writeln!(out, "Numbers that stand together are of -O1, -O2, -Os and {STAGE}.\n");
     out.push_str("| project | build | `-O2` after it | `-O2` from nothing | builds | changes ");
     out.push_str("| withdrawn | paths | excused |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n");
     for row in rows {

@@ -48,7 +48,7 @@ pub(crate) fn check(args: &Build) -> Result<Checked> {
     if !args.prove && args.level == Level::Os {
         let hint =
             "-Os --prove --smoke CMD leaves out what the build needs and neither the image's command nor CMD uses";
-        return Err(Usage::new("packages are left out by proof only").with_hint(hint).into());
+        return Err(Usage::new("-Os leaves packages out by proof only").with_hint(hint).into());
     }
     let names: Vec<String> = args.tags.iter().map(|name| tagged(name)).collect::<Result<_>>()?;
     let mut targets: Vec<Target> =

@@ -149,15 +149,12 @@ impl Edits {
     /// Adds changes, and gives those that were made: of a path that was changed before the first change stays, unless it is
     /// to be gone now; a folder goes only with all that is in it.
     pub fn add(&mut self, tree: &Tree<'_>, new: &[(Node, Changed)]) -> Vec<(Node, Changed)> {
-        let mut made = Vec::new();
-        for (node, changed) in new {
-            let is_later = self.of(*node).is_some_and(|old| *changed != Changed::Gone || *old == Changed::Gone);
-            if is_later || self.is_gone(tree, *node) {
-                continue;
-            }
-            self.asked.insert(*node, changed.clone());
-            made.push((*node, changed.clone()));
-        }
+        let is_first = |node: Node, changed: &Changed| {
+            let is_later = self.of(node).is_some_and(|old| *changed != Changed::Gone || *old == Changed::Gone);
+            !is_later && !self.is_gone(tree, node)
+        };
+        let mut made: Vec<_> = new.iter().filter(|(node, changed)| is_first(*node, changed)).cloned().collect();
+        self.asked.extend(made.iter().cloned());
         loop {
             let stays = |child: Node| self.of(child) != Some(&Changed::Gone);
             let is_held = |node: Node| tree.children(node).into_iter().any(stays);

@@ -39,6 +39,8 @@ pub(crate) struct Request<'r> {
     pub(crate) verify_each: bool,
     /// Names in place of the input's.
     pub(crate) names: Option<&'r [String]>,
+    /// Whether the output is thrown away when it was measured and judged.
+    pub(crate) is_plan: bool,
     /// What else is wished of the image.
     pub(crate) options: ImageOptions,
 }
@@ -103,7 +105,7 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
         scans.remember(&work.loaded.scanned, &work.loaded.layers);
         reports.push(judge_written(request, work, &output, digest, &opened, &scans, start, printer)?);
     }
-    if reports.iter().all(|report| report.verdict.is_equal()) {
+    if !request.is_plan && reports.iter().all(|report| report.verdict.is_equal()) {
         output.publish()?;
     }
     Ok(reports)
@@ -356,7 +358,7 @@ fn judge_written(
     let declines = work.outcome.declines.iter().map(|(pass, decline)| format!("{pass}: {}", decline.reason)).collect();
     Ok(OptimizeReport {
         input: request.input.to_string(),
-        output: request.output.to_string(),
+        output: if request.is_plan { "planned".to_owned() } else { request.output.to_string() },
         level: request.level.to_string(),
         platform: work.loaded.image.config.platform().to_string(),
         base: work.unit.base.evidence.to_string(),

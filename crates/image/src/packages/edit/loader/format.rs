@@ -107,21 +107,22 @@ impl Cache {
         Some(out)
     }
 
-    /// Entries for some hardware alone are not part of the old form.
+    /// Entries for some hardware alone are not part of the old form, unless that has a name.
     fn write_old(&self, out: &mut Vec<u8>, texts: &Texts, base: usize) -> Option<()> {
-        let entries = self.entries.iter().enumerate().filter(|(_, entry)| entry.hardware == 0);
-        let size = OLD_HEADER + OLD_ENTRY * entries.clone().count();
-        // The new form needs numbers of eight bytes in their places.
-        let padding = if self.form == Form::Both { size.next_multiple_of(8) - size } else { 0 };
+        let is_part = |at: &usize| self.entries[*at].hardware == 0 || self.entries[*at].hardware_name().is_some();
+        let mut entries: Vec<usize> = (0..self.entries.len()).filter(is_part).collect();
+        // The new form's numbers of eight bytes need a place that eight divides: the last entry is there twice then.
+        if self.form == Form::Both && entries.len() % 2 == 1 {
+            entries.extend(entries.last().copied());
+        }
         out.extend_from_slice(OLD_MAGIC);
         out.push(0);
-        word(out, entries.clone().count())?;
-        for (at, entry) in entries {
-            out.extend_from_slice(&entry.flags.to_le_bytes());
-            word(out, padding + base + texts.offsets[2 * at])?;
-            word(out, padding + base + texts.offsets[2 * at + 1])?;
+        word(out, entries.len())?;
+        for at in entries {
+            out.extend_from_slice(&self.entries[at].flags.to_le_bytes());
+            word(out, base + texts.offsets[2 * at])?;
+            word(out, base + texts.offsets[2 * at + 1])?;
         }
-        out.resize(out.len() + padding, 0);
         Some(())
     }
 
@@ -178,9 +179,8 @@ fn read_old(content: &[u8]) -> Option<Cache> {
     let rest = content.strip_prefix(OLD_MAGIC)?;
     let count = usize::try_from(number(rest, 1, 4)?).ok()?;
     let end = count.checked_mul(OLD_ENTRY)?.checked_add(OLD_HEADER)?;
-    let new = end.next_multiple_of(8);
-    if content.get(new..).is_some_and(|rest| rest.starts_with(MAGIC)) {
-        return Some(Cache { form: Form::Both, ..read_new(content, new)? });
+    if content.get(end..).is_some_and(|rest| rest.starts_with(MAGIC)) {
+        return Some(Cache { form: Form::Both, ..read_new(content, end)? });
     }
     let texts = content.get(end..)?;
     let entry = |at: usize| {

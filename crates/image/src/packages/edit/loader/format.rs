@@ -32,6 +32,8 @@ const NAMED_HARDWARE: u64 = 1 << 62;
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     flags: u32,
+    /// The oldest kernel that will do, which newer versions do not write.
+    kernel: u32,
     hardware: u64,
     name: Vec<u8>,
     path: Vec<u8>,
@@ -138,7 +140,7 @@ impl Cache {
             out.extend_from_slice(&entry.flags.to_le_bytes());
             word(out, base + texts.offsets[2 * at])?;
             word(out, base + texts.offsets[2 * at + 1])?;
-            word(out, 0)?;
+            out.extend_from_slice(&entry.kernel.to_le_bytes());
             out.extend_from_slice(&entry.hardware.to_le_bytes());
         }
         out.extend_from_slice(&texts.bytes);
@@ -187,7 +189,7 @@ fn read_old(content: &[u8]) -> Option<Cache> {
         let at = OLD_HEADER + OLD_ENTRY * at;
         let flags = u32::try_from(number(content, at, 4)?).ok()?;
         let text = |at: usize| text(texts, number(content, at, 4)?);
-        Some(Entry { flags, hardware: 0, name: text(at + 4)?, path: text(at + 8)? })
+        Some(Entry { flags, kernel: 0, hardware: 0, name: text(at + 4)?, path: text(at + 8)? })
     };
     let entries = (0..count).map(entry).collect::<Option<_>>()?;
     Some(Cache { form: Form::Old, layout: Layout::Sequential, flags: 0, entries, extension: None })
@@ -205,7 +207,8 @@ fn read_new(content: &[u8], start: usize) -> Option<Cache> {
         let at = HEADER + ENTRY * at;
         let flags = u32::try_from(number(new, at, 4)?).ok()?;
         let text = |at: usize| text(new, number(new, at, 4)?);
-        Some(Entry { flags, hardware: number(new, at + 16, 8)?, name: text(at + 4)?, path: text(at + 8)? })
+        let (kernel, hardware) = (u32::try_from(number(new, at + 12, 4)?).ok()?, number(new, at + 16, 8)?);
+        Some(Entry { flags, kernel, hardware, name: text(at + 4)?, path: text(at + 8)? })
     };
     let entries = (0..count).map(entry).collect::<Option<_>>()?;
     let extension = match usize::try_from(number(new, 32, 4)?).ok()? {

@@ -19,8 +19,10 @@ pub(super) fn undo(editor: &mut Editor<'_, '_>, going: &Going<'_>) -> Result<(),
             new.extend(three.iter().flat_map(|line| [*line, b"\n"]).flatten().copied());
             continue;
         };
-        let scripts = [info::content(editor, going, package, "prerm")?, info::content(editor, going, package, "postrm")?];
-        let undoes = |script: &Vec<u8>| ["dpkg-divert", "--remove", "--rename"].iter().all(|word| script.contains_str(word));
+        let scripts =
+            [info::content(editor, going, package, "prerm")?, info::content(editor, going, package, "postrm")?];
+        let undoes =
+            |script: &Vec<u8>| ["dpkg-divert", "--remove", "--rename"].iter().all(|word| script.contains_str(word));
         if !scripts.iter().any(undoes) {
             return Err(doubt(&file.path, "a package does not take its diversion back"));
         }

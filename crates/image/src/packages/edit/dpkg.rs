@@ -143,7 +143,8 @@ fn left(block: &[u8]) -> Vec<u8> {
 fn unlisted_folders(editor: &Editor<'_, '_>, place: &[u8]) -> Vec<Vec<u8>> {
     let mut folders = BTreeSet::new();
     if place.ends_with(b"/status.d") {
-        let paths = editor.changes.iter().filter(|(_, change)| **change == Change::Gone).map(|(path, _)| path.as_slice());
+        let paths =
+            editor.changes.iter().filter(|(_, change)| **change == Change::Gone).map(|(path, _)| path.as_slice());
         for path in paths {
             let parents = std::iter::successors(Some(path), |path| Some(path.rsplit_once_str("/")?.0)).skip(1);
             folders.extend(parents.filter(|folder| folder.find_iter("/").count() > 1).map(<[u8]>::to_vec));

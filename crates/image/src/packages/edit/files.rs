@@ -9,8 +9,30 @@ use crate::layer::Kind;
 
 /// Folders that every system has and that others are mounted upon: they stay even where they are empty.
 const STANDING: [&str; 24] = [
-    "bin", "boot", "dev", "etc", "home", "lib", "lib64", "media", "mnt", "opt", "proc", "root", "run", "sbin", "srv",
-    "sys", "tmp", "usr", "var", "usr/bin", "usr/lib", "usr/sbin", "usr/share", "var/lib",
+    "bin",
+    "boot",
+    "dev",
+    "etc",
+    "home",
+    "lib",
+    "lib64",
+    "media",
+    "mnt",
+    "opt",
+    "proc",
+    "root",
+    "run",
+    "sbin",
+    "srv",
+    "sys",
+    "tmp",
+    "usr",
+    "var",
+    "usr/bin",
+    "usr/lib",
+    "usr/sbin",
+    "usr/share",
+    "var/lib",
 ];
 
 /// What the database says lies at the paths of the packages that go, beside their list.

@@ -56,7 +56,11 @@ fn learn(
             sums.insert(editor.database.canonical(path), sum.to_vec());
         } else if section == b"%FILES%" {
             let path = editor.database.canonical(line);
-            if line.ends_with(b"/") { listed.folders.insert(path) } else { listed.files.insert(path) };
+            if line.ends_with(b"/") {
+                listed.folders.insert(path)
+            } else {
+                listed.files.insert(path)
+            };
         }
     }
     Ok(sums)

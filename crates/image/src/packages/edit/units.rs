@@ -65,7 +65,9 @@ fn forget_unit(
     if let Some(file) = editor.database.text(&notes)? {
         for line in file.content.lines() {
             let link = line.strip_prefix(b"/").unwrap_or(line);
-            let Some(name) = link.strip_prefix(links.as_slice()).filter(|name| !name.contains_str("..")) else { continue };
+            let Some(name) = link.strip_prefix(links.as_slice()).filter(|name| !name.contains_str("..")) else {
+                continue;
+            };
             // Links of other names are aliases, and lead to the unit all the same.
             let leads = |target: &[u8]| target.rsplit(|&byte| byte == b'/').next() == Some(unit);
             if editor.target(link).is_some_and(leads) && !editor.is_held(link) {

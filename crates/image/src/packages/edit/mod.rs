@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashSet;
 
-use super::database::{Database, shown};
+use super::database::{Database, follow, shown};
 use super::{Manager, Package, Packages, PackagesError};
 use crate::layer::Kind;
 use crate::tree::{Node, Tree};
@@ -238,9 +238,9 @@ impl<'e> Editor<'e, '_> {
         Some(self.tree.attributes(node).link)
     }
 
-    /// The canonical paths of what lies in a folder of the tree.
+    /// The canonical paths of what lies in a folder, links followed.
     fn within(&self, folder: &[u8]) -> Vec<Vec<u8>> {
-        let Some(folder) = self.tree.find(folder) else { return Vec::new() };
+        let Some(folder) = follow(self.tree, folder) else { return Vec::new() };
         self.tree.children(folder).into_iter().map(|node| self.tree.path(node)).collect()
     }
 

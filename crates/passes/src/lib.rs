@@ -47,7 +47,7 @@ mod source {
 use jettison_ir::Pass;
 
 pub use allow::{Allowance, Allowances, Misread};
-pub use driver::{Event, Outcome, Selection, SelectionError, Withdrawn, assumptions, is_named, run};
+pub use driver::{Event, Made, Outcome, Selection, SelectionError, Withdrawn, assumptions, is_named, run};
 pub use lines::LineMap;
 pub use rewrite::{Allowed, Fixes, Found, LeftAlone, RewriteEvent, Rewritten, Source, rewrite};
 

@@ -7,6 +7,8 @@ use anyhow::Result;
 use jettison_report::{optimize_human, optimize_json};
 use serde_json::Value;
 
+use jettison_ir::ImageOptions;
+
 use super::FAILED;
 use crate::cli::{Format, Optimize};
 use crate::error::Usage;
@@ -29,6 +31,7 @@ pub(crate) fn run(args: &Optimize, printer: &Printer) -> Result<ExitCode> {
         passes: &args.passes,
         verify_each: args.verify_each,
         names: None,
+        options: ImageOptions::default(),
     };
     let reports = optimize(&request, printer)?;
     let is_equal = reports.iter().all(|report| report.verdict.is_equal());

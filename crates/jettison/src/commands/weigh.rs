@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Weigh, printer: &Printer) -> Result<ExitCode> {
 /// What `-O1` would save. Unpacked it follows from the layers' sizes; stored it takes packing them.
 fn saving(args: &Weigh, loaded: &Loaded, unit: &ImageUnit<'_>, printer: &Printer) -> Result<Saving> {
     let changes = Changes::between(&unit.lower, &unit.upper);
-    let outcome = jettison_passes::run(unit, &changes, &Selection::of(Level::O1), &mut |_| {});
+    let outcome = jettison_passes::run(unit, &changes, &Selection::of(Level::O1), &mut |_| {})?;
     let base = unit.base.layers;
     let before = OwnBytes {
         stored: loaded.scanned[base..].iter().map(|layer| layer.stored_size).sum(),

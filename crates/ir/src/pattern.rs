@@ -1,0 +1,93 @@
+//! Patterns of paths, as `--keep` takes them.
+
+use std::fmt;
+
+/// A pattern of absolute paths: `*` and `?` within a name, `**` over folders. What matches a folder matches all below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    text: String,
+    names: Vec<Vec<u8>>,
+}
+
+/// A text is no pattern.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// It does not start at the root.
+    #[error("the pattern {text:?} must be an absolute path, such as /usr/share/doc/**")]
+    Relative {
+        /// The text.
+        text: String,
+    },
+}
+
+impl Pattern {
+    /// Whether it matches a path or a folder above it; `path` is without its leading slash.
+    #[must_use]
+    pub fn matches(&self, path: &[u8]) -> bool {
+        let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
+        (0..=names.len()).any(|length| matches(&self.names, &names[..length]))
+    }
+}
+
+fn matches(pattern: &[Vec<u8>], names: &[&[u8]]) -> bool {
+    match pattern.split_first() {
+        None => names.is_empty(),
+        Some((first, rest)) if first == b"**" => (0..=names.len()).any(|skip| matches(rest, &names[skip..])),
+        Some((first, rest)) => {
+            names.split_first().is_some_and(|(name, left)| matches_name(first, name) && matches(rest, left))
+        }
+    }
+}
+
+fn matches_name(pattern: &[u8], name: &[u8]) -> bool {
+    match pattern.split_first() {
+        None => name.is_empty(),
+        Some((b'*', rest)) => (0..=name.len()).any(|skip| matches_name(rest, &name[skip..])),
+        Some((b'?', rest)) => !name.is_empty() && matches_name(rest, &name[1..]),
+        Some((byte, rest)) => name.first() == Some(byte) && matches_name(rest, &name[1..]),
+    }
+}
+
+impl std::str::FromStr for Pattern {
+    type Err = PatternError;
+
+    fn from_str(text: &str) -> Result<Self, PatternError> {
+        if !text.starts_with('/') {
+            return Err(PatternError::Relative { text: text.to_owned() });
+        }
+        let names = text.split('/').filter(|name| !name.is_empty()).map(|name| name.as_bytes().to_vec());
+        Ok(Self { text: text.to_owned(), names: names.collect() })
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_matches_paths_and_all_below_folders() {
+        let is_match = |pattern: &str, path: &str| pattern.parse::<Pattern>().unwrap().matches(path.as_bytes());
+        for (pattern, path) in [
+            ("/usr/share/doc/**", "usr/share/doc/bash/README"),
+            ("/usr/share/doc", "usr/share/doc/bash"),
+            ("/**/*.md", "opt/app/README.md"),
+            ("/**/*.md", "README.md"),
+            ("/opt/?pp", "opt/app/x"),
+            ("/", "anything"),
+        ] {
+            assert!(is_match(pattern, path), "{pattern} {path}");
+        }
+        for (pattern, path) in
+            [("/usr/share/doc", "usr/share/docs"), ("/*.md", "opt/README.md"), ("/opt/app/x", "opt/app"), ("/a?", "a")]
+        {
+            assert!(!is_match(pattern, path), "{pattern} {path}");
+        }
+        assert_eq!("doc".parse::<Pattern>(), Err(PatternError::Relative { text: "doc".to_owned() }));
+    }
+}

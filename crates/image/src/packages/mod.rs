@@ -7,6 +7,7 @@
 mod apk;
 mod database;
 mod dpkg;
+pub mod edit;
 mod header;
 mod lookups;
 mod pacman;

@@ -8,6 +8,7 @@ mod apk;
 mod berkeley;
 mod database;
 mod dpkg;
+pub mod edit;
 mod graph;
 mod header;
 mod lookups;

@@ -1,6 +1,7 @@
 //! What is installed: databases of each manager as their programs write them, the look-ups, and damaged ones.
 
 mod berkeley;
+mod erased;
 mod graph;
 mod ndb;
 mod sqlite;

@@ -113,8 +113,12 @@ impl<'b> Pages<'b> {
         Ok((found.ok_or("a page is missing")?, if page == 1 { 100 } else { 0 }))
     }
 
-    /// The entries of the tree that starts at a page, in their order.
     fn rows(&mut self, root: u32) -> Result<Vec<Row>, &'static str> {
+        Ok(self.tree(root)?.1)
+    }
+
+    /// Whether the tree that starts at a page is a table's, and its entries in their order.
+    fn tree(&mut self, root: u32) -> Result<(bool, Vec<Row>), &'static str> {
         /// What is still to be looked at.
         enum Next {
             Page(u32),
@@ -163,7 +167,7 @@ impl<'b> Pages<'b> {
             }
             left.extend(below.into_iter().rev());
         }
-        Ok(rows)
+        Ok((tree == Some(true), rows))
     }
 
     /// A cell: the length of the row, its number in a table, and as much of it as fits; the rest is in further pages.

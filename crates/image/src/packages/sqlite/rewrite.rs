@@ -42,8 +42,8 @@ pub(in super::super) fn without(bytes: &[u8], gone: &BTreeSet<u32>) -> Result<Ve
     // Tables come first: indexes follow from them.
     for is_table in [true, false] {
         for (at, object) in objects.iter().enumerate().filter(|(_, object)| (object.kind == b"table") == is_table) {
-            let mut rows = pages.rows(object.root)?;
-            if rows.iter().any(|row| row.number.is_some() != is_table) {
+            let (is_one, mut rows) = pages.tree(object.root)?;
+            if is_one != is_table {
                 return Err("a tree is of another kind than the schema says");
             }
             if is_table {

@@ -115,7 +115,7 @@ fn sqlite_finds_what_is_left_whole() {
         }
         assert_eq!(shown(&edited), ["usr/lib/sysimage/rpm/rpmdb.sqlite written"]);
         let after = written(&edited, "usr/lib/sysimage/rpm/rpmdb.sqlite");
-        assert!(after.len() < before.len() && after.len().is_multiple_of(page));
+        assert!(after.len() <= before.len() && after.len().is_multiple_of(page));
         let (before, after) = (opened(&before), opened(after));
         assert_eq!(rows(&after, "PRAGMA integrity_check"), [r#"Text([111, 107])"#], "{page}");
         assert_eq!(rows(&after, "PRAGMA foreign_key_check"), [""; 0]);

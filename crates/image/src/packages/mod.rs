@@ -5,11 +5,14 @@
 //! says is taken as it stands; whether its files are there is for whoever asks.
 
 mod apk;
+mod berkeley;
 mod database;
 mod dpkg;
 pub mod edit;
+mod graph;
 mod header;
 mod lookups;
+mod ndb;
 mod pacman;
 mod rpm;
 mod sqlite;
@@ -18,6 +21,7 @@ use hashbrown::HashMap;
 
 use crate::tree::{Node, Tree};
 use database::Database;
+pub use graph::{Because, Edge, Graph, Step, Tie};
 pub use lookups::Ties;
 
 /// A package manager's kind of database.
@@ -130,6 +134,10 @@ pub struct Package {
     pub reason: Reason,
     /// Whether the system is no system without it, as the database says.
     pub is_essential: bool,
+    /// How much the system is one without it (`required`, `optional`), where the database says so; else empty.
+    pub priority: String,
+    /// What it is for (`Section` of dpkg, `Group` of rpm), where the database says so; else empty.
+    pub section: String,
     /// Bytes of its files, unpacked, as the database says.
     pub size: u64,
     /// All that the database says about the package itself, without the time and the reason of its installation.
@@ -196,6 +204,8 @@ impl Package {
             provides: Vec::new(),
             reason: Reason::Unknown,
             is_essential: false,
+            priority: String::new(),
+            section: String::new(),
             size: 0,
             record: Vec::new(),
         }

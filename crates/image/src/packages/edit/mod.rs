@@ -16,6 +16,7 @@ mod files;
 mod info;
 mod loader;
 mod pacman;
+mod rpm;
 mod sums;
 mod units;
 
@@ -51,7 +52,7 @@ pub struct Edited {
 /// What becomes of the configuration of packages that go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
-    /// It stays where the manager leaves it: `dpkg --remove`, `apk del`, `pacman -R`.
+    /// It stays where the manager leaves it: `dpkg --remove`, `apk del`, `pacman -R`, `rpm -e`.
     Keep,
     /// It goes along: `dpkg --purge`, `apk del --purge`, `pacman -Rn`.
     Purge,
@@ -60,12 +61,6 @@ pub enum Rest {
 /// Why an image cannot be said to have a form without some packages.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
-    /// Databases of this kind are not edited.
-    #[error("databases of {manager} are not edited")]
-    Unsupported {
-        /// Whose they are.
-        manager: Manager,
-    },
     /// There is no package at a place that is to go.
     #[error("there is no package {place} among {count}")]
     NoSuchPackage {
@@ -148,7 +143,7 @@ pub fn without(
         Manager::Apk => apk::without(&mut editor)?,
         Manager::Dpkg => dpkg::without(&mut editor)?,
         Manager::Pacman => pacman::without(&mut editor)?,
-        Manager::Rpm => return Err(EditError::Unsupported { manager: Manager::Rpm }),
+        Manager::Rpm => rpm::without(&mut editor)?,
     }
     loader::without(&mut editor)?;
     Ok(Edited { changes: editor.changes })

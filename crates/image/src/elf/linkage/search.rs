@@ -104,7 +104,7 @@ impl<'s, 't> Search<'s, 't> {
         for (loader, folders) in musl {
             let found = self.by_musl(name, user, file, inherited, folders);
             let is_within = WITHIN_MUSL.iter().any(|start| name.starts_with(start.as_bytes()));
-            if found.is_empty() && is_within && !(is_glibc && !out.is_empty()) {
+            if found.is_empty() && is_within && out.is_empty() {
                 out.extend(loader.nodes());
             }
             out.extend(found);

@@ -1,11 +1,11 @@
 //! Programs and libraries: what is loaded stays where it is, and what lies behind it is put together anew.
 
-use object::elf::{PT_NULL, SHT_STRTAB, SHT_SYMTAB, SHT_SYMTAB_SHNDX};
+use object::elf::{PT_GNU_RELRO, PT_NULL, SHT_DYNSYM, SHT_STRTAB, SHT_SYMTAB, SHT_SYMTAB_SHNDX};
 
 use super::choice::choose;
 use super::write::{Kept, indexes, write};
 use super::{NotStripped, Strip, shown};
-use crate::elf::file::{ObjectFile, Section, slice};
+use crate::elf::file::{ObjectFile, Section, Segment, slice};
 
 /// Sections that are not loaded and that nobody finds by their offset: those of the toolchain, which every tool that
 /// strips moves. Another one may be looked for in the file by the program itself, and stays where it is.
@@ -25,11 +25,12 @@ const MOVABLE: [&str; 13] = [
     ".stapsdt",
 ];
 
+/// The size of a page of memory.
+const PAGE: usize = 4096;
+
+/// Takes symbols out of a program or library.
 pub(super) fn strip(file: &ObjectFile<'_>, what: Strip) -> Result<Vec<u8>, NotStripped> {
     let mut gone = choose(file, what);
-    if !gone.contains(&true) {
-        return Err(NotStripped::Nothing);
-    }
     if file.sections.get(file.names).is_none_or(|names| file.names == 0 || names.is_allocated()) {
         return Err(NotStripped::Damaged { what: "names of sections" });
     }
@@ -60,7 +61,7 @@ pub(super) fn strip(file: &ObjectFile<'_>, what: Strip) -> Result<Vec<u8>, NotSt
 fn covered(file: &ObjectFile<'_>) -> Result<Vec<(u64, u64)>, NotStripped> {
     let header = (0, if file.is_64 { 64 } else { 52 });
     let mut ranges = vec![header, file.segment_table, file.section_table];
-    ranges.extend(file.segments.iter().filter(|segment| segment.kind != PT_NULL.0).map(|one| (one.offset, one.size)));
+    ranges.extend(file.segments.iter().filter(|segment| has_bytes(segment)).map(|one| (one.offset, one.size)));
     ranges.extend(file.sections.iter().map(|section| (section.offset, section.data.len() as u64)));
     ranges.retain(|(_, size)| *size > 0);
     if ranges.iter().any(|&(offset, size)| slice(file.bytes, offset, size).is_none()) {
@@ -80,23 +81,31 @@ fn all_is_known(file: &ObjectFile<'_>, covered: &[(u64, u64)]) -> Result<(), Not
         }
         end = end.max(offset + size);
     }
-    match file.bytes.len() as u64 - end {
-        0 => Ok(()),
-        bytes => Err(NotStripped::Appended { bytes }),
+    let rest = slice(file.bytes, end, file.bytes.len() as u64 - end).unwrap_or_default();
+    // Some zeros fill up the last page, or are what a linker left.
+    if rest.len() < PAGE && rest.iter().all(|&byte| byte == 0) {
+        return Ok(());
     }
+    Err(NotStripped::Appended { bytes: rest.len() as u64 })
 }
 
 /// Where that ends which stays at its offset.
 fn loaded(file: &ObjectFile<'_>, gone: &[bool]) -> u64 {
     let header = if file.is_64 { 64 } else { 52 };
-    let segments = file.segments.iter().filter(|segment| segment.kind != PT_NULL.0 && segment.size > 0);
-    let segments = segments.map(|segment| segment.offset + segment.size);
+    let segments =
+        file.segments.iter().filter(|segment| has_bytes(segment)).map(|segment| segment.offset + segment.size);
     let sections = file.sections.iter().zip(gone).filter(|(section, is_gone)| {
         !**is_gone && !section.data.is_empty() && (section.is_allocated() || !is_movable(section))
     });
     let sections = sections.map(|(section, _)| section.end());
     let table = file.segment_table.0 + file.segment_table.1;
     segments.chain(sections).chain([header, table]).max().unwrap_or(header)
+}
+
+/// Whether bytes of the file make up a segment. `PT_GNU_RELRO` speaks of memory that other segments fill, and lld lets it
+/// reach behind what they have in the file.
+fn has_bytes(segment: &Segment) -> bool {
+    segment.size > 0 && segment.kind != PT_NULL.0 && segment.kind != PT_GNU_RELRO.0
 }
 
 fn is_movable(section: &Section<'_>) -> bool {
@@ -131,8 +140,8 @@ fn keep_before(file: &ObjectFile<'_>, loaded: u64, gone: &mut [bool]) {
     }
 }
 
-/// Symbols name sections by their index. Those that are loaded can't change, so that no section they may name may change
-/// its index; tables that are not loaded stay as they are, too.
+/// Symbols name sections by their index, also sections that are not loaded (`.rustc`). Tables of symbols that stay, stay as
+/// they are, so that no section which they name may change its index; and none that is loaded, for whoever counts these.
 fn keeps_indexes(file: &ObjectFile<'_>, gone: &[bool], new_index: &[Option<u32>]) -> Result<(), NotStripped> {
     let changes = |at: usize| new_index.get(at).copied().flatten() != u32::try_from(at).ok();
     if let Some((_, section)) =
@@ -141,7 +150,7 @@ fn keeps_indexes(file: &ObjectFile<'_>, gone: &[bool], new_index: &[Option<u32>]
         return Err(NotStripped::Used { section: shown(section.name) });
     }
     for (table, _) in file.sections.iter().zip(gone).filter(|(_, is_gone)| !**is_gone) {
-        if table.kind != SHT_SYMTAB.0 || table.is_allocated() {
+        if table.kind != SHT_SYMTAB.0 && table.kind != SHT_DYNSYM.0 {
             continue;
         }
         let sections = super::relocatable::sections_of(file, table).ok_or(NotStripped::Damaged { what: "symbols" })?;

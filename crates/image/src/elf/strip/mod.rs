@@ -126,6 +126,9 @@ pub fn strip(bytes: &[u8], what: Strip) -> Result<Vec<u8>, NotStripped> {
     if !is_relocatable && file.kind != ET_EXEC.0 && file.kind != ET_DYN.0 {
         return Err(NotStripped::Kind { kind: file.kind });
     }
+    if !choice::choose(&file, what).contains(&true) {
+        return Err(NotStripped::Nothing);
+    }
     if let Some(section) = CHECKSUMS.into_iter().find(|name| file.section(name.as_bytes()).is_some()) {
         return Err(NotStripped::Checksum { section });
     }

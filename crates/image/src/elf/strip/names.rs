@@ -18,7 +18,10 @@ impl Names {
         let mut last: (&[u8], usize) = (b"", 0);
         for at in order {
             let text = texts[at];
-            let place = if last.0.ends_with(text) {
+            // The name of nothing is the first byte, by the format.
+            let place = if text.is_empty() {
+                0
+            } else if last.0.ends_with(text) {
                 last.1 + last.0.len() - text.len()
             } else {
                 let place = bytes.len();
@@ -45,6 +48,7 @@ mod tests {
             let rest = &names.bytes[*place as usize..];
             assert_eq!(rest.split(|&byte| byte == 0).next().unwrap(), *text);
         }
+        assert_eq!(names.places[0], 0, "no name is at the start, by the format");
         assert_eq!(names.bytes.len(), 1 + ".rela.text".len() + 1 + ".rela.data".len() + 1);
     }
 }

@@ -9,11 +9,9 @@ use super::write::{Kept, indexes, write};
 use super::{NotStripped, Strip, shown};
 use crate::elf::file::{ObjectFile, Section};
 
+/// Takes debug information out of an object file.
 pub(super) fn strip(file: &ObjectFile<'_>) -> Result<Vec<u8>, NotStripped> {
     let mut gone = choose(file, Strip::Debug);
-    if !gone.contains(&true) {
-        return Err(NotStripped::Nothing);
-    }
     if !file.segments.is_empty() || file.names == 0 || file.names >= file.sections.len() {
         return Err(NotStripped::Damaged { what: "header" });
     }
@@ -67,7 +65,7 @@ fn content(
         let members = words.filter_map(|member| new_index.get(member as usize).copied().flatten());
         let content = std::iter::once(flags).chain(members).flat_map(|word| file.word_bytes(word)).collect();
         if let Some(symbols) = symbols.filter(|symbols| symbols.table == section.link) {
-            section.info = symbols.new(section.info).ok_or_else(used)?;
+            section.info = symbols.place(section.info).ok_or_else(used)?;
         }
         return Ok(Some(content));
     }
@@ -142,7 +140,7 @@ impl Symbols {
         Ok(Some(out))
     }
 
-    fn new(&self, old: u32) -> Option<u32> {
+    fn place(&self, old: u32) -> Option<u32> {
         self.places.get(old as usize).copied().flatten()
     }
 
@@ -157,11 +155,11 @@ impl Symbols {
         for entry in out.chunks_exact_mut(size) {
             if file.is_64 {
                 let info = file.long(*entry.get(8..)?.first_chunk()?);
-                let new = u64::from(self.new(u32::try_from(info >> 32).ok()?)?);
+                let new = u64::from(self.place(u32::try_from(info >> 32).ok()?)?);
                 entry[8..16].copy_from_slice(&file.native_bytes(new << 32 | info & 0xffff_ffff));
             } else {
                 let info = file.word(*entry.get(4..)?.first_chunk()?);
-                let new = self.new(info >> 8)?;
+                let new = self.place(info >> 8)?;
                 entry[4..8].copy_from_slice(&file.word_bytes(new << 8 | info & 0xff));
             }
         }

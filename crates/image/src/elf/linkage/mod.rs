@@ -94,6 +94,8 @@ struct Uses {
     needs: Vec<Node>,
     may_open: Vec<Node>,
     missing: Vec<Vec<u8>>,
+    /// What is found with the folders of those that load the file, and may be missing without.
+    found: Vec<Vec<u8>>,
 }
 
 /// Which files need which.
@@ -171,6 +173,7 @@ impl Uses {
         self.needs.dedup();
         self.may_open.sort_unstable();
         self.may_open.dedup();
+        self.missing.retain(|name| !self.found.contains(name));
         self.missing.sort_unstable();
         self.missing.dedup();
     }
@@ -263,8 +266,7 @@ impl Follower<'_, '_> {
             if found.is_empty() && is_needed && inherited.is_empty() {
                 uses.missing.push(name.clone());
             } else if !found.is_empty() && !inherited.is_empty() {
-                // Only with the folders of another file: whoever loads it so finds it.
-                uses.missing.retain(|missing| missing != name);
+                uses.found.push(name.clone());
             }
             uses.needs.extend(&found);
             libraries.extend(found);

@@ -109,8 +109,8 @@ const CHECKSUMS: [&str; 2] = [".note.fdo.integrity", ".rodata1"];
 /// The start of the names of sections that compilers and linkers read, of object files alone.
 const COMPILERS: [&str; 6] = [".gnu.lto_", ".gnu.offload_lto_", ".llvmbc", ".llvm.lto", ".rmeta", ".rustc"];
 
-/// Takes symbols out of a file. The result is shorter, and the same for the same bytes; taking symbols out of it is
-/// [`NotStripped::Nothing`].
+/// Takes symbols out of a file. The result is shorter, and the same for the same bytes; it is itself left as
+/// it is.
 ///
 /// # Errors
 /// Where the file is left as it is, for whatever reason.

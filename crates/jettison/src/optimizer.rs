@@ -20,6 +20,7 @@ use serde_json::Value;
 use crate::base;
 use crate::cli::{BaseArgs, PassArgs, ReadArgs};
 use crate::contents::{LayerContents, of_node};
+use crate::error::Usage;
 use crate::load::{Loaded, load};
 use crate::pipeline::{self, Subject};
 use crate::printer::Printer;
@@ -86,6 +87,7 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
             .with(Some(contents), request.options.clone());
         let outcome =
             pipeline::run(&unit, &loaded.image.config, &selection, request.passes, request.verify_each, printer)?;
+        refused(&outcome)?;
         let mut notes = notes.clone();
         notes.extend(loaded.notes(&opened));
         notes.extend(link_notes(&unit.upper));
@@ -109,6 +111,15 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
         output.publish()?;
     }
     Ok(reports)
+}
+
+/// What was asked for by name and cannot be done is an error, not a remark.
+fn refused(outcome: &Outcome) -> Result<()> {
+    let mut declines = outcome.declines.iter().filter(|(pass, _)| *pass == "asked-packages");
+    match declines.next() {
+        Some((_, decline)) => Err(Usage::new(decline.reason.clone()).into()),
+        None => Ok(()),
+    }
 }
 
 /// The receipt of one image, whose output is written.
@@ -135,7 +146,8 @@ fn read(
     let mut notes = Vec::new();
     let base = base::find(request.base, request.input, image, request.read.limits(), &mut notes)?;
     // From -O2 on passes look into files, also into those of the base.
-    let first = if request.level > Level::O1 { 0 } else { base.layers };
+    let is_asked = !request.options.purge.is_empty() || !request.options.virtuals.is_empty();
+    let first = if request.level > Level::O1 || is_asked { 0 } else { base.layers };
     let unpack = Some((first, output.scratch()));
     Ok((load(request.input, image.clone(), request.read, unpack, scans, printer)?, base, notes))
 }

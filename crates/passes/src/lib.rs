@@ -5,14 +5,17 @@
 
 mod allow;
 mod analysis;
+mod databases;
 mod driver;
 mod lines;
 mod rewrite;
 mod settings;
 pub mod shipping;
 mod image {
+    pub(super) mod asked_packages;
     pub(super) mod backup_files;
     pub(super) mod build_logs;
+    pub(super) mod build_packages;
     pub(super) mod package_caches;
     pub(super) mod shadowed_files;
     pub(super) mod split_layers;
@@ -61,6 +64,8 @@ pub use rewrite::{Allowed, Fixes, Found, LeftAlone, RewriteEvent, Rewritten, Sou
 /// Dockerfiles settings and files are put in place before RUNs meet, and leftovers are looked for in what they became.
 #[rustfmt::skip]
 pub const PASSES: &[Pass] = &[
+    image::asked_packages::PASS,
+    image::build_packages::PASS,
     image::package_caches::PASS,
     image::tool_caches::PASS,
     image::temporary_files::PASS,

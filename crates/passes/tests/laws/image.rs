@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use jettison_image::changes::{Changes, Contents};
 use jettison_image::text::{ImageText, LayerText};
 use jettison_image::tree::Cause;
-use jettison_image::{Base, Config, Digest, Entry, Kind, Layer, Limits, Node, Tree, history};
+use jettison_image::{Base, Config, Digest, Kind, Layer, Limits, Node, Tree, history};
 use jettison_ir::{Claim, Claimed, Edit, ImageOptions, ImageUnit, Level, Pass, Plan, ReadContent, Run, with_edits};
 use jettison_passes::{Outcome, PASSES, Selection, assumptions, run};
 use jettison_verify::{Reads, Side, judge};
@@ -81,9 +81,9 @@ impl Image {
 }
 
 impl ReadContent for Image {
-    fn read(&self, layer: usize, entry: &Entry) -> Option<Vec<u8>> {
-        let start = usize::try_from(entry.data_offset).ok()?;
-        self.tars.get(layer)?.get(start..start + usize::try_from(entry.size).ok()?).map(<[u8]>::to_vec)
+    fn read(&self, layer: usize, offset: u64, length: u64) -> Option<Vec<u8>> {
+        let start = usize::try_from(offset).ok()?;
+        self.tars.get(layer)?.get(start..start + usize::try_from(length).ok()?).map(<[u8]>::to_vec)
     }
 }
 
@@ -91,7 +91,7 @@ impl ReadContent for Image {
 fn content(image: &Image, tree: &Tree<'_>, node: Node) -> Option<Vec<u8>> {
     let origin = tree.origin(node);
     let (_, entry) = tree.entry(origin).filter(|(_, entry)| entry.kind == Kind::File)?;
-    image.read(origin.layer, entry)
+    image.read(origin.layer, entry.data_offset, entry.size)
 }
 
 fn read(tars: &[Vec<u8>]) -> Vec<Layer> {

@@ -13,6 +13,7 @@ mod debconf;
 mod diversions;
 mod dpkg;
 mod files;
+mod forget;
 mod info;
 mod loader;
 mod pacman;
@@ -147,6 +148,23 @@ pub fn without(
     }
     loader::without(&mut editor)?;
     Ok(Edited { changes: editor.changes })
+}
+
+/// The databases without files of packages that stay, at `paths`, which are gone. `gone` are packages that are gone as
+/// well, and `read` gives what databases say without these.
+///
+/// # Errors
+/// Where a database cannot be read, or does not allow that files are left out.
+pub fn forget(
+    tree: &Tree<'_>,
+    read: &mut dyn FnMut(Node) -> Option<Vec<u8>>,
+    packages: &Packages,
+    gone: &BTreeSet<usize>,
+    paths: &BTreeSet<Vec<u8>>,
+) -> Result<Edited, EditError> {
+    let (database, left) = (Database::new(tree, read), HashSet::new());
+    let editor = Editor { tree, database, packages, gone, rest: Rest::Keep, left, changes: BTreeMap::new() };
+    forget::forget(editor, paths)
 }
 
 /// Packages that the managers themselves are, and those that they cannot work without.

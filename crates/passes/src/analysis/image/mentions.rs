@@ -7,6 +7,8 @@ use jettison_image::{Node, packages};
 use jettison_ir::ImageUnit;
 use serde_json::Value;
 
+use super::places;
+
 /// The largest script that is read.
 const MOST: u64 = 1 << 20;
 
@@ -57,6 +59,34 @@ impl Mentions {
         found.map(|name| (*name).to_owned())
     }
 
+    /// What is used of the image: what is named, and programs that are called by their names.
+    pub(crate) fn used_nodes(&self, unit: &ImageUnit<'_>) -> BTreeSet<Node> {
+        let mut used = self.nodes.clone();
+        for folder in places::program_folders(unit) {
+            let named = self.programs.iter().filter_map(|name| unit.upper.child(folder, name));
+            for node in named {
+                used.insert(node);
+                used.extend(packages::follow(&unit.upper, &unit.upper.path(node)));
+            }
+        }
+        used
+    }
+
+    /// Whether the command is none or nothing but a shell, so that nobody can say what the image is for.
+    pub(crate) fn is_only_shell(unit: &ImageUnit<'_>) -> bool {
+        const SHELLS: [&str; 7] = ["sh", "bash", "ash", "dash", "zsh", "ksh", "fish"];
+        let settings = unit.config.settings();
+        let words: Vec<&str> = ["Entrypoint", "Cmd"]
+            .iter()
+            .filter_map(|key| settings.get("config")?.get(*key)?.as_array())
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        let is_shell = |word: &&str| SHELLS.contains(&word.rsplit('/').next().unwrap_or(word)) || word.starts_with('-');
+        // `sh -c COMMAND` is a command.
+        words.iter().all(is_shell) && !words.contains(&"-c")
+    }
+
     /// Scripts that are named name what they use.
     fn read_scripts(&mut self, unit: &ImageUnit<'_>) {
         let mut seen: BTreeSet<Node> = BTreeSet::new();
@@ -70,8 +100,10 @@ impl Mentions {
                 let is_small = unit.upper.attributes(node).size <= MOST;
                 let Some(script) = unit.content(node).filter(|_| is_small) else { continue };
                 if script.starts_with(b"#!") && script.to_str().is_ok() {
-                    self.read(unit, &script);
-                    self.note_programs(&script);
+                    let code = script.lines().filter(|line| !line.trim_start().starts_with(b"#"));
+                    let code = code.collect::<Vec<_>>().join(&b'\n');
+                    self.read(unit, &code);
+                    self.note_programs(&code);
                 }
             }
         }

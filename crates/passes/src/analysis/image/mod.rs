@@ -2,5 +2,6 @@
 
 pub(crate) mod mentions;
 pub(crate) mod places;
+pub(crate) mod removal;
 pub(crate) mod rules;
 pub(crate) mod waste;

@@ -1,5 +1,7 @@
 //! The places of an image that rules speak of: homes, variables, settings, programs.
 
+use std::collections::BTreeSet;
+
 use bstr::ByteSlice as _;
 use jettison_image::{Kind, Node, packages};
 use jettison_ir::ImageUnit;
@@ -95,22 +97,25 @@ fn value(text: &[u8], key: &str) -> Option<String> {
     values.last()
 }
 
-/// Whether the image has a program of this name, in the folders of its `PATH` and the usual ones. `*` at the end of a name
-/// stands for a version.
-pub(crate) fn has_program(unit: &ImageUnit<'_>, name: &str, is_gone: &dyn Fn(Node) -> bool) -> bool {
+/// The folders that programs are looked for in: those of `PATH`, and the usual ones.
+pub(crate) fn program_folders(unit: &ImageUnit<'_>) -> BTreeSet<Node> {
     let path = unit.variable("PATH").unwrap_or_default();
     let usual = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let folders = path.split(':').chain(usual.split(':')).filter(|folder| folder.starts_with('/'));
+    folders.filter_map(|folder| packages::follow(&unit.upper, folder.as_bytes())).collect()
+}
+
+/// Whether the image has a program of this name, in the folders of its `PATH` and the usual ones. `*` at the end of a name
+/// stands for a version.
+pub(crate) fn has_program(unit: &ImageUnit<'_>, name: &str, is_gone: &dyn Fn(Node) -> bool) -> bool {
     let is_there = |node: Node| unit.upper.kind(node) != Kind::Directory && !is_gone(node);
-    folders.filter_map(|folder| packages::follow(&unit.upper, folder.as_bytes())).any(|folder| {
-        match name.strip_suffix('*') {
-            None => unit.upper.child(folder, name.as_bytes()).is_some_and(is_there),
-            Some(stem) => unit.upper.children(folder).into_iter().any(|node| {
-                let version = unit.upper.name(node).strip_prefix(stem.as_bytes());
-                version.is_some_and(|rest| rest.iter().all(|c| c.is_ascii_digit() || *c == b'.' || *c == b'-'))
-                    && is_there(node)
-            }),
-        }
+    program_folders(unit).into_iter().any(|folder| match name.strip_suffix('*') {
+        None => unit.upper.child(folder, name.as_bytes()).is_some_and(is_there),
+        Some(stem) => unit.upper.children(folder).into_iter().any(|node| {
+            let version = unit.upper.name(node).strip_prefix(stem.as_bytes());
+            version.is_some_and(|rest| rest.iter().all(|c| c.is_ascii_digit() || *c == b'.' || *c == b'-'))
+                && is_there(node)
+        }),
     })
 }
 

@@ -157,9 +157,11 @@ impl<'c> Compared<'c> {
                 // Of a package whose configuration was left its list has nothing else.
                 let is_left = |one: &&Package| self.new.removed.iter().any(|left| left.name == one.name);
                 for package in self.gone_packages().filter(is_left) {
-                    files.push((at(&format!("info/{}.list", package.name)), |_, old, new| {
-                        is_without(&lines(old), &lines(new), |_| true)
-                    }));
+                    for name in [package.name.clone(), format!("{}:{}", package.name, package.architecture)] {
+                        files.push((at(&format!("info/{name}.list")), |_, old, new| {
+                            is_without(&lines(old), &lines(new), |_| true)
+                        }));
+                    }
                 }
                 if !self.forgotten.is_empty() {
                     for package in &self.new.packages {

@@ -10,6 +10,7 @@ mod databases;
 mod files;
 mod loader;
 mod paths;
+mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -162,6 +163,7 @@ impl<'i, 'a> Removal<'i, 'a> {
         self.same.extend(found.same);
         self.led.extend(found.led);
         self.own.extend(compared.own(before));
+        self.own.extend(units::own(&compared, before));
         self.databases.push((old, gone));
     }
 

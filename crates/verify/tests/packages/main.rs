@@ -3,6 +3,7 @@
 
 mod bed;
 mod debian;
+mod edited;
 mod others;
 #[path = "../../../image/tests/packages/sqlite.rs"]
 mod sqlite;

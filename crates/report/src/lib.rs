@@ -8,6 +8,7 @@ mod layers;
 mod lines;
 mod lint;
 mod optimize;
+mod packages;
 mod place;
 mod proof;
 mod rewrite;
@@ -26,6 +27,7 @@ pub use lines::{
 };
 pub use lint::{LintFinding, LintedFile, Rule, lint_github, lint_human, lint_json, refusal};
 pub use optimize::{optimize_human, optimize_json};
+pub use packages::{PackagesReport, packages_human, packages_json};
 pub use proof::proof_human;
 pub use rewrite::{Change, Declined, IgnoreChange, Outcome, RewriteReport, rewrite_human, rewrite_json, source_map};
 pub use sarif::lint_sarif;

@@ -93,8 +93,24 @@ fn package_row(report: &PackagesReport<'_>, row: &PackageWeight, width: usize) -
     let name = name(&report.databases[row.database], row.package);
     let used = 40 + name.chars().count() + package.version.chars().count();
     cells.extend([one_line(&name, 60), one_line(&package.version, 40)]);
-    cells.push(one_line(&why(report, row), width.saturating_sub(used).max(40)));
+    cells.push(shortened(why(report, row), width.saturating_sub(used).max(40)));
     cells
+}
+
+/// A chain in one line: where it is too long, what is before its end is left out, since both ends tell the most.
+fn shortened(mut chain: Vec<String>, width: usize) -> String {
+    let written = |chain: &[String]| chain.iter().map(|step| format!("← {step}")).collect::<Vec<_>>().join(" ");
+    let mut line = written(&chain);
+    while line.chars().count() > width && chain.len() > 2 {
+        let is_cut = chain[chain.len() - 2] == "…";
+        if is_cut && chain.len() == 3 {
+            break;
+        }
+        let before_end = chain.len() - 2 - usize::from(is_cut);
+        chain.splice(before_end..chain.len() - 1, ["…".to_owned()]);
+        line = written(&chain);
+    }
+    one_line(&line, width)
 }
 
 /// A package's name, with its architecture where another one has the same.
@@ -108,8 +124,8 @@ fn name(packages: &Packages, at: usize) -> String {
     if twin { format!("{}:{}", package.name, package.architecture) } else { package.name.clone() }
 }
 
-/// `← libfoo ← app ← asked for`, from the package on.
-fn why(report: &PackagesReport<'_>, row: &PackageWeight) -> String {
+/// `libfoo`, `app`, `asked for`: from the package on.
+fn why(report: &PackagesReport<'_>, row: &PackageWeight) -> Vec<String> {
     let packages = &report.databases[row.database];
     let chain = report.graphs[row.database].why(row.package);
     let mut out = Vec::new();
@@ -133,7 +149,7 @@ fn why(report: &PackagesReport<'_>, row: &PackageWeight) -> String {
         let ties = if ties.is_empty() { String::new() } else { format!(" ({})", ties.join(" ")) };
         out.push(format!("{}{ties}", name(packages, next.package)));
     }
-    out.iter().map(|step| format!("← {step}")).collect::<Vec<_>>().join(" ")
+    out
 }
 
 /// What a chain ends with.
@@ -226,5 +242,21 @@ fn tie_name(tie: Tie) -> &'static str {
         Tie::Depends => "depends",
         Tie::Recommends => "recommends",
         Tie::Supplements => "supplements",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_chains_keep_both_ends() {
+        let chain = |steps: &[&str]| steps.iter().map(|step| (*step).to_owned()).collect::<Vec<_>>();
+        let long = chain(&["binutils", "dpkg-dev", "build-essential", "app", "asked for"]);
+        assert_eq!(shortened(long.clone(), 80), "← binutils ← dpkg-dev ← build-essential ← app ← asked for");
+        assert_eq!(shortened(long.clone(), 55), "← binutils ← dpkg-dev ← build-essential ← … ← asked for");
+        assert_eq!(shortened(long.clone(), 40), "← binutils ← dpkg-dev ← … ← asked for");
+        assert_eq!(shortened(long, 12), "← binutils…");
+        assert_eq!(shortened(chain(&["asked for"]), 40), "← asked for");
     }
 }

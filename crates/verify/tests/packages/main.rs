@@ -3,6 +3,8 @@
 
 mod bed;
 mod debian;
+#[path = "../../../image/tests/packages/ndb.rs"]
+mod ndb;
 mod others;
 #[path = "../../../image/tests/packages/sqlite.rs"]
 mod sqlite;

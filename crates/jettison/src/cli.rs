@@ -119,10 +119,10 @@ pub(crate) struct Weigh {
     pub(crate) image: Reference,
     #[command(flatten)]
     pub(crate) base: BaseArgs,
-    /// What the waste is listed by
+    /// What the waste is listed by; or package, for the packages and why they are there
     #[arg(long, value_name = "WHAT", default_value = "layer")]
     pub(crate) by: ByArg,
-    /// The most rows of waste that are listed
+    /// The most rows that are listed
     #[arg(long, value_name = "N", default_value = "20")]
     pub(crate) rows: usize,
     /// Don't pack the layers to measure what -O1 saves of the stored size
@@ -140,14 +140,18 @@ pub(crate) enum ByArg {
     Layer,
     Path,
     Cause,
+    /// Not the waste, but what is seen: packages and why they are there
+    Package,
 }
 
-impl From<ByArg> for By {
-    fn from(by: ByArg) -> Self {
-        match by {
-            ByArg::Layer => Self::Layer,
-            ByArg::Path => Self::Path,
-            ByArg::Cause => Self::Cause,
+impl ByArg {
+    /// What the waste is listed by; none where it is not listed.
+    pub(crate) fn waste(self) -> Option<By> {
+        match self {
+            Self::Layer => Some(By::Layer),
+            Self::Path => Some(By::Path),
+            Self::Cause => Some(By::Cause),
+            Self::Package => None,
         }
     }
 }

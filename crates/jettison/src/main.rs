@@ -9,6 +9,7 @@ mod context;
 mod dockerfile;
 mod error;
 mod folders;
+mod installed;
 mod linter;
 mod load;
 mod optimizer;

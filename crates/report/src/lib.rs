@@ -8,6 +8,7 @@ mod layers;
 mod lines;
 mod lint;
 mod optimize;
+mod packages;
 mod place;
 mod proof;
 mod receipt;
@@ -27,6 +28,7 @@ pub use lines::{
 };
 pub use lint::{LintFinding, LintedFile, Rule, lint_github, lint_human, lint_json, refusal};
 pub use optimize::{optimize_human, optimize_json};
+pub use packages::{PackagesReport, packages_human, packages_json};
 pub use proof::proof_human;
 pub use receipt::{receipt_human, receipt_summary};
 pub use rewrite::{Change, Declined, IgnoreChange, Outcome, RewriteReport, rewrite_human, rewrite_json, source_map};

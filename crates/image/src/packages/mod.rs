@@ -166,14 +166,18 @@ pub struct Packages {
 /// # Errors
 /// Where there is a database that cannot be read whole.
 pub fn read(tree: &Tree<'_>, content: &mut dyn FnMut(Node) -> Option<Vec<u8>>) -> Result<Vec<Packages>, PackagesError> {
+    read_each(tree, content).into_iter().collect()
+}
+
+/// The same, each database on its own: what cannot be read does not stand against the others.
+pub fn read_each(
+    tree: &Tree<'_>,
+    content: &mut dyn FnMut(Node) -> Option<Vec<u8>>,
+) -> Vec<Result<Packages, PackagesError>> {
     let mut database = Database::new(tree, content);
-    let found = [
-        apk::read(&mut database)?,
-        dpkg::read(&mut database)?,
-        pacman::read(&mut database)?,
-        rpm::read(&mut database)?,
-    ];
-    Ok(found.into_iter().flatten().collect())
+    let found =
+        [apk::read(&mut database), dpkg::read(&mut database), pacman::read(&mut database), rpm::read(&mut database)];
+    found.into_iter().filter_map(Result::transpose).collect()
 }
 
 /// A path of the tree for one that a database names: clean, without a leading slash, the links in its folder followed,

@@ -8,6 +8,7 @@ mod analysis;
 mod driver;
 mod lines;
 mod rewrite;
+pub mod secrets;
 mod settings;
 pub mod shipping;
 mod image {

@@ -6,6 +6,7 @@ use std::ops::Range;
 use bstr::ByteSlice as _;
 use jettison_ir::{Confidence, Secret};
 
+use super::place::Place;
 use super::values::{self, Name};
 use super::{keys, line_of, redact};
 
@@ -153,10 +154,11 @@ pub(super) fn is_environment(path: &[u8]) -> bool {
     FORMS.iter().any(|form| form.rule == "env-file" && form.is_for(path))
 }
 
-/// What a file is by its name, if its content bears that out.
-pub(super) fn secrets(path: &[u8], content: &[u8]) -> Vec<Secret> {
+/// What a file is by its name, if its content bears that out. Keys in what packages brought are for their tests.
+pub(super) fn secrets(path: &[u8], place: Place, content: &[u8]) -> Vec<Secret> {
     let mut secrets: Vec<Secret> = Vec::new();
-    for form in FORMS.iter().filter(|form| form.is_for(path)) {
+    let is_key = |form: &&Form| matches!(form.content, Der | Store | Putty);
+    for form in FORMS.iter().filter(|form| form.is_for(path) && !(place == Place::Software && is_key(form))) {
         for secret in form.secrets(content) {
             if !secrets.iter().any(|other| other.line == secret.line && secret.line.is_some()) {
                 secrets.push(secret);

@@ -95,13 +95,33 @@ impl Scanner {
     /// Where the library gives up on the file.
     pub fn scan(&self, path: &[u8], content: &[u8]) -> Result<Vec<Secret>, SecretsError> {
         let place = Place::of(path);
-        let mut found = forms::secrets(path, content);
+        let mut found = forms::secrets(path, place, content);
         let is_binary = content[..content.len().min(BINARY_BY)].contains(&0);
-        if is_binary {
-            return Ok(found);
+        if !is_binary {
+            self.scan_text(path, place, content, &mut found)?;
         }
+        // A token in what a package brought is most likely nobody's secret, and so is a key among tests.
+        let most = match place {
+            _ if place::is_made_up(path) => Confidence::Low,
+            Place::Software | Place::Database => Confidence::Medium,
+            Place::System | Place::Own => Confidence::High,
+        };
+        found.iter_mut().for_each(|secret| secret.confidence = secret.confidence.min(most));
+        found.sort_by(|a, b| (a.line, &a.rule).cmp(&(b.line, &b.rule)));
+        Ok(found)
+    }
+
+    /// Adds what the library finds in a text to what is known by the file's form.
+    fn scan_text(
+        &self,
+        path: &[u8],
+        place: Place,
+        content: &[u8],
+        found: &mut Vec<Secret>,
+    ) -> Result<(), SecretsError> {
         let keys = if place == Place::Software { Vec::new() } else { self.keys(path, content)? };
-        found.retain(|secret| !keys.iter().any(|key: &Secret| key.line == secret.line && secret.line.is_some()));
+        found.retain(|secret| secret.line.is_none() || keys.iter().all(|key| key.line != secret.line));
+        let has_key = !keys.is_empty();
         found.extend(keys);
         let hits = if place.is_configuration(path) {
             self.rules.everything(content)?
@@ -112,20 +132,15 @@ impl Scanner {
             }
             hits
         };
-        let whole_keys: Vec<_> = found.iter().filter(|secret| secret.rule == keys::RULE).cloned().collect();
         for hit in hits {
             let line = line_of(content, hit.start);
             // A form says the same with more words; and what looks like a token inside a key is the key.
-            let known = found.iter().any(|secret| secret.line == Some(line));
-            if !known && !(keys::covers(content, hit.start) && !whole_keys.is_empty()) {
+            let is_known = found.iter().any(|secret| secret.line == Some(line));
+            if !is_known && !(has_key && keys::covers(content, hit.start)) {
                 found.push(secret_of(&hit, content, line));
             }
         }
-        if place::is_made_up(path) {
-            found.iter_mut().for_each(|secret| secret.confidence = Confidence::Low);
-        }
-        found.sort_by(|a, b| (a.line, &a.rule).cmp(&(b.line, &b.rule)));
-        Ok(found)
+        Ok(())
     }
 
     /// The private keys in a text.

@@ -151,7 +151,8 @@ impl Place {
 pub(super) fn is_made_up(path: &[u8]) -> bool {
     let name = path.rsplit_once_str(b"/").map_or(path, |(_, name)| name);
     let is_document = [&b".md"[..], b".rst", b".adoc"].iter().any(|ending| name.ends_with(ending));
-    is_document || MADE_UP.iter().any(|folder| path.starts_with(&folder[1..]) || path.contains_str(folder))
+    let says_so = name.contains_str(b"example") || name.contains_str(b"sample");
+    is_document || says_so || MADE_UP.iter().any(|folder| path.starts_with(&folder[1..]) || path.contains_str(folder))
 }
 
 fn is_below(path: &[u8], folder: &[u8]) -> bool {

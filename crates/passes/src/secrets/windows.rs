@@ -48,7 +48,11 @@ fn runs(content: &[u8]) -> impl Iterator<Item = Range<usize>> {
             let after = content[at..].iter().take_while(|&&byte| is_of_token(byte)).count();
             let run = at - before..at + after;
             at = run.end + RUN;
-            if run.len() >= RUN && can_be_token(&content[run.clone()]) {
+            if run.len() >= RUN
+                && can_be_token(&content[run.clone()])
+                && !is_digest(content, &run)
+                && !is_wrapped(content, &run)
+            {
                 return Some(run);
             }
         }
@@ -63,8 +67,29 @@ fn is_of_token(byte: u8) -> bool {
 /// Random text of this length has a digit; names have none. Only the shortest of all tokens may lack one.
 fn can_be_token(run: &[u8]) -> bool {
     let has_digit = run.iter().any(u8::is_ascii_digit);
-    let is_digest = run.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
-    (has_digit && !is_digest) || run.contains_str(b"AKIA") || run.contains_str(b"ASIA")
+    let is_hexadecimal = run.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
+    (has_digit && !is_hexadecimal) || run.contains_str(b"AKIA") || run.contains_str(b"ASIA")
+}
+
+/// Whether a run is a digest in Base64 by the name before it, as in lists of files and in lock files.
+fn is_digest(content: &[u8], run: &Range<usize>) -> bool {
+    const NAMES: [&[u8]; 4] = [b"sha1", b"sha256", b"sha384", b"sha512"];
+    // A `/` of Base64 splits a digest, and the name may stand before an earlier part of it.
+    let before = &content[run.start.saturating_sub(96)..run.start];
+    let word = before.iter().rev().take_while(|&&byte| is_of_token(byte) || matches!(byte, b'+' | b'/' | b'=')).count();
+    let word = &content[run.start - word..run.end];
+    NAMES.iter().any(|name| word.strip_prefix(*name).is_some_and(|rest| matches!(rest.first(), Some(b'-' | b'='))))
+}
+
+/// Whether a run's line is one of those that programs wrap Base64 into (64 by RFC 7468, 76 by RFC 2045), such as a
+/// certificate's. Tokens are not split over lines.
+fn is_wrapped(content: &[u8], run: &Range<usize>) -> bool {
+    let is_base64 = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    let before = content[..run.start].iter().rev().take(77).take_while(is_base64).count();
+    let after = content[run.start..].iter().take(77).take_while(is_base64).count();
+    let (start, end) = (run.start - before, run.start + after);
+    let is_line = (start == 0 || content[start - 1] == b'\n') && matches!(content.get(end), None | Some(b'\r' | b'\n'));
+    is_line && matches!(end - start, 64 | 76)
 }
 
 /// URLs with a user and a password in front of the host.

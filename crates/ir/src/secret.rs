@@ -121,3 +121,90 @@ impl ShippedSecret {
         secrets.iter().map(fate).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jettison_image::text::ImageText;
+
+    use super::*;
+
+    fn layers(text: &str) -> Vec<Layer> {
+        text.parse::<ImageText>().expect("the text form").layers().expect("layers")
+    }
+
+    fn found(path: &[u8]) -> &'static [Secret] {
+        static SECRET: std::sync::LazyLock<[Secret; 1]> = std::sync::LazyLock::new(|| {
+            [Secret {
+                rule: "netrc".to_owned(),
+                description: "password for a server".to_owned(),
+                line: Some(1),
+                redacted: "abcd… (20 characters)".to_owned(),
+                confidence: Confidence::High,
+                is_whole_file: true,
+            }]
+        });
+        if path.ends_with(b".netrc") { &*SECRET } else { &[] }
+    }
+
+    fn all(layers: &[Layer]) -> Vec<ShippedSecret> {
+        let tree = Tree::of(layers).expect("a tree");
+        ShippedSecret::all(&tree, |path, _| found(path))
+    }
+
+    const IMAGE: &str = r#"
+layer 1
+f 0644 0:0  "base"  /a
+f 0600 0:0  "in the base"  /etc/.netrc
+layer 2
+f 0600 0:0  "one"  /root/.netrc
+f 0600 0:0  "two"  /app/.netrc
+f 0600 0:0  "three"  /home/me/.netrc
+layer 3
+w /root/.netrc
+w /home/me
+layer 4
+f 0600 0:0  "four"  /app/.netrc
+"#;
+
+    #[test]
+    fn every_layer_is_looked_at_and_the_hiding_one_is_named() {
+        let layers = layers(IMAGE);
+        let seen: Vec<_> = all(&layers)
+            .iter()
+            .map(|found| (found.layer, String::from_utf8_lossy(&found.path).into_owned(), found.hidden_by))
+            .collect();
+        let expected = [
+            (0, "etc/.netrc", None),
+            (1, "app/.netrc", Some(3)),
+            (1, "home/me/.netrc", Some(2)),
+            (1, "root/.netrc", Some(2)),
+            (3, "app/.netrc", None),
+        ];
+        assert_eq!(seen, expected.map(|(layer, path, by)| (layer, path.to_owned(), by)));
+    }
+
+    #[test]
+    fn what_is_hidden_or_part_of_a_file_is_not_removable() {
+        let layers = layers(IMAGE);
+        let mut secrets = all(&layers);
+        let may_go: Vec<_> = secrets.iter().map(ShippedSecret::is_removable).collect();
+        assert_eq!(may_go, [true, false, false, false, true]);
+        secrets[0].secret.is_whole_file = false;
+        assert!(!secrets[0].is_removable());
+    }
+
+    #[test]
+    fn only_layers_without_the_content_ship_it_no_longer() {
+        let before = layers(IMAGE);
+        let secrets = all(&before);
+        // The third secret is still there under another name.
+        let after = layers(
+            "layer 1\nf 0644 0:0  \"base\"  /a\nf 0600 0:0  \"in the base\"  /etc/.netrc\n\
+             layer 2\nf 0600 0:0  \"four\"  /app/.netrc\nf 0644 0:0  \"three\"  /app/copy\n",
+        );
+        let still: Vec<_> = ShippedSecret::fates(&secrets, &after).iter().map(|fate| fate.still_in).collect();
+        assert_eq!(still, [Some(0), None, Some(1), None, Some(1)]);
+        let same: Vec<_> = ShippedSecret::fates(&secrets, &before).iter().map(|fate| fate.still_in).collect();
+        assert_eq!(same, [Some(0), Some(1), Some(1), Some(1), Some(3)]);
+    }
+}

@@ -18,6 +18,7 @@ mod proving;
 mod replace;
 mod rewriting;
 mod search;
+mod secrets;
 
 use std::process::ExitCode;
 

@@ -7,26 +7,30 @@ use anyhow::{Context as _, Result};
 use jettison_image::changes::Changes;
 use jettison_ir::{ImageUnit, Level, Weight};
 use jettison_passes::Selection;
-use jettison_report::{Saving, WeighReport, weigh_human, weigh_json};
+use jettison_report::{Saving, SecretsReport, WeighReport, secrets_human, secrets_json, weigh_human, weigh_json};
 use jettison_store::{Encoding, PlainContents, Scans, measure};
 
 use crate::base;
 use crate::cli::{Format, Weigh};
-use crate::load::{Loaded, load, open_one};
+use crate::load::{Loaded, load_watched, open_one};
 use crate::optimizer::{OwnBytes, growth, link_notes, own_encoding};
 use crate::printer::Printer;
 use crate::progress::Stage;
+use crate::secrets::{self, SecretWatch};
 
 pub(crate) fn run(args: &Weigh, printer: &Printer) -> Result<ExitCode> {
     let (opened, image) = open_one(&args.image, &args.read)?;
     let mut notes = Vec::new();
     let base = base::find(&args.base, &args.image, &image, args.read.limits(), &mut notes)?;
     let unpack = (!args.no_measure).then(|| (base.layers, std::env::temp_dir()));
-    let loaded = load(&args.image, image, &args.read, unpack, &Scans::default(), printer)?;
+    let watch = SecretWatch::new()?;
+    let loaded = load_watched(&args.image, image, &args.read, unpack, &Scans::default(), printer, Some(&watch))?;
     let unit = ImageUnit::new(&loaded.image.config, loaded.layers(), base, 1)
         .with_context(|| format!("{} cannot be weighed", args.image))?;
     notes.extend(loaded.notes(&opened));
     notes.extend(link_notes(&unit.upper));
+    notes.extend(watch.notes());
+    let found = secrets::find(&watch, &unit.upper);
     let weight = Weight::of(&unit, &loaded.stored_sizes());
     let saving = saving(args, &loaded, &unit, printer)?;
     let digest = match &loaded.image.stored_manifest {
@@ -44,8 +48,16 @@ pub(crate) fn run(args: &Weigh, printer: &Printer) -> Result<ExitCode> {
         notes: &notes,
     };
     match args.format {
-        Format::Json => printer.json(&weigh_json(&report))?,
-        Format::Human => printer.result(&weigh_human(&report, args.by.into(), printer.width(), args.rows))?,
+        Format::Json => {
+            let mut value = weigh_json(&report);
+            value["secrets"] = secrets_json(&found, &unit.instructions);
+            printer.json(&value)?;
+        }
+        Format::Human => {
+            let (width, rows) = (printer.width(), args.rows);
+            let secrets = SecretsReport { secrets: &found, instructions: &unit.instructions, width, rows };
+            printer.result(&(weigh_human(&report, args.by.into(), width, rows) + &secrets_human(&secrets)))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

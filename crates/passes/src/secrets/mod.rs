@@ -97,7 +97,9 @@ impl Scanner {
         let place = Place::of(path);
         let mut found = forms::secrets(path, place, content);
         let is_binary = content[..content.len().min(BINARY_BY)].contains(&0);
-        if !is_binary {
+        // What is known to be a secret as a whole needs no list of what is in it.
+        let is_one = found.iter().any(|secret| secret.line.is_none() && secret.confidence == Confidence::High);
+        if !is_binary && !is_one {
             self.scan_text(path, place, content, &mut found)?;
         }
         // A token in what a package brought is most likely nobody's secret, and so is a key among tests.

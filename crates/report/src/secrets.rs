@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn names_cannot_write_to_the_terminal() {
         let text = human(&[found("a\u{1b}[2J\n", Confidence::High, None)], 20);
-        assert!(text.contains("/a\\x1b[2J\\n:2"), "{text:?}");
+        assert!(text.contains("/a\\x1B[2J\\n:2"), "{text:?}");
     }
 
     #[test]

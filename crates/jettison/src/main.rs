@@ -21,6 +21,7 @@ mod receipt;
 mod replace;
 mod rewriting;
 mod search;
+mod secrets;
 
 use std::process::ExitCode;
 

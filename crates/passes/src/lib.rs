@@ -9,6 +9,7 @@ mod databases;
 mod driver;
 mod lines;
 mod rewrite;
+pub mod secrets;
 mod settings;
 pub mod shipping;
 mod image {

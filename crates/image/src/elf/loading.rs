@@ -8,6 +8,10 @@ use object::elf::{
 use object::read::ReadRef;
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 
+/// So many libraries and folders are read of one file: far more than any has, and an end for those made to have none.
+const MOST_LIBRARIES: usize = 4096;
+const MOST_FOLDERS: usize = 256;
+
 /// The size of a program's addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -142,11 +146,13 @@ impl Loading {
         };
         let list = |tag: DynamicTag| -> Vec<Vec<u8>> {
             let text = values(tag).next().and_then(text).unwrap_or_default();
-            text.split(|&byte| byte == b':').filter(|part| !part.is_empty()).map(<[u8]>::to_vec).collect()
+            let parts = text.split(|&byte| byte == b':').filter(|part| !part.is_empty());
+            parts.take(MOST_FOLDERS).map(<[u8]>::to_vec).collect()
         };
         self.soname = values(DT_SONAME).next().and_then(text);
-        self.needed = values(DT_NEEDED).filter_map(text).collect();
-        self.filters = [DT_AUXILIARY, DT_FILTER].into_iter().flat_map(values).filter_map(text).collect();
+        self.needed = values(DT_NEEDED).filter_map(text).take(MOST_LIBRARIES).collect();
+        let filters = [DT_AUXILIARY, DT_FILTER].into_iter().flat_map(values).filter_map(text);
+        self.filters = filters.take(MOST_LIBRARIES).collect();
         self.filters.extend([DT_AUDIT, DT_DEPAUDIT].into_iter().flat_map(list));
         self.rpath = list(DT_RPATH);
         self.runpath = list(DT_RUNPATH);

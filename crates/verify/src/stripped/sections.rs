@@ -18,6 +18,7 @@ const PAGE: usize = 4096;
 #[derive(Clone, Copy)]
 pub(super) struct Section<'d> {
     pub(super) name: &'d [u8],
+    name_at: u32,
     pub(super) kind: SectionType,
     pub(super) flags: u64,
     pub(super) address: u64,
@@ -103,6 +104,7 @@ impl<'d> Pairs<'d> {
         }
         let pairs = Self { before, after, places };
         pairs.each(old, new)?;
+        pairs.names_alone(old, new)?;
         Ok(pairs)
     }
 
@@ -134,6 +136,28 @@ impl<'d> Pairs<'d> {
             }
         }
         Ok(())
+    }
+
+    /// The names of sections are the one content that may be new: it must be nothing else at the same time.
+    fn names_alone<H: FileHeader<Endian = Endianness>>(
+        &self,
+        old: &Side<'d, H>,
+        new: &Side<'d, H>,
+    ) -> Result<(), String> {
+        let range = |section: &Section<'_>| (section.offset, section.offset.saturating_add(section.data.len() as u64));
+        let names = range(&self.after[new.names]);
+        let table: u64 = new.header.e_shoff(new.endian).into();
+        let table = (table, table.saturating_add((self.after.len() * size_of::<H::SectionHeader>()) as u64));
+        let others =
+            self.after.iter().enumerate().filter(|(at, _)| *at != new.names).map(|(_, section)| range(section));
+        let is_shared = |(start, end): (u64, u64)| start < end && start < names.1 && names.0 < end;
+        if others.chain([table]).any(is_shared) {
+            return Err("the names of sections are something else, too".to_owned());
+        }
+        let end = |section: &Section<'_>| section.name_at as usize + section.name.len() + 1;
+        let is_filled = self.after.iter().map(end).max() == Some(self.after[new.names].data.len());
+        let is_same = self.before[old.names].data == self.after[new.names].data;
+        if is_filled || is_same { Ok(()) } else { Err("the names of sections are more than names".to_owned()) }
     }
 
     /// What holds for programs and libraries: what is loaded stays where it is and keeps its index, and so do sections of
@@ -187,9 +211,10 @@ fn all<'d, H: FileHeader<Endian = Endianness>>(side: &Side<'d, H>) -> Result<Vec
         let kind = section.sh_type(side.endian);
         let has_data = kind != SHT_NOBITS && kind != SHT_NULL;
         let data = if has_data { section.data(side.endian, side.bytes) } else { Ok(&[][..]) };
-        let name = if kind == SHT_NULL { Ok(&b""[..]) } else { side.sections.section_name(side.endian, section) };
+        let name = side.sections.section_name(side.endian, section);
         out.push(Section {
             name: name.map_err(|error| format!("section {at}: {error}"))?,
+            name_at: section.sh_name(side.endian),
             kind,
             flags: section.sh_flags(side.endian).0,
             address: section.sh_addr(side.endian).into(),

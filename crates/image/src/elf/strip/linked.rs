@@ -1,11 +1,12 @@
 //! Programs and libraries: what is loaded stays where it is, and what lies behind it is put together anew.
 
-use object::elf::{PT_GNU_RELRO, PT_NULL, SHT_DYNSYM, SHT_STRTAB, SHT_SYMTAB, SHT_SYMTAB_SHNDX};
+use object::elf::{SHT_DYNSYM, SHT_STRTAB, SHT_SYMTAB, SHT_SYMTAB_SHNDX};
 
 use super::choice::choose;
+use super::known::{all_is_known, has_bytes};
 use super::write::{Kept, indexes, write};
 use super::{NotStripped, Strip, shown};
-use crate::elf::file::{ObjectFile, Section, Segment, slice};
+use crate::elf::file::{ObjectFile, Section, slice};
 
 /// Sections that are not loaded and that nobody finds by their offset: those of the toolchain, which every tool that
 /// strips moves. Another one may be looked for in the file by the program itself, and stays where it is.
@@ -25,17 +26,13 @@ const MOVABLE: [&str; 13] = [
     ".stapsdt",
 ];
 
-/// The size of a page of memory.
-const PAGE: usize = 4096;
-
 /// Takes symbols out of a program or library.
 pub(super) fn strip(file: &ObjectFile<'_>, what: Strip) -> Result<Vec<u8>, NotStripped> {
     let mut gone = choose(file, what);
     if file.sections.get(file.names).is_none_or(|names| file.names == 0 || names.is_allocated()) {
         return Err(NotStripped::Damaged { what: "names of sections" });
     }
-    let covered = covered(file)?;
-    all_is_known(file, &covered)?;
+    all_is_known(file)?;
     let loaded = loaded(file, &gone);
     keep_before(file, loaded, &mut gone);
     if !gone.contains(&true) {
@@ -57,38 +54,6 @@ pub(super) fn strip(file: &ObjectFile<'_>, what: Strip) -> Result<Vec<u8>, NotSt
     write(file, start, kept, &new_index)
 }
 
-/// The ranges of the file whose meaning is known, by their start.
-fn covered(file: &ObjectFile<'_>) -> Result<Vec<(u64, u64)>, NotStripped> {
-    let header = (0, if file.is_64 { 64 } else { 52 });
-    let mut ranges = vec![header, file.segment_table, file.section_table];
-    ranges.extend(file.segments.iter().filter(|segment| has_bytes(segment)).map(|one| (one.offset, one.size)));
-    ranges.extend(file.sections.iter().map(|section| (section.offset, section.data.len() as u64)));
-    ranges.retain(|(_, size)| *size > 0);
-    if ranges.iter().any(|&(offset, size)| slice(file.bytes, offset, size).is_none()) {
-        return Err(NotStripped::Damaged { what: "segment" });
-    }
-    ranges.sort_unstable();
-    Ok(ranges)
-}
-
-/// Refuses files with bytes of which nobody knows what they are.
-fn all_is_known(file: &ObjectFile<'_>, covered: &[(u64, u64)]) -> Result<(), NotStripped> {
-    let mut end = 0;
-    for &(offset, size) in covered {
-        let gap = slice(file.bytes, end, offset.saturating_sub(end)).unwrap_or_default();
-        if let Some(at) = gap.iter().position(|&byte| byte != 0) {
-            return Err(NotStripped::Unknown { offset: end + at as u64 });
-        }
-        end = end.max(offset + size);
-    }
-    let rest = slice(file.bytes, end, file.bytes.len() as u64 - end).unwrap_or_default();
-    // Some zeros fill up the last page, or are what a linker left.
-    if rest.len() < PAGE && rest.iter().all(|&byte| byte == 0) {
-        return Ok(());
-    }
-    Err(NotStripped::Appended { bytes: rest.len() as u64 })
-}
-
 /// Where that ends which stays at its offset.
 fn loaded(file: &ObjectFile<'_>, gone: &[bool]) -> u64 {
     let header = if file.is_64 { 64 } else { 52 };
@@ -100,12 +65,6 @@ fn loaded(file: &ObjectFile<'_>, gone: &[bool]) -> u64 {
     let sections = sections.map(|(section, _)| section.end());
     let table = file.segment_table.0 + file.segment_table.1;
     segments.chain(sections).chain([header, table]).max().unwrap_or(header)
-}
-
-/// Whether bytes of the file make up a segment. `PT_GNU_RELRO` speaks of memory that other segments fill, and lld lets it
-/// reach behind what they have in the file.
-fn has_bytes(segment: &Segment) -> bool {
-    segment.size > 0 && segment.kind != PT_NULL.0 && segment.kind != PT_GNU_RELRO.0
 }
 
 fn is_movable(section: &Section<'_>) -> bool {

@@ -6,6 +6,7 @@
 //! not known to be safe is left alone, with the reason.
 
 mod choice;
+mod known;
 mod linked;
 mod names;
 mod relocatable;

@@ -5,6 +5,7 @@
 use object::elf::{SHN_LORESERVE, SHT_GROUP, SHT_REL, SHT_RELA, SHT_SYMTAB, SHT_SYMTAB_SHNDX, STB_LOCAL};
 
 use super::choice::{choose, is_relocations};
+use super::known::all_is_known;
 use super::write::{Kept, indexes, write};
 use super::{NotStripped, Strip, shown};
 use crate::elf::file::{ObjectFile, Section};
@@ -15,7 +16,7 @@ pub(super) fn strip(file: &ObjectFile<'_>) -> Result<Vec<u8>, NotStripped> {
     if !file.segments.is_empty() || file.names == 0 || file.names >= file.sections.len() {
         return Err(NotStripped::Damaged { what: "header" });
     }
-    appended(file)?;
+    all_is_known(file)?;
     groups(file, &mut gone)?;
     let new_index = indexes(&gone);
     let symbols = Symbols::of(file, &gone, &new_index)?;
@@ -27,16 +28,6 @@ pub(super) fn strip(file: &ObjectFile<'_>) -> Result<Vec<u8>, NotStripped> {
     }
     let header = file.bytes.get(..if file.is_64 { 64 } else { 52 }).ok_or(NotStripped::Damaged { what: "header" })?;
     write(file, header, kept, &new_index)
-}
-
-/// Refuses bytes behind all that is known.
-fn appended(file: &ObjectFile<'_>) -> Result<(), NotStripped> {
-    let table = file.section_table.0 + file.section_table.1;
-    let end = file.sections.iter().filter(|section| !section.data.is_empty()).map(Section::end).fold(table, u64::max);
-    match (file.bytes.len() as u64).saturating_sub(end) {
-        0 => Ok(()),
-        bytes => Err(NotStripped::Appended { bytes }),
-    }
 }
 
 /// Groups whose members are all gone go; of others the gone members do.

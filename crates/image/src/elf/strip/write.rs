@@ -52,6 +52,10 @@ pub(super) fn write(
             continue;
         }
         pad(&mut out, section.alignment)?;
+        // Sections may be many and their alignments large, which costs memory before the size is known.
+        if out.len() > file.bytes.len() {
+            return Err(NotStripped::Nothing);
+        }
         section.offset = out.len() as u64;
         if section.kind != SHT_NOBITS.0 {
             let bytes = content.as_deref().unwrap_or(section.data);

@@ -1,6 +1,5 @@
-//! The contents of an image's files, for passes and for the judge.
+//! The contents of an image's files, for passes.
 
-use jettison_image::{Kind, Node, Tree};
 use jettison_ir::ReadContent;
 use jettison_store::ScannedLayer;
 
@@ -17,14 +16,4 @@ impl ReadContent for LayerContents<'_> {
         plain.read_at(offset, &mut content).ok()?;
         Some(content)
     }
-}
-
-/// The content of a file of a tree; none where it cannot be had.
-pub(crate) fn of_node(tree: &Tree<'_>, node: Node, contents: &dyn ReadContent) -> Option<Vec<u8>> {
-    if tree.kind(node) != Kind::File {
-        return None;
-    }
-    let origin = tree.origin(node);
-    let (layer, entry) = tree.entry(origin)?;
-    layer.sparse(entry).is_none().then(|| contents.read(origin.layer, entry.data_offset, entry.size))?
 }

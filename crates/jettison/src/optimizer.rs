@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use jettison_image::changes::Part;
 use jettison_image::manifest::{BASE_DIGEST, BASE_NAME};
 use jettison_image::{Base, Compression, Config, Descriptor, Digest, Layer, Manifest, Tree, history, media};
-use jettison_ir::{Claim, ImageOptions, ImageUnit, Level, Measure, OptimizeReport, Receipt, Verdict, with_edits};
+use jettison_ir::{ImageOptions, ImageUnit, Level, Measure, OptimizeReport, Receipt, Verdict, with_edits};
 use jettison_passes::Outcome;
 use jettison_store::{
     Encoding, Opened, Output, PlainContents, Reference, ScannedLayer, Scans, Selector, StoredImage, Transport, Wanted,
@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::base;
 use crate::cli::{BaseArgs, PassArgs, ReadArgs};
-use crate::contents::{LayerContents, of_node};
+use crate::contents::LayerContents;
 use crate::error::Usage;
 use crate::load::{Loaded, load};
 use crate::pipeline::{self, Subject};
@@ -355,18 +355,21 @@ fn judge_written(
     let image = images.into_iter().find(is_this).context("the written image is not where it was written to")?;
     let shown = Reference { path: staged.path.clone(), transport: None, selector: None };
     let base = work.unit.base.layers;
-    // What claims say of contents is looked up in the written layers.
-    let unpack = work.outcome.claims.iter().any(|one| one.claim != Claim::NoDifference).then(|| (0, output.scratch()));
     let after =
-        load(&shown, image, request.read, unpack, scans, printer).context("the written image cannot be read back")?;
+        load(&shown, image, request.read, None, scans, printer).context("the written image cannot be read back")?;
     let after_tree = Tree::of(after.layers())?;
     let before = Side { tree: &work.unit.upper, config: &work.loaded.image.config };
     let written = Side { tree: &after_tree, config: &after.image.config };
-    let after_contents = LayerContents(&after.scanned);
-    let mut old = |node| work.unit.content(node);
-    let mut new = |node| of_node(&after_tree, node, &after_contents);
-    let reads = Reads { before: &mut old, after: &mut new };
-    let verdict: Verdict = judge(before, written, &work.outcome.claims, Some(reads));
+    let verdict = with_edits(&work.unit, &work.outcome.plan.edits, |changes, edits| -> Verdict {
+        let mut old = |node| work.unit.content(node);
+        // What was written is known by its digest: a content of that digest is the content.
+        let mut new = |node| {
+            let planned = changes.upper().find(&after_tree.path(node))?;
+            let content = edits.content(&work.unit, changes.upper(), planned)?;
+            (Digest::of(&content) == after_tree.attributes(node).digest).then_some(content)
+        };
+        judge(before, written, &work.outcome.claims, Some(Reads { before: &mut old, after: &mut new }))
+    })?;
     let declines = work.outcome.declines.iter().map(|(pass, decline)| format!("{pass}: {}", decline.reason)).collect();
     Ok(OptimizeReport {
         input: request.input.to_string(),

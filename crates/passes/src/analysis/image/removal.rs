@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bstr::ByteSlice as _;
 use jettison_image::elf::Program;
-use jettison_image::packages::{Packages, Reason, Ties};
+use jettison_image::packages::{self, Package, Packages, Reason, Ties};
 use jettison_image::{Kind, Node};
 use jettison_ir::{ImageUnit, Plan};
 
@@ -76,7 +76,7 @@ impl<'u, 'a> Users<'u, 'a> {
         let linkage = unit.linkage();
         let owners: HashMap<Node, Vec<usize>> = (packages.packages.iter().enumerate())
             .flat_map(|(at, package)| package.files.iter().filter_map(move |path| Some((tree.find(path)?, at))))
-            .filter(|(node, _)| tree.kind(*node) != Kind::Directory)
+            .filter(|(node, _)| !is_folder(unit, *node))
             .fold(HashMap::new(), |mut all: HashMap<Node, Vec<usize>>, (node, at)| {
                 all.entry(node).or_default().push(at);
                 all
@@ -179,9 +179,13 @@ impl<'u, 'a> Users<'u, 'a> {
                     matches!(self.unit.programs().get(&tree.attributes(node).digest), Some(Program::Elf(_)))
                 })
         };
+        // A compiler's own libraries are loaded by what it linked with them, which is seen.
+        let is_of_compiler =
+            |package: &Package| ["libgcc-", "libstdc++-"].iter().any(|own| package.name.starts_with(own));
         let is_for_headers = self.packages.needing(at).into_iter().filter(|one| gone.contains(one)).any(|one| {
             let package = &self.packages.packages[one];
-            package.section == "libdevel" || build_package(&package.name) == Some(BuildPackage::Headers)
+            let is_headers = build_package(&package.name) == Some(BuildPackage::Headers);
+            (package.section == "libdevel" || is_headers) && !is_of_compiler(package)
         });
         is_for_headers && self.packages.packages[at].files.iter().any(is_library)
     }
@@ -237,6 +241,18 @@ impl<'u, 'a> Users<'u, 'a> {
         }
         let layer = layers.iter().max_by_key(|(layer, bytes)| (**bytes, **layer)).map_or(0, |(layer, _)| *layer);
         (layer, files.len(), layers.values().sum())
+    }
+}
+
+/// Whether there is a folder, by way of a link as well: many packages have these, and whoever goes through one uses none.
+fn is_folder(unit: &ImageUnit<'_>, node: Node) -> bool {
+    let tree = &unit.upper;
+    match tree.kind(node) {
+        Kind::Directory => true,
+        Kind::Symlink => {
+            packages::follow(tree, &tree.path(node)).is_some_and(|node| tree.kind(node) == Kind::Directory)
+        }
+        _ => false,
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Rule {
     pub(crate) holding: Vec<&'static str>,
     /// Only where one of these lies beside it.
     pub(crate) beside: Vec<&'static str>,
+    /// Only files that are not empty.
+    pub(crate) is_filled: bool,
     /// Files of packages as well.
     pub(crate) is_of_packages: bool,
 }
@@ -70,6 +72,7 @@ fn parse(text: &'static str) -> Vec<Rule> {
             "without" => rule.without.extend(words),
             "holding" => rule.holding.extend(words),
             "beside" => rule.beside.extend(words),
+            "filled" => rule.is_filled = true,
             "setting" => {
                 let words: Vec<&str> = words.collect();
                 if let [file, key, below] = words[..] {
@@ -89,7 +92,7 @@ mod tests {
 
     #[test]
     fn every_line_is_understood() {
-        let words = ["waste", "help", "path", "keep", "run", "without", "holding", "beside", "setting"];
+        let words = ["waste", "help", "path", "keep", "run", "without", "holding", "beside", "setting", "filled"];
         for line in include_str!("../../data/waste.txt").lines().map(str::trim) {
             let is_rule = !line.is_empty() && !line.starts_with(['#', '[']);
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));

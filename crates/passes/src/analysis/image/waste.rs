@@ -78,7 +78,9 @@ impl<'f, 'a> Finder<'f, 'a> {
         }
         found.retain(|node| {
             let path = self.unit.upper.path(*node);
-            !keep.iter().any(|pattern| pattern.matches(&path))
+            let is_empty = || self.unit.upper.attributes(*node).size == 0;
+            !(rule.is_filled && is_empty())
+                && !keep.iter().any(|pattern| pattern.matches(&path))
                 && self.unit.options.keeps(&path).is_none()
                 && !self.plan.edits.is_gone(&self.unit.upper, *node)
         });

@@ -4,10 +4,12 @@ mod base;
 mod building;
 mod cli;
 mod commands;
+mod contents;
 mod context;
 mod dockerfile;
 mod error;
 mod folders;
+mod installed;
 mod linter;
 mod load;
 mod optimizer;
@@ -15,9 +17,11 @@ mod pipeline;
 mod printer;
 mod progress;
 mod proving;
+mod receipt;
 mod replace;
 mod rewriting;
 mod search;
+mod secrets;
 
 use std::process::ExitCode;
 

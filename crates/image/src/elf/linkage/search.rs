@@ -72,7 +72,8 @@ impl<'s, 't> Search<'s, 't> {
 
     /// A path from the root.
     pub(super) fn absolute(&self, path: &[u8]) -> Vec<u8> {
-        if path.starts_with(b"/") { path.to_vec() } else { [&self.environment.folder, &b"/"[..], path].concat() }
+        let folder = self.environment.folder.strip_suffix(b"/").unwrap_or(&self.environment.folder);
+        if path.starts_with(b"/") { path.to_vec() } else { [folder, b"/", path].concat() }
     }
 
     /// Whether a file, or what a link leads to, can be loaded by a program.

@@ -44,7 +44,7 @@ fn run(unit: &ImageUnit<'_>, plan: &Plan) -> Vec<Remark> {
     let mentions = Mentions::of(unit);
     let mut remarks = Vec::new();
     for (database, packages) in databases.iter().enumerate().filter(|(database, _)| !named[*database].is_empty()) {
-        let users = Users::new(unit, plan, packages, &mentions);
+        let users = Users::new(unit, plan, (database, packages), &mentions);
         let removal = users.removal(&named[database], Wish::Asked);
         let refused = named[database].iter().find(|at| !removal.gone.contains(at));
         if let Some(at) = refused {

@@ -47,7 +47,7 @@ fn run(unit: &ImageUnit<'_>, plan: &Plan) -> Vec<Remark> {
     }
     let mut remarks = Vec::new();
     for (database, packages) in databases.iter().enumerate().filter(|(database, _)| !gone_already(*database)) {
-        let users = Users::new(unit, plan, packages, &mentions);
+        let users = Users::new(unit, plan, (database, packages), &mentions);
         let removal = users.removal(&named[database], Wish::Found);
         remarks.extend(declines(packages, &users, &removal, &named[database]));
         if !removal.gone.is_empty() {

@@ -59,6 +59,8 @@ pub(crate) struct Users<'u, 'a> {
     /// Of each file that uses something of a package: whose it is (none where no package has it), the packages, the files.
     uses: Vec<Use>,
     command: Vec<(usize, Node)>,
+    /// Packages that are to be gone already.
+    going: BTreeSet<usize>,
 }
 
 /// A file that uses a file of a package.
@@ -71,7 +73,14 @@ struct Use {
 }
 
 impl<'u, 'a> Users<'u, 'a> {
-    pub(crate) fn new(unit: &'u ImageUnit<'a>, plan: &Plan, packages: &'u Packages, mentions: &Mentions) -> Self {
+    /// Of the database at a place among those of the image.
+    pub(crate) fn new(
+        unit: &'u ImageUnit<'a>,
+        plan: &Plan,
+        database: (usize, &'u Packages),
+        mentions: &Mentions,
+    ) -> Self {
+        let (database, packages) = database;
         let tree = &unit.upper;
         let linkage = unit.linkage();
         let owners: HashMap<Node, Vec<usize>> = (packages.packages.iter().enumerate())
@@ -101,7 +110,9 @@ impl<'u, 'a> Users<'u, 'a> {
         }
         let named = mentions.used_nodes(unit).into_iter();
         let command = named.flat_map(|node| of(node).iter().map(move |package| (*package, node))).collect();
-        Self { unit, packages, uses, command }
+        let going =
+            plan.edits.packages().iter().filter(|(at, _)| *at == database).map(|(_, package)| *package).collect();
+        Self { unit, packages, uses, command, going }
     }
 
     /// What can go of the packages at these places.
@@ -123,7 +134,7 @@ impl<'u, 'a> Users<'u, 'a> {
             held.entry(*package).or_insert(Held::ByCommand(*node));
         }
         loop {
-            gone.retain(|at| !held.contains_key(at));
+            gone.retain(|at| !held.contains_key(at) && !self.going.contains(at));
             let new = self.held_by_staying(&gone, named, wish);
             if new.is_empty() {
                 return Removal { gone, held };
@@ -136,12 +147,14 @@ impl<'u, 'a> Users<'u, 'a> {
     fn held_by_staying(&self, gone: &BTreeSet<usize>, named: &BTreeSet<usize>, wish: Wish) -> BTreeMap<usize, Held> {
         let packages = self.packages;
         let mut held = BTreeMap::new();
-        for (at, package) in packages.packages.iter().enumerate().filter(|(at, _)| !gone.contains(at)) {
+        let all_gone: BTreeSet<usize> = gone.union(&self.going).copied().collect();
+        for (at, package) in packages.packages.iter().enumerate().filter(|(at, _)| !all_gone.contains(at)) {
             for requirement in &package.depends {
                 let met = packages.meeting(package, requirement);
                 // Another one that stays does as well.
-                if met.iter().all(|one| gone.contains(one)) {
-                    held.extend(met.into_iter().map(|one| (one, Held::ByPackage(at))));
+                if met.iter().all(|one| all_gone.contains(one)) {
+                    let met = met.into_iter().filter(|one| gone.contains(one));
+                    held.extend(met.map(|one| (one, Held::ByPackage(at))));
                 }
             }
             let recommended = package.recommends.iter().flat_map(|one| packages.meeting(package, one));
@@ -150,7 +163,7 @@ impl<'u, 'a> Users<'u, 'a> {
             }
         }
         for one in &self.uses {
-            let is_staying = one.owners.is_empty() || one.owners.iter().any(|owner| !gone.contains(owner));
+            let is_staying = one.owners.is_empty() || one.owners.iter().any(|owner| !all_gone.contains(owner));
             // What serves to build by its name is not kept for a name in a program's text.
             let counts = one.is_certain || !named.contains(&one.package);
             if is_staying && counts && gone.contains(&one.package) {

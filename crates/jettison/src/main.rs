@@ -4,6 +4,7 @@ mod base;
 mod building;
 mod cli;
 mod commands;
+mod contents;
 mod context;
 mod dockerfile;
 mod error;
@@ -16,9 +17,11 @@ mod pipeline;
 mod printer;
 mod progress;
 mod proving;
+mod receipt;
 mod replace;
 mod rewriting;
 mod search;
+mod secrets;
 
 use std::process::ExitCode;
 

@@ -187,6 +187,12 @@ pub fn canonical(tree: &Tree<'_>, path: &[u8]) -> Vec<u8> {
     database::canonical(tree, path, &mut HashMap::new())
 }
 
+/// The node at a path, links followed, the last one included.
+#[must_use]
+pub fn follow(tree: &Tree<'_>, path: &[u8]) -> Option<Node> {
+    database::follow(tree, path)
+}
+
 impl Package {
     /// One without anything but its name.
     fn named(name: String) -> Self {

@@ -8,16 +8,20 @@ use jettison_image::changes::Changes;
 use jettison_image::packages::Packages;
 use jettison_ir::{ImageUnit, Level, PackagesWeight, Weight};
 use jettison_passes::Selection;
-use jettison_report::{PackagesReport, Saving, WeighReport, packages_human, packages_json, weigh_human, weigh_json};
+use jettison_report::{
+    PackagesReport, Saving, SecretsReport, WeighReport, packages_human, packages_json, secrets_human, secrets_json,
+    weigh_human, weigh_json,
+};
 use jettison_store::{Encoding, PlainContents, Scans, measure};
 
 use crate::base;
 use crate::cli::{Format, Weigh};
 use crate::installed::installed;
-use crate::load::{Loaded, load, open_one};
+use crate::load::{Loaded, load_watched, open_one};
 use crate::optimizer::{OwnBytes, growth, link_notes, own_encoding};
 use crate::printer::Printer;
 use crate::progress::Stage;
+use crate::secrets::{self, SecretWatch};
 
 pub(crate) fn run(args: &Weigh, printer: &Printer) -> Result<ExitCode> {
     let (opened, image) = open_one(&args.image, &args.read)?;
@@ -27,11 +31,14 @@ pub(crate) fn run(args: &Weigh, printer: &Printer) -> Result<ExitCode> {
     let by_package = args.by.waste().is_none();
     let from = if by_package { 0 } else { base.layers };
     let unpack = (by_package || !args.no_measure).then(|| (from, std::env::temp_dir()));
-    let loaded = load(&args.image, image, &args.read, unpack, &Scans::default(), printer)?;
+    let watch = SecretWatch::new()?;
+    let loaded = load_watched(&args.image, image, &args.read, unpack, &Scans::default(), printer, Some(&watch))?;
     let unit = ImageUnit::new(&loaded.image.config, loaded.layers(), base, 1)
         .with_context(|| format!("{} cannot be weighed", args.image))?;
     notes.extend(loaded.notes(&opened));
     notes.extend(link_notes(&unit.upper));
+    notes.extend(watch.notes());
+    let found = secrets::find(&watch, &unit.upper);
     let weight = Weight::of(&unit, &loaded.stored_sizes());
     let databases = by_package.then(|| installed(&loaded, &unit.upper, &mut notes));
     // What is not shown is not measured.
@@ -53,8 +60,16 @@ pub(crate) fn run(args: &Weigh, printer: &Printer) -> Result<ExitCode> {
     };
     match (args.by.waste(), args.format) {
         (None, format) => packages(&report, &unit, &databases.unwrap_or_default(), (format, args.rows), printer)?,
-        (Some(_), Format::Json) => printer.json(&weigh_json(&report))?,
-        (Some(by), Format::Human) => printer.result(&weigh_human(&report, by, printer.width(), args.rows))?,
+        (Some(_), Format::Json) => {
+            let mut value = weigh_json(&report);
+            value["secrets"] = secrets_json(&found, &unit.instructions);
+            printer.json(&value)?;
+        }
+        (Some(by), Format::Human) => {
+            let (width, rows) = (printer.width(), args.rows);
+            let secrets = SecretsReport { secrets: &found, instructions: &unit.instructions, width, rows };
+            printer.result(&(weigh_human(&report, by, width, rows) + &secrets_human(&secrets)))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -84,7 +99,7 @@ fn packages(
 /// What `-O1` would save. Unpacked it follows from the layers' sizes; stored it takes packing them.
 fn saving(measures: bool, loaded: &Loaded, unit: &ImageUnit<'_>, printer: &Printer) -> Result<Saving> {
     let changes = Changes::between(&unit.lower, &unit.upper);
-    let outcome = jettison_passes::run(unit, &changes, &Selection::of(Level::O1), &mut |_| {});
+    let outcome = jettison_passes::run(unit, &changes, &Selection::of(Level::O1), &mut |_| {})?;
     let base = unit.base.layers;
     let before = OwnBytes {
         stored: loaded.scanned[base..].iter().map(|layer| layer.stored_size).sum(),

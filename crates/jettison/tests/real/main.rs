@@ -15,6 +15,7 @@ mod compare;
 mod corpus;
 #[path = "../build/each.rs"]
 mod each;
+mod edited_databases;
 mod engines;
 mod erased;
 mod final_stage;

@@ -3,6 +3,7 @@
 
 mod bed;
 mod debian;
+mod edited;
 #[path = "../../../image/tests/packages/ndb.rs"]
 mod ndb;
 mod others;

@@ -13,10 +13,10 @@ use crate::packages::Capability;
 use crate::packages::database::shown;
 use crate::tar::{BLOCK, Member, Reader};
 
-/// Where files are protected that people change (`add_protected_path` of `apk_db_open`).
+/// Where files are protected that people change, unless a list says otherwise (apk-protected_paths(5)).
 const PROTECTED: &[u8] = b"etc";
 
-/// Folders with lists that protect further paths, or fewer.
+/// Folders with such lists.
 const PROTECTIONS: [&str; 2] = ["etc/apk/protected_paths.d", "usr/lib/apk/protected_paths.d"];
 
 /// What the database says of the files of packages that go.
@@ -30,7 +30,6 @@ struct Files {
 pub(super) fn without(editor: &mut Editor<'_, '_>) -> Result<(), EditError> {
     let place = editor.packages.place.as_slice();
     let mut files = installed(editor, &within(place, b"installed"))?;
-    protections(editor)?;
     if editor.rest == Rest::Keep {
         keep_changed(editor, &mut files)?;
     }
@@ -94,23 +93,32 @@ fn learn(editor: &mut Editor<'_, '_>, block: &[u8], files: &mut Files) {
     }
 }
 
-/// Lists of protected paths are for patterns, which are not followed here.
-fn protections(editor: &mut Editor<'_, '_>) -> Result<(), EditError> {
+/// The folders in which changed files are protected, or not, with all below them; the deepest that a file is in counts.
+fn protections(editor: &mut Editor<'_, '_>) -> Result<Vec<(Vec<u8>, bool)>, EditError> {
+    let mut all = vec![(PROTECTED.to_vec(), true)];
     for folder in PROTECTIONS {
         for name in editor.database.names(folder.as_bytes()).into_iter().filter(|name| name.ends_with(b".list")) {
             let Some(file) = editor.database.text(&within(folder.as_bytes(), &name))? else { continue };
-            let says_something = |line: &[u8]| !line.trim().is_empty() && !line.trim().starts_with(b"#");
-            if file.content.lines().any(says_something) {
-                return Err(doubt(&file.path, "it protects paths of its own"));
+            for line in file.content.lines().map(<[u8]>::trim).filter(|line| !line.is_empty() && line[0] != b'#') {
+                if line.find_byteset(b"*?[").is_some() {
+                    return Err(doubt(&file.path, "it protects paths by patterns"));
+                }
+                let path = line.trim_start_with(|letter| "-+@!/".contains(letter));
+                all.push((editor.database.canonical(path), !line.starts_with(b"-")));
             }
         }
     }
-    Ok(())
+    Ok(all)
 }
 
-/// What somebody changed below `/etc` stays.
+/// What somebody changed where it is protected stays.
 fn keep_changed(editor: &mut Editor<'_, '_>, files: &mut Files) -> Result<(), EditError> {
-    let is_protected = |path: &&Vec<u8>| path.strip_prefix(PROTECTED).is_some_and(|rest| rest.starts_with(b"/"));
+    let protections = protections(editor)?;
+    let is_protected = |path: &&Vec<u8>| {
+        let is_in = |folder: &[u8]| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with(b"/"));
+        let around = protections.iter().filter(|(folder, _)| is_in(folder));
+        around.max_by_key(|(folder, _)| folder.len()).is_some_and(|(_, protects)| *protects)
+    };
     let paths: HashSet<&Vec<u8>> = editor.gone_packages().flat_map(|one| &one.files).filter(is_protected).collect();
     for path in paths {
         let content = match editor.kind(path) {

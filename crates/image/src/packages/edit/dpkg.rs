@@ -16,6 +16,8 @@ pub(super) struct Going<'e> {
     pub(super) place: &'e [u8],
     /// The places of those whose configuration or last script stays (`config-files`).
     pub(super) leaving: BTreeSet<usize>,
+    /// The files about packages.
+    pub(super) files: info::Files,
 }
 
 /// A change to a part of the database, made when all is known to be understood.
@@ -23,7 +25,9 @@ type Rewritten = Vec<(Vec<u8>, Change)>;
 
 pub(super) fn without(editor: &mut Editor<'_, '_>) -> Result<(), EditError> {
     let place = editor.packages.place.as_slice();
-    let mut going = Going { place: place.strip_suffix(b"/status.d").unwrap_or(place), leaving: BTreeSet::new() };
+    let place_of_all = place.strip_suffix(b"/status.d").unwrap_or(place);
+    let files = info::Files::of(editor, place_of_all);
+    let mut going = Going { place: place_of_all, leaving: BTreeSet::new(), files };
     let databases = databases(editor, &mut going)?;
     let mut listed = Listed { files: info::files(editor, &going)?, ..Listed::default() };
     for at in &going.leaving {

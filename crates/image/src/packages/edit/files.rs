@@ -77,9 +77,10 @@ impl Editor<'_, '_> {
         for source in sources {
             let (folder, name) = source.rsplit_once_str("/").unwrap_or((b"", &source));
             let folder = within(folder, b"__pycache__");
-            let start = [name.strip_suffix(b"py").unwrap_or(name)].concat();
+            let start = name.strip_suffix(b"py").unwrap_or(name).to_vec();
             for path in self.within(&folder) {
-                let rest = path[folder.len() + 1..].strip_prefix(start.as_slice());
+                let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+                let rest = name.strip_prefix(start.as_slice());
                 let is_compiled = rest.is_some_and(|rest| rest.ends_with(b".pyc"));
                 if is_compiled && self.packages.owners(&path).is_empty() && self.kind(&path) == Some(Kind::File) {
                     self.remove(path);

@@ -2,31 +2,45 @@
 //! several architectures.
 
 use bstr::ByteSlice as _;
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use super::blocks::field;
 use super::dpkg::Going;
 use super::{EditError, Editor, Package, Rest, doubt, within};
 use crate::layer::Kind;
 
-/// A file about a package that goes.
-struct About {
+/// A file about a package.
+#[derive(Clone)]
+pub(super) struct About {
     path: Vec<u8>,
     /// The part of its name behind the package's.
     what: Vec<u8>,
 }
 
-/// The files about a package. A name without an architecture stands for all packages of the name.
-fn about(editor: &Editor<'_, '_>, going: &Going<'_>, package: &Package) -> Vec<About> {
-    let folder = within(going.place, b"info");
-    let is_only = !editor.staying().any(|other| other.name == package.name);
-    let full = format!("{}:{}", package.name, package.architecture);
-    let is_about = |name: &[u8]| name == full.as_bytes() || (is_only && name == package.name.as_bytes());
-    let all = editor.within(&folder).into_iter().filter_map(|path| {
-        let (name, what) = path[folder.len() + 1..].rsplit_once_str(".")?;
-        is_about(name).then(|| About { what: what.to_vec(), path: path.clone() })
-    });
-    all.collect()
+/// The files about packages, by the part of their names that is the package's.
+#[derive(Default)]
+pub(super) struct Files(HashMap<Vec<u8>, Vec<About>>);
+
+impl Files {
+    pub(super) fn of(editor: &Editor<'_, '_>, place: &[u8]) -> Self {
+        let mut all: HashMap<Vec<u8>, Vec<About>> = HashMap::new();
+        for path in editor.within(&within(place, b"info")) {
+            let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+            if let Some((package, what)) = name.rsplit_once_str(".") {
+                let about = About { what: what.to_vec(), path: path.clone() };
+                all.entry_ref(package).or_default().push(about);
+            }
+        }
+        Self(all)
+    }
+
+    /// The files about a package. A name without an architecture stands for all packages of the name.
+    fn about(&self, editor: &Editor<'_, '_>, package: &Package) -> Vec<About> {
+        let full = format!("{}:{}", package.name, package.architecture);
+        let is_only = !editor.staying().any(|other| other.name == package.name);
+        let of_name = self.0.get(package.name.as_bytes()).filter(|_| is_only);
+        self.0.get(full.as_bytes()).into_iter().chain(of_name).flatten().cloned().collect()
+    }
 }
 
 /// A script or list of a package that goes; empty where it has none.
@@ -37,7 +51,7 @@ pub(super) fn content(
     what: &str,
 ) -> Result<Vec<u8>, EditError> {
     let mut all = Vec::new();
-    for file in about(editor, going, package).into_iter().filter(|file| file.what == what.as_bytes()) {
+    for file in going.files.about(editor, package).into_iter().filter(|file| file.what == what.as_bytes()) {
         all.extend(editor.database.text(&file.path)?.map(|file| file.content).unwrap_or_default());
     }
     Ok(all)
@@ -47,7 +61,7 @@ pub(super) fn content(
 /// is purged.
 pub(super) fn leaves_something(editor: &Editor<'_, '_>, going: &Going<'_>, at: usize, block: &[u8]) -> bool {
     let has_script = || {
-        let files = about(editor, going, &editor.packages.packages[at]);
+        let files = going.files.about(editor, &editor.packages.packages[at]);
         files.iter().any(|file| file.what == b"postrm")
     };
     editor.rest == Rest::Keep && (field(block, "Conffiles").is_some() || has_script())
@@ -72,7 +86,7 @@ pub(super) fn without(editor: &mut Editor<'_, '_>, going: &Going<'_>) -> Result<
         let package = &editor.packages.packages[at];
         let is_left = going.leaving.contains(&at);
         let mut lists = 0;
-        for About { path, what } in about(editor, going, package) {
+        for About { path, what } in going.files.about(editor, package) {
             match what.as_slice() {
                 b"list" if is_left => {
                     lists += 1;

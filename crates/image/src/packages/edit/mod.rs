@@ -13,6 +13,7 @@ mod debconf;
 mod diversions;
 mod dpkg;
 mod files;
+mod forget;
 mod info;
 mod loader;
 mod pacman;
@@ -24,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashSet;
 
-use super::database::{Database, shown};
+use super::database::{Database, follow, shown};
 use super::{Manager, Package, Packages, PackagesError};
 use crate::layer::Kind;
 use crate::tree::{Node, Tree};
@@ -149,6 +150,23 @@ pub fn without(
     Ok(Edited { changes: editor.changes })
 }
 
+/// The databases without files of packages that stay, at `paths`, which are gone. `gone` are packages that are gone as
+/// well, and `read` gives what databases say without these.
+///
+/// # Errors
+/// Where a database cannot be read, or does not allow that files are left out.
+pub fn forget(
+    tree: &Tree<'_>,
+    read: &mut dyn FnMut(Node) -> Option<Vec<u8>>,
+    packages: &Packages,
+    gone: &BTreeSet<usize>,
+    paths: &BTreeSet<Vec<u8>>,
+) -> Result<Edited, EditError> {
+    let (database, left) = (Database::new(tree, read), HashSet::new());
+    let editor = Editor { tree, database, packages, gone, rest: Rest::Keep, left, changes: BTreeMap::new() };
+    forget::forget(editor, paths)
+}
+
 /// Packages that the managers themselves are, and those that they cannot work without.
 fn own_packages(manager: Manager) -> &'static [&'static str] {
     match manager {
@@ -233,9 +251,9 @@ impl<'e> Editor<'e, '_> {
         Some(self.tree.attributes(node).link)
     }
 
-    /// The canonical paths of what lies in a folder of the tree.
+    /// The canonical paths of what lies in a folder, links followed.
     fn within(&self, folder: &[u8]) -> Vec<Vec<u8>> {
-        let Some(folder) = self.tree.find(folder) else { return Vec::new() };
+        let Some(folder) = follow(self.tree, folder) else { return Vec::new() };
         self.tree.children(folder).into_iter().map(|node| self.tree.path(node)).collect()
     }
 

@@ -32,6 +32,8 @@ const NAMED_HARDWARE: u64 = 1 << 62;
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     flags: u32,
+    /// The oldest kernel that will do, which newer versions do not write.
+    kernel: u32,
     hardware: u64,
     name: Vec<u8>,
     path: Vec<u8>,
@@ -107,21 +109,22 @@ impl Cache {
         Some(out)
     }
 
-    /// Entries for some hardware alone are not part of the old form.
+    /// Entries for some hardware alone are not part of the old form, unless that has a name.
     fn write_old(&self, out: &mut Vec<u8>, texts: &Texts, base: usize) -> Option<()> {
-        let entries = self.entries.iter().enumerate().filter(|(_, entry)| entry.hardware == 0);
-        let size = OLD_HEADER + OLD_ENTRY * entries.clone().count();
-        // The new form needs numbers of eight bytes in their places.
-        let padding = if self.form == Form::Both { size.next_multiple_of(8) - size } else { 0 };
+        let is_part = |at: &usize| self.entries[*at].hardware == 0 || self.entries[*at].hardware_name().is_some();
+        let mut entries: Vec<usize> = (0..self.entries.len()).filter(is_part).collect();
+        // The new form's numbers of eight bytes need a place that eight divides: the last entry is there twice then.
+        if self.form == Form::Both && entries.len() % 2 == 1 {
+            entries.extend(entries.last().copied());
+        }
         out.extend_from_slice(OLD_MAGIC);
         out.push(0);
-        word(out, entries.clone().count())?;
-        for (at, entry) in entries {
-            out.extend_from_slice(&entry.flags.to_le_bytes());
-            word(out, padding + base + texts.offsets[2 * at])?;
-            word(out, padding + base + texts.offsets[2 * at + 1])?;
+        word(out, entries.len())?;
+        for at in entries {
+            out.extend_from_slice(&self.entries[at].flags.to_le_bytes());
+            word(out, base + texts.offsets[2 * at])?;
+            word(out, base + texts.offsets[2 * at + 1])?;
         }
-        out.resize(out.len() + padding, 0);
         Some(())
     }
 
@@ -137,7 +140,7 @@ impl Cache {
             out.extend_from_slice(&entry.flags.to_le_bytes());
             word(out, base + texts.offsets[2 * at])?;
             word(out, base + texts.offsets[2 * at + 1])?;
-            word(out, 0)?;
+            out.extend_from_slice(&entry.kernel.to_le_bytes());
             out.extend_from_slice(&entry.hardware.to_le_bytes());
         }
         out.extend_from_slice(&texts.bytes);
@@ -178,16 +181,15 @@ fn read_old(content: &[u8]) -> Option<Cache> {
     let rest = content.strip_prefix(OLD_MAGIC)?;
     let count = usize::try_from(number(rest, 1, 4)?).ok()?;
     let end = count.checked_mul(OLD_ENTRY)?.checked_add(OLD_HEADER)?;
-    let new = end.next_multiple_of(8);
-    if content.get(new..).is_some_and(|rest| rest.starts_with(MAGIC)) {
-        return Some(Cache { form: Form::Both, ..read_new(content, new)? });
+    if content.get(end..).is_some_and(|rest| rest.starts_with(MAGIC)) {
+        return Some(Cache { form: Form::Both, ..read_new(content, end)? });
     }
     let texts = content.get(end..)?;
     let entry = |at: usize| {
         let at = OLD_HEADER + OLD_ENTRY * at;
         let flags = u32::try_from(number(content, at, 4)?).ok()?;
         let text = |at: usize| text(texts, number(content, at, 4)?);
-        Some(Entry { flags, hardware: 0, name: text(at + 4)?, path: text(at + 8)? })
+        Some(Entry { flags, kernel: 0, hardware: 0, name: text(at + 4)?, path: text(at + 8)? })
     };
     let entries = (0..count).map(entry).collect::<Option<_>>()?;
     Some(Cache { form: Form::Old, layout: Layout::Sequential, flags: 0, entries, extension: None })
@@ -205,7 +207,8 @@ fn read_new(content: &[u8], start: usize) -> Option<Cache> {
         let at = HEADER + ENTRY * at;
         let flags = u32::try_from(number(new, at, 4)?).ok()?;
         let text = |at: usize| text(new, number(new, at, 4)?);
-        Some(Entry { flags, hardware: number(new, at + 16, 8)?, name: text(at + 4)?, path: text(at + 8)? })
+        let (kernel, hardware) = (u32::try_from(number(new, at + 12, 4)?).ok()?, number(new, at + 16, 8)?);
+        Some(Entry { flags, kernel, hardware, name: text(at + 4)?, path: text(at + 8)? })
     };
     let entries = (0..count).map(entry).collect::<Option<_>>()?;
     let extension = match usize::try_from(number(new, 32, 4)?).ok()? {

@@ -50,8 +50,8 @@ fn push(bytes: &mut Vec<u8>, text: &[u8]) -> usize {
     at
 }
 
-/// Compares from the last byte on; of two that end the same the longer one is first.
+/// Compares from the last byte on, the greatest first; of two that end the same the longer one is first.
 fn by_ends(a: &[u8], b: &[u8]) -> Ordering {
     let differing = a.iter().rev().zip(b.iter().rev()).find(|(a, b)| a != b);
-    differing.map_or(b.len().cmp(&a.len()), |(a, b)| a.cmp(b))
+    differing.map_or(b.len().cmp(&a.len()), |(a, b)| b.cmp(a))
 }

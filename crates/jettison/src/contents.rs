@@ -1,0 +1,30 @@
+//! The contents of an image's files, for passes and for the judge.
+
+use jettison_image::{Kind, Node, Tree};
+use jettison_ir::ReadContent;
+use jettison_store::ScannedLayer;
+
+/// Larger files are not read whole: nothing that passes look into is of that size.
+const MOST: u64 = 2 << 30;
+
+/// Layers that lie plain on the disk.
+pub(crate) struct LayerContents<'l>(pub(crate) &'l [ScannedLayer]);
+
+impl ReadContent for LayerContents<'_> {
+    fn read(&self, layer: usize, offset: u64, length: u64) -> Option<Vec<u8>> {
+        let plain = self.0.get(layer)?.plain.as_ref()?;
+        let mut content = vec![0; usize::try_from(length).ok().filter(|_| length <= MOST)?];
+        plain.read_at(offset, &mut content).ok()?;
+        Some(content)
+    }
+}
+
+/// The content of a file of a tree; none where it cannot be had.
+pub(crate) fn of_node(tree: &Tree<'_>, node: Node, contents: &dyn ReadContent) -> Option<Vec<u8>> {
+    if tree.kind(node) != Kind::File {
+        return None;
+    }
+    let origin = tree.origin(node);
+    let (layer, entry) = tree.entry(origin)?;
+    layer.sparse(entry).is_none().then(|| contents.read(origin.layer, entry.data_offset, entry.size))?
+}

@@ -8,13 +8,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 
 /// The programs, by the Debian package that brings them.
-const PACKAGES: [(&str, &str); 8] = [
+const PACKAGES: [(&str, &str); 11] = [
     ("/usr/bin/docker", "docker.io"),
     ("dockerd", "docker.io"),
     ("buildah", "buildah"),
     ("docker-registry", "docker-registry"),
     ("htpasswd", "apache2-utils"),
     ("mmdebstrap", "mmdebstrap"),
+    ("rpm", "rpm"),
+    ("rpmbuild", "rpm"),
+    ("rpmdb", "rpm"),
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
 ];

@@ -35,7 +35,7 @@ fn run(unit: &ImageUnit<'_>, plan: &Plan) -> Vec<Remark> {
         Ok(databases) => databases,
         Err(error) => return vec![decline(format!("no packages are taken away: {error}"))],
     };
-    let named: Vec<BTreeSet<usize>> = databases.iter().map(|packages| candidates(packages)).collect();
+    let named: Vec<BTreeSet<usize>> = databases.iter().map(candidates).collect();
     let gone_already =
         |database: usize| named[database].iter().all(|at| plan.edits.packages().contains(&(database, *at)));
     if (0..databases.len()).all(gone_already) {
@@ -62,7 +62,15 @@ fn candidates(packages: &Packages) -> BTreeSet<usize> {
     let serves = |package: &Package| {
         build_package(&package.name).is_some() || matches!(package.section.as_str(), "libdevel" | "vcs")
     };
-    (0..packages.packages.len()).filter(|at| serves(&packages.packages[*at])).collect()
+    let mut all: BTreeSet<usize> = (0..packages.packages.len()).filter(|at| serves(&packages.packages[*at])).collect();
+    // A name for nothing but such packages is no use of them.
+    let is_group_of_these = |at: &usize| {
+        let members = packages.members(*at);
+        packages.is_group(&packages.packages[*at]) && !members.is_empty() && members.iter().all(|one| all.contains(one))
+    };
+    let groups: Vec<usize> = (0..packages.packages.len()).filter(is_group_of_these).collect();
+    all.extend(groups);
+    all
 }
 
 /// Why compilers may be wanted when the image runs, although nothing shows it.

@@ -1,11 +1,13 @@
 //! What a pass finds, what it proposes, and what it claims about that.
 
+use jettison_image::Node;
 use jettison_image::tree::Cause;
 
+use crate::edits::Changed;
 use crate::level::{Level, Safety};
 use crate::plan::Plan;
 use crate::source::{SourceRemark, SourceUnit};
-use crate::unit::ImageUnit;
+use crate::unit::{ImageUnit, Owner};
 
 /// One pass. The table in `jettison-passes` holds them all, in the order in which they run.
 pub struct Pass {
@@ -60,12 +62,25 @@ pub struct Finding {
     pub hidden_by: Option<usize>,
     /// In which way.
     pub cause: Option<Cause>,
+    /// What it is and why it is waste; empty where the cause says it.
+    pub what: String,
+    /// What to write in a Dockerfile so that it is not there; empty where there is nothing to be said.
+    pub help: String,
     /// How many files.
     pub files: usize,
     /// Their content's bytes, unpacked.
     pub bytes: u64,
     /// The proposal.
     pub fix: Fix,
+}
+
+impl Finding {
+    /// One of nothing yet, in a layer.
+    #[must_use]
+    pub fn of(shipped_by: usize, fix: Fix) -> Self {
+        let (what, help) = (String::new(), String::new());
+        Self { shipped_by, hidden_by: None, cause: None, what, help, files: 0, bytes: 0, fix }
+    }
 }
 
 /// A proposed change, which only the driver carries out.
@@ -78,7 +93,7 @@ pub struct Fix {
 }
 
 /// A change to a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
     /// Own layers are written without what no container sees.
     DropHidden,
@@ -87,13 +102,49 @@ pub enum Edit {
         /// The most own layers.
         at_most: usize,
     },
+    /// Paths of the tree are changed, each for itself.
+    Change(Vec<(Node, Changed)>),
+    /// Paths of the tree are changed, all of them or none.
+    ChangeAll(Vec<(Node, Changed)>),
+    /// Packages go, with their files, and their databases say so.
+    RemovePackages(Vec<Owner>),
+    /// Nothing: it is for people to decide.
+    Nothing,
+}
+
+impl Edit {
+    /// The changes of paths.
+    #[must_use]
+    pub fn changes(&self) -> &[(Node, Changed)] {
+        match self {
+            Self::Change(all) | Self::ChangeAll(all) => all,
+            Self::DropHidden | Self::Regroup { .. } | Self::RemovePackages(_) | Self::Nothing => &[],
+        }
+    }
 }
 
 /// What a fix says about the difference between before and after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// There is none: every path and every setting is as it was.
     NoDifference,
+    /// The paths that it changes are gone, and the databases of package managers no longer list them.
+    Gone,
+    /// Packages are gone, with what only they needed, as the databases of their managers say before and after.
+    PackagesGone(Vec<String>),
+    /// Executables and libraries hold no debug information; what is loaded of them is the same.
+    Stripped,
+    /// Files that are the same in everything are one file with several names.
+    Linked,
+}
+
+/// A claim with what it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// What is said.
+    pub claim: Claim,
+    /// The paths, without their leading slash, sorted.
+    pub paths: Vec<Vec<u8>>,
 }
 
 /// Why a pass did nothing.

@@ -3,14 +3,16 @@
 use jettison_image::Changes;
 use jettison_image::changes::{Cut, Part};
 
-use crate::finding::Edit;
+use crate::edits::Edits;
 use crate::unit::ImageUnit;
 
 /// The layers of the output: the base's as they are, then the own ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// What becomes of the layers above the base.
     pub own: Own,
+    /// What becomes of the tree that they make.
+    pub edits: Edits,
 }
 
 /// What becomes of an image's own layers.
@@ -22,22 +24,22 @@ pub enum Own {
     Written(Cut),
 }
 
+impl Own {
+    /// Written anew, if not already.
+    #[must_use]
+    pub fn written(self) -> Self {
+        match self {
+            Self::AsShipped => Self::Written(Cut::ByLayer),
+            Self::Written(_) => self,
+        }
+    }
+}
+
 impl Plan {
     /// The plan that changes nothing.
     #[must_use]
     pub fn as_shipped() -> Self {
-        Self { own: Own::AsShipped }
-    }
-
-    /// The plan after one edit.
-    #[must_use]
-    pub fn edited(self, edit: Edit) -> Self {
-        let own = match (edit, self.own) {
-            (Edit::DropHidden, Own::AsShipped) => Own::Written(Cut::ByLayer),
-            (Edit::DropHidden, written) => written,
-            (Edit::Regroup { at_most }, _) => Own::Written(Cut::Ranges(at_most)),
-        };
-        Self { own }
+        Self { own: Own::AsShipped, edits: Edits::default() }
     }
 
     /// The own layers that are written; `None` where they are copied.
@@ -49,7 +51,7 @@ impl Plan {
         }
     }
 
-    /// How many own layers there will be, and the bytes of their unpacked tars.
+    /// How many own layers there will be, and the bytes of their unpacked tars. `changes` are those of the edited tree.
     #[must_use]
     pub fn own_size(&self, unit: &ImageUnit<'_>, changes: &Changes<'_, '_>) -> (usize, u64) {
         match self.parts(changes) {

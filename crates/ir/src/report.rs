@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::receipt::Receipt;
 use crate::verdict::Verdict;
 
 /// Numbers of an image.
@@ -55,6 +56,8 @@ pub struct OptimizeReport {
     pub after: Measure,
     /// The passes that acted, in order.
     pub acted: Vec<Acted>,
+    /// What was changed of what a container sees.
+    pub receipt: Receipt,
     /// What is worth knowing: dropped referrers, links that were followed, a rewrite that did not pay.
     pub notes: Vec<String>,
     /// Why passes left something alone, for `--remarks`.

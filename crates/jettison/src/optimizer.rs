@@ -5,24 +5,27 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use jettison_image::changes::{Changes, Part};
+use jettison_image::changes::Part;
 use jettison_image::manifest::{BASE_DIGEST, BASE_NAME};
 use jettison_image::{Base, Compression, Config, Descriptor, Digest, Layer, Manifest, Tree, history, media};
-use jettison_ir::{ImageUnit, Level, Measure, OptimizeReport, Verdict};
+use jettison_ir::{ImageOptions, ImageUnit, Level, Measure, OptimizeReport, Receipt, Verdict, with_edits};
 use jettison_passes::Outcome;
 use jettison_store::{
     Encoding, Opened, Output, PlainContents, Reference, ScannedLayer, Scans, Selector, StoredImage, Transport, Wanted,
     open,
 };
-use jettison_verify::{Side, judge};
+use jettison_verify::{Reads, Side, judge};
 use serde_json::Value;
 
 use crate::base;
 use crate::cli::{BaseArgs, PassArgs, ReadArgs};
+use crate::contents::LayerContents;
+use crate::error::Usage;
 use crate::load::{Loaded, load};
 use crate::pipeline::{self, Subject};
 use crate::printer::Printer;
 use crate::progress::Stage;
+use crate::receipt;
 
 /// What the user asked for.
 pub(crate) struct Request<'r> {
@@ -37,6 +40,10 @@ pub(crate) struct Request<'r> {
     pub(crate) verify_each: bool,
     /// Names in place of the input's.
     pub(crate) names: Option<&'r [String]>,
+    /// Whether the output is thrown away when it was measured and judged.
+    pub(crate) is_plan: bool,
+    /// What else is wished of the image.
+    pub(crate) options: ImageOptions,
 }
 
 /// One image on its way through.
@@ -45,6 +52,8 @@ struct Work<'w> {
     unit: ImageUnit<'w>,
     outcome: Outcome,
     notes: Vec<String>,
+    /// What is changed of what a container sees, measured.
+    receipt: Receipt,
 }
 
 /// A layer that was written and read back.
@@ -71,17 +80,21 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
     }
     let mut works = Vec::new();
     let mut platforms = Vec::new();
-    for (loaded, base, notes) in &inputs {
+    let contents: Vec<LayerContents<'_>> = inputs.iter().map(|(loaded, ..)| LayerContents(&loaded.scanned)).collect();
+    for ((loaded, base, notes), contents) in inputs.iter().zip(&contents) {
         let unit = ImageUnit::new(&loaded.image.config, loaded.layers(), base.clone(), request.layers)
-            .with_context(|| format!("{} cannot be merged", request.input))?;
+            .with_context(|| format!("{} cannot be merged", request.input))?
+            .with(Some(contents), request.options.clone());
         let outcome =
             pipeline::run(&unit, &loaded.image.config, &selection, request.passes, request.verify_each, printer)?;
+        refused(&outcome)?;
         let mut notes = notes.clone();
         notes.extend(loaded.notes(&opened));
         notes.extend(link_notes(&unit.upper));
-        let mut work = Work { loaded, unit, outcome, notes };
+        let mut work = Work { loaded, unit, outcome, notes, receipt: Receipt::default() };
         let done = write(request, &mut work, &mut output, opened.transport, &scans, printer)?;
         output.add_image(done.manifest.clone(), &done.manifest_bytes, &done.config_bytes)?;
+        work.receipt = receipt(request, &work)?;
         // An index may say more of a platform than the config does.
         let listed = loaded.image.stored_manifest.as_ref().and_then(|(_, descriptor)| descriptor.platform.clone());
         let platform = listed.unwrap_or_else(|| done.config.platform());
@@ -94,10 +107,31 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
         scans.remember(&work.loaded.scanned, &work.loaded.layers);
         reports.push(judge_written(request, work, &output, digest, &opened, &scans, start, printer)?);
     }
-    if reports.iter().all(|report| report.verdict.is_equal()) {
+    if !request.is_plan && reports.iter().all(|report| report.verdict.is_equal()) {
         output.publish()?;
     }
     Ok(reports)
+}
+
+/// What was asked for by name and cannot be done is an error, not a remark.
+fn refused(outcome: &Outcome) -> Result<()> {
+    let mut declines = outcome.declines.iter().filter(|(pass, _)| *pass == "asked-packages");
+    match declines.next() {
+        Some((_, decline)) => Err(Usage::new(decline.reason.clone()).into()),
+        None => Ok(()),
+    }
+}
+
+/// The receipt of one image, whose output is written.
+fn receipt(request: &Request<'_>, work: &Work<'_>) -> Result<Receipt> {
+    let encoding = own_encoding(work.loaded, work.unit.base.layers).filter(|encoding| *encoding != Encoding::NONE);
+    let input = work.loaded.image.stored_manifest.as_ref().map(|(_, descriptor)| descriptor.digest.to_string());
+    Ok(Receipt {
+        level: request.level.to_string(),
+        platform: work.loaded.image.config.platform().to_string(),
+        input: input.unwrap_or_default(),
+        ..receipt::of(&work.unit, &work.outcome, Some(encoding.unwrap_or(Encoding::GZIP)))?
+    })
 }
 
 type Input = (Loaded, Base, Vec<String>);
@@ -111,7 +145,10 @@ fn read(
 ) -> Result<Input> {
     let mut notes = Vec::new();
     let base = base::find(request.base, request.input, image, request.read.limits(), &mut notes)?;
-    let unpack = Some((base.layers, output.scratch()));
+    // From -O2 on passes look into files, also into those of the base.
+    let is_asked = !request.options.purge.is_empty() || !request.options.virtuals.is_empty();
+    let first = if request.level > Level::O1 || is_asked { 0 } else { base.layers };
+    let unpack = Some((first, output.scratch()));
     Ok((load(request.input, image.clone(), request.read, unpack, scans, printer)?, base, notes))
 }
 
@@ -145,20 +182,25 @@ fn write(
     for (stored, scan) in work.loaded.image.layers.iter().zip(&work.loaded.scanned).take(base) {
         output.copy_blob(&stored.blob, scan.digest, &stage)?;
     }
-    let changes = Changes::between(&work.unit.lower, &work.unit.upper);
     let encoding = encoding(request, default);
-    if let Some(parts) = work.outcome.plan.parts(&changes) {
-        let mark = output.mark();
+    let count = work.unit.upper.applied();
+    let mark = output.mark();
+    let written = with_edits(&work.unit, &work.outcome.plan.edits, |changes, edits| {
+        let Some(parts) = work.outcome.plan.parts(changes) else { return Ok(None) };
         let mut written = Vec::new();
         for part in &parts {
-            let mut contents = PlainContents::new(&work.loaded.scanned, &stage);
+            let mut plain = PlainContents::new(&work.loaded.scanned, &stage);
+            let mut contents = edits.contents(count, &mut plain);
             let fill = |out: &mut dyn Write| changes.write(part, &mut contents, out);
             written.push(output.write_layer(encoding, &stage, fill)?);
         }
+        anyhow::Ok(Some((parts, written)))
+    })??;
+    if let Some((parts, written)) = written {
         if let Some(growth) = work.growth(&written, encoding) {
             output.go_back(mark)?;
             work.notes.push(growth);
-            work.outcome.acted.clear();
+            work.outcome = Outcome { declines: std::mem::take(&mut work.outcome.declines), ..Outcome::as_shipped() };
         } else {
             stage.end();
             written.iter().for_each(|(scan, layer)| scans.remember_read_back(scan, layer));
@@ -312,17 +354,26 @@ fn judge_written(
     let is_this = |image: &StoredImage| image.stored_manifest.as_ref().is_some_and(|(_, d)| d.digest == digest);
     let image = images.into_iter().find(is_this).context("the written image is not where it was written to")?;
     let shown = Reference { path: staged.path.clone(), transport: None, selector: None };
+    let base = work.unit.base.layers;
     let after =
         load(&shown, image, request.read, None, scans, printer).context("the written image cannot be read back")?;
     let after_tree = Tree::of(after.layers())?;
     let before = Side { tree: &work.unit.upper, config: &work.loaded.image.config };
     let written = Side { tree: &after_tree, config: &after.image.config };
-    let verdict: Verdict = judge(before, written, &work.outcome.claims);
+    let verdict = with_edits(&work.unit, &work.outcome.plan.edits, |changes, edits| -> Verdict {
+        let mut old = |node| work.unit.content(node);
+        // What was written is known by its digest: a content of that digest is the content.
+        let mut new = |node| {
+            let planned = changes.upper().find(&after_tree.path(node))?;
+            let content = edits.content(&work.unit, changes.upper(), planned)?;
+            (Digest::of(&content) == after_tree.attributes(node).digest).then_some(content)
+        };
+        judge(before, written, &work.outcome.claims, Some(Reads { before: &mut old, after: &mut new }))
+    })?;
     let declines = work.outcome.declines.iter().map(|(pass, decline)| format!("{pass}: {}", decline.reason)).collect();
-    let base = work.unit.base.layers;
     Ok(OptimizeReport {
         input: request.input.to_string(),
-        output: request.output.to_string(),
+        output: if request.is_plan { "planned".to_owned() } else { request.output.to_string() },
         level: request.level.to_string(),
         platform: work.loaded.image.config.platform().to_string(),
         base: work.unit.base.evidence.to_string(),
@@ -330,6 +381,7 @@ fn judge_written(
         before: measure(work.loaded, base, &work.unit.upper),
         after: measure(&after, base, &after_tree),
         acted: work.outcome.acted,
+        receipt: work.receipt,
         notes: work.notes,
         declines,
         verdict,

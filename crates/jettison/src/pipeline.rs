@@ -7,11 +7,11 @@ use jettison_image::changes::Changes;
 use jettison_image::text::ImageText;
 use jettison_image::{Config, Layer, Tree};
 use jettison_ir::source::SourceOptions;
-use jettison_ir::{ImageUnit, Level, Own, Pass, Plan, Run};
+use jettison_ir::{Claimed, EditLayer, ImageUnit, Level, Pass, Plan, Run, with_edits};
 use jettison_passes::{
     Event, Fixes, Outcome, PASSES, RewriteEvent, Rewritten, Selection, SelectionError, Source, is_named,
 };
-use jettison_verify::{Side, compare};
+use jettison_verify::{Reads, Side, judge};
 
 use crate::cli::PassArgs;
 use crate::error::Usage;
@@ -78,19 +78,26 @@ pub(crate) fn run(
     let mut failure = None;
     let outcome = jettison_passes::run(unit, &changes, selection, &mut |event| match event {
         Event::Start(_) => started = Instant::now(),
-        Event::End(name, plan) => {
+        Event::End(name, plan, claims) => {
             if args.time_passes {
                 printer.say(&format!("pass {name}: {:.1} ms", started.elapsed().as_secs_f64() * 1000.0));
             }
-            if args.print_after.as_deref() == Some(name) {
-                let text = ImageText::of(config, &planned(unit, &changes, plan));
-                printer.say(&format!("after {name}:\n{text}"));
+            let is_printed = args.print_after.as_deref() == Some(name);
+            if !is_printed && !verify_each {
+                return;
             }
-            if verify_each && let Err(error) = verify(unit, config, &changes, plan) {
+            let told = with_edits(unit, &plan.edits, |changes, edits| {
+                let layers = planned(unit, changes, plan);
+                if is_printed {
+                    printer.say(&format!("after {name}:\n{}", ImageText::of(config, &layers)));
+                }
+                if verify_each { verify(unit, config, &layers, changes, edits, claims) } else { Ok(()) }
+            });
+            if let Err(error) = told.map_err(Into::into).flatten() {
                 failure.get_or_insert((name, error));
             }
         }
-    });
+    })?;
     if let Some((name, error)) = failure {
         bail!("pass {name} broke the image: {error}");
     }
@@ -108,16 +115,24 @@ fn planned(unit: &ImageUnit<'_>, changes: &Changes<'_, '_>, plan: &Plan) -> Vec<
     layers
 }
 
-fn verify(unit: &ImageUnit<'_>, config: &Config, changes: &Changes<'_, '_>, plan: &Plan) -> Result<()> {
-    if plan.own == Own::AsShipped {
-        return Ok(());
-    }
-    let layers = planned(unit, changes, plan);
-    let tree = Tree::of(&layers)?;
-    let verdict = compare(Side { tree: &unit.upper, config }, Side { tree: &tree, config });
+/// Has the judge compare what is planned with what was shipped. What planned files hold is asked for by their paths, since
+/// nothing was written yet.
+fn verify(
+    unit: &ImageUnit<'_>,
+    config: &Config,
+    layers: &[Layer],
+    changes: &Changes<'_, '_>,
+    edits: &EditLayer,
+    claims: &[Claimed],
+) -> Result<()> {
+    let tree = Tree::of(layers)?;
+    let mut before = |node| unit.content(node);
+    let mut after = |node| edits.content(unit, changes.upper(), changes.upper().find(&tree.path(node))?);
+    let reads = Reads { before: &mut before, after: &mut after };
+    let verdict = judge(Side { tree: &unit.upper, config }, Side { tree: &tree, config }, claims, Some(reads));
     match verdict.differences.first() {
         None => Ok(()),
-        Some(difference) => bail!("{difference:?}"),
+        Some(difference) => bail!("{difference}"),
     }
 }
 

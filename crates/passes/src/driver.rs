@@ -1,9 +1,13 @@
 //! Runs the passes over an image until they find nothing more, and applies what they propose.
 
-use jettison_image::Changes;
-use jettison_ir::{Acted, Assumption, Claim, Decline, Finding, ImageUnit, Level, Pass, Plan, Remark, Run, Safety};
+use jettison_image::changes::Cut;
+use jettison_image::{Changes, Node};
+use jettison_ir::{
+    Acted, Assumption, Changed, Claimed, Decline, Edit, Finding, ImageUnit, Level, Own, Owner, Pass, Plan, Remark, Run,
+    Safety, UnitError, with_edits,
+};
 
-use crate::PASSES;
+use crate::{PASSES, databases};
 
 /// Rounds after which the driver stops. Each pass acts at most once on an image, so the rounds needed
 /// are fewer than the passes; more means that two of them undo each other.
@@ -80,7 +84,10 @@ impl Selection {
     #[must_use]
     pub fn admits(&self, pass: &Pass) -> bool {
         let named = |names: &[String]| names.iter().any(|name| is_named(pass, name));
-        pass.level <= self.level && !named(&self.skip) && (self.only.is_empty() || named(&self.only))
+        // Of a Dockerfile's changes each says which assumptions it rests on.
+        let is_assumed = matches!(pass.run, Run::Image(_))
+            && assumptions(pass).iter().any(|one| self.skip.iter().any(|name| name == one.name));
+        pass.level <= self.level && !named(&self.skip) && !is_assumed && (self.only.is_empty() || named(&self.only))
     }
 }
 
@@ -103,8 +110,8 @@ pub fn assumptions(pass: &Pass) -> &'static [Assumption] {
 pub enum Event<'e> {
     /// A pass starts.
     Start(&'static str),
-    /// A pass ended; the plan is the one after its fixes.
-    End(&'static str, &'e Plan),
+    /// A pass ended; the plan is the one after its fixes, and the claims are all that were made.
+    End(&'static str, &'e Plan, &'e [Claimed]),
 }
 
 /// What came of it.
@@ -112,14 +119,25 @@ pub enum Event<'e> {
 pub struct Outcome {
     /// What is to be written.
     pub plan: Plan,
-    /// Every finding, with the pass that made it.
-    pub findings: Vec<(&'static str, Finding)>,
+    /// Every finding, with the pass that made it and what became of its fix.
+    pub findings: Vec<Made>,
     /// What the passes left alone, and why.
     pub declines: Vec<(&'static str, Decline)>,
     /// The passes that changed the plan, each with what that saved.
     pub acted: Vec<Acted>,
     /// What the fixes claim.
-    pub claims: Vec<Claim>,
+    pub claims: Vec<Claimed>,
+}
+
+/// A finding, and what was made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The pass that made it.
+    pub pass: &'static str,
+    /// What it found.
+    pub finding: Finding,
+    /// The changes of paths that were made: those of the fix without what is to be kept.
+    pub changes: Vec<(Node, Changed)>,
 }
 
 impl Outcome {
@@ -131,38 +149,40 @@ impl Outcome {
     }
 }
 
-/// Runs the selected passes in order, in rounds, until a round changes nothing.
+/// Runs the selected passes in order, in rounds, until a round changes nothing. `changes` are those of the tree without
+/// edits.
+///
+/// # Errors
+/// Where edits cannot be carried out.
 pub fn run(
     unit: &ImageUnit<'_>,
     changes: &Changes<'_, '_>,
     selection: &Selection,
     tell: &mut dyn FnMut(Event<'_>),
-) -> Outcome {
+) -> Result<Outcome, UnitError> {
     let mut outcome = Outcome::as_shipped();
     let mut size = outcome.plan.own_size(unit, changes);
     let mut fixes_left = selection.limit.unwrap_or(usize::MAX);
     for round in 0..MAX_ROUNDS {
-        let before = outcome.plan;
+        let before = outcome.plan.clone();
         for pass in PASSES.iter().filter(|pass| selection.admits(pass)) {
             let Run::Image(run) = pass.run else { continue };
             tell(Event::Start(pass.name));
-            let plan = outcome.plan;
+            let plan = outcome.plan.clone();
             let mut found = 0;
             for remark in run(unit, &plan) {
                 match remark {
                     Remark::Declined(decline) if round == 0 => outcome.declines.push((pass.name, decline)),
                     Remark::Found(finding) if fixes_left > 0 => {
-                        fixes_left -= 1;
-                        found += 1;
-                        outcome.plan = outcome.plan.edited(finding.fix.edit);
-                        outcome.claims.push(finding.fix.claim);
-                        outcome.findings.push((pass.name, finding));
+                        let is_made = outcome.apply(unit, pass.name, finding);
+                        fixes_left -= usize::from(is_made);
+                        found += usize::from(is_made);
                     }
                     _ => {}
                 }
             }
             if outcome.plan != plan {
-                let (layers, bytes) = outcome.plan.own_size(unit, changes);
+                let (layers, bytes) = own_size(unit, changes, &outcome.plan)?;
                 outcome.acted.push(Acted {
                     name: pass.name,
                     findings: found,
@@ -171,11 +191,106 @@ pub fn run(
                 });
                 size = (layers, bytes);
             }
-            tell(Event::End(pass.name, &outcome.plan));
+            tell(Event::End(pass.name, &outcome.plan, &outcome.claims));
         }
         if outcome.plan == before {
             break;
         }
     }
-    outcome
+    Ok(outcome)
+}
+
+/// The size of what a plan leads to; the changes are worked out anew where it has edits.
+fn own_size(unit: &ImageUnit<'_>, changes: &Changes<'_, '_>, plan: &Plan) -> Result<(usize, u64), UnitError> {
+    if plan.edits.is_empty() {
+        return Ok(plan.own_size(unit, changes));
+    }
+    with_edits(unit, &plan.edits, |changes, _| plan.own_size(unit, changes))
+}
+
+impl Outcome {
+    /// Carries out the fix of a finding, but for what is to be kept; whether anything came of it.
+    fn apply(&mut self, unit: &ImageUnit<'_>, pass: &'static str, finding: Finding) -> bool {
+        let changes = match &finding.fix.edit {
+            Edit::Nothing => Ok(Vec::new()),
+            Edit::DropHidden => {
+                self.plan.own = self.plan.own.written();
+                Ok(Vec::new())
+            }
+            Edit::Regroup { at_most } => {
+                self.plan.own = Own::Written(Cut::Ranges(*at_most));
+                Ok(Vec::new())
+            }
+            Edit::RemovePackages(packages) => self.remove_packages(unit, packages),
+            edit @ (Edit::Change(_) | Edit::ChangeAll(_)) => self.change(unit, edit),
+        };
+        match changes {
+            Ok(changes) => {
+                let is_about_paths = !finding.fix.edit.changes().is_empty();
+                if is_about_paths && changes.is_empty() {
+                    return false;
+                }
+                let mut paths: Vec<Vec<u8>> = changes.iter().map(|(node, _)| unit.upper.path(*node)).collect();
+                paths.sort_unstable();
+                self.claims.push(Claimed { claim: finding.fix.claim.clone(), paths });
+                self.findings.push(Made { pass, finding, changes });
+                true
+            }
+            Err(reason) => {
+                let reason = format!("{}: {reason}", finding.what);
+                self.decline(pass, Decline { layer: Some(finding.shipped_by), reason });
+                false
+            }
+        }
+    }
+
+    /// Changes paths, without those that are to be kept, and what lists them.
+    fn change(&mut self, unit: &ImageUnit<'_>, edit: &Edit) -> Result<Vec<(Node, Changed)>, String> {
+        let is_kept = |node: Node| unit.options.keeps(&unit.upper.path(node));
+        let wanted = edit.changes();
+        let kept = wanted.iter().find_map(|(node, _)| Some((*node, is_kept(*node)?)));
+        if let (Some((node, pattern)), Edit::ChangeAll(_)) = (kept, edit) {
+            return Err(format!("{} is kept by --keep {pattern}", unit.shown(node)));
+        }
+        let wanted: Vec<(Node, Changed)> =
+            wanted.iter().filter(|(node, _)| is_kept(*node).is_none()).cloned().collect();
+        let before = self.plan.edits.clone();
+        let mut changes = self.plan.edits.add(&unit.upper, &wanted);
+        let is_of_packages = |node: Node| unit.owner(node).is_some();
+        if changes.iter().any(|(node, changed)| *changed == Changed::Gone && is_of_packages(*node))
+            && let Err(reason) = databases::follow(unit, &mut self.plan.edits)
+        {
+            // What no package has can go all the same.
+            self.plan.edits = before;
+            let others: Vec<_> = wanted.into_iter().filter(|(node, _)| !is_of_packages(*node)).collect();
+            if matches!(edit, Edit::ChangeAll(_)) || others.is_empty() {
+                return Err(reason);
+            }
+            changes = self.plan.edits.add(&unit.upper, &others);
+        }
+        if !changes.is_empty() {
+            self.plan.own = self.plan.own.written();
+        }
+        Ok(changes)
+    }
+
+    /// Takes packages away; gives all that changes for them.
+    fn remove_packages(&mut self, unit: &ImageUnit<'_>, packages: &[Owner]) -> Result<Vec<(Node, Changed)>, String> {
+        let before = self.plan.edits.clone();
+        self.plan.edits.add_packages(packages);
+        if let Err(reason) = databases::follow(unit, &mut self.plan.edits) {
+            self.plan.edits = before;
+            return Err(reason);
+        }
+        self.plan.own = self.plan.own.written();
+        let new = self.plan.edits.follows().iter().filter(|(node, changed)| before.of(**node) != Some(changed));
+        Ok(new.map(|(node, changed)| (*node, changed.clone())).collect())
+    }
+
+    /// Notes once why something was left alone.
+    fn decline(&mut self, pass: &'static str, decline: Decline) {
+        if !self.declines.contains(&(pass, decline.clone())) {
+            self.declines.push((pass, decline));
+        }
+    }
 }

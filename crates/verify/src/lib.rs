@@ -4,19 +4,23 @@
 //! was read and of what was written, and the claims that were made; every difference that no claim
 //! covers is a reason to refuse the output.
 
+mod claimed;
 mod forms;
 pub mod packages;
 mod part;
 mod proof;
+mod stripped;
 
+pub use claimed::Reads;
 pub use part::{Part, part};
 pub use proof::{Contents, weigh};
+pub use stripped::is_stripped_form;
 
 use bstr::ByteSlice as _;
 use hashbrown::HashMap;
 use jettison_image::tree::{Attributes, Inode, ROOT};
 use jettison_image::{Config, Kind, Node, Tree, validate};
-use jettison_ir::{Claim, Difference, Place, Verdict};
+use jettison_ir::{Claim, Claimed, Difference, Place, Verdict};
 use serde_json::{Map, Value};
 
 /// One side of a comparison.
@@ -28,17 +32,20 @@ pub struct Side<'t, 'a> {
     pub config: &'t Config,
 }
 
-/// Compares `before` with `after`. Differences that the claims cover are not in the verdict; the one
-/// claim that exists covers none.
+/// Compares `before` with `after`. Differences that the claims cover are not in the verdict. What claims say of contents
+/// is looked at by `reads`.
 #[must_use]
-pub fn judge(before: Side<'_, '_>, after: Side<'_, '_>, claims: &[Claim]) -> Verdict {
+pub fn judge<'r, 'a: 'r>(
+    before: Side<'r, 'a>,
+    after: Side<'r, 'a>,
+    claims: &[Claimed],
+    reads: Option<Reads<'r>>,
+) -> Verdict {
     let mut verdict = compare(before, after);
-    let covered = |_: &Difference| {
-        claims.iter().any(|claim| match claim {
-            Claim::NoDifference => false,
-        })
-    };
-    verdict.differences.retain(|difference| !covered(difference));
+    let is_claimed = claims.iter().any(|one| one.claim != Claim::NoDifference);
+    if let (true, Some(reads)) = (is_claimed, reads) {
+        verdict.differences = claimed::uncovered(verdict.differences, claims, before.tree, after.tree, reads);
+    }
     // An image that contradicts itself and was copied as it is contradicts itself still.
     let is_copy =
         before.config.diff_ids() == after.config.diff_ids() && before.config.history() == after.config.history();

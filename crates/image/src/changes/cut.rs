@@ -144,10 +144,14 @@ impl Changes<'_, '_> {
 
     /// The layer that a change came from: for a path that is gone the one that removed it.
     fn made_by(&self, change: Change, removers: &HashMap<&[u8], usize>) -> usize {
-        let top = self.upper.applied().saturating_sub(1);
+        let top = self.shipped.unwrap_or(self.upper).applied().saturating_sub(1);
         match change {
             Change::Entry(node) | Change::Link { node, .. } => {
-                let layer = self.upper.origin(node).layer;
+                let mut layer = self.upper.origin(node).layer;
+                if let Some(shipped) = self.shipped.filter(|shipped| layer >= shipped.applied()) {
+                    let before = shipped.find(&self.upper.path(node));
+                    layer = before.map_or(top, |before| shipped.origin(before).layer);
+                }
                 // A file of the lower tree that is written again was linked or split off above.
                 if layer < self.lower.applied() { self.lower.applied().min(top) } else { layer }
             }
@@ -155,7 +159,7 @@ impl Changes<'_, '_> {
                 let path = self.lower.path(gone);
                 let ends = path.iter().enumerate().filter(|&(_, &c)| c == b'/').map(|(at, _)| at);
                 let above = ends.chain([path.len()]).filter_map(|end| removers.get(&path[..end]));
-                above.max().copied().unwrap_or(top)
+                above.max().copied().unwrap_or(top).min(top)
             }
         }
     }

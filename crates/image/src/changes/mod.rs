@@ -43,6 +43,8 @@ pub enum Change {
 pub struct Changes<'t, 'a> {
     lower: &'t Tree<'a>,
     upper: &'t Tree<'a>,
+    /// The tree of the layers as they were shipped, where the upper one has edits above them.
+    shipped: Option<&'t Tree<'a>>,
     items: Vec<Change>,
 }
 
@@ -88,7 +90,14 @@ impl<'t, 'a> Changes<'t, 'a> {
                 items.push(if first == node { Change::Entry(node) } else { Change::Link { node, first } });
             }
         }
-        Self { lower, upper, items }
+        Self { lower, upper, shipped: None, items }
+    }
+
+    /// All that must be written above `lower` for a container to see `edited`, which is `shipped` with a layer of edits
+    /// above it. What an edit changed counts as made by the layer that shipped what was there.
+    #[must_use]
+    pub fn of_edited(lower: &'t Tree<'a>, edited: &'t Tree<'a>, shipped: &'t Tree<'a>) -> Self {
+        Self { shipped: Some(shipped), ..Self::between(lower, edited) }
     }
 
     /// The changes in the order of the tree. Folders that did not change are not among them.

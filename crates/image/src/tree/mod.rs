@@ -149,6 +149,21 @@ impl<'a> Tree<'a> {
         Ok(tree)
     }
 
+    /// This tree with one more layer above it. Nodes that stay keep their names' numbers.
+    ///
+    /// # Errors
+    /// Where the layer cannot be applied.
+    pub fn with<'b>(&self, layer: &'b Layer) -> Result<Tree<'b>, TreeError>
+    where
+        'a: 'b,
+    {
+        let mut tree: Tree<'b> = self.clone();
+        tree.layers.truncate(tree.applied);
+        tree.layers.push(layer);
+        tree.apply_until(tree.layers.len())?;
+        Ok(tree)
+    }
+
     /// A tree of none of `layers` yet: a root directory and nothing else.
     #[must_use]
     pub fn empty(layers: impl IntoIterator<Item = &'a Layer>) -> Self {

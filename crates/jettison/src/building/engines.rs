@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use jettison_engine::adapters::{self, Adapter, AdapterError, Order};
 use jettison_engine::build::Cancel;
 use jettison_image::Limits;
-use jettison_ir::OptimizeReport;
+use jettison_ir::{ImageOptions, Level, OptimizeReport};
 use jettison_store::{Reference, Selector, Transport, Wanted, open};
 
 use super::cancel::on_interrupt;
@@ -119,7 +119,9 @@ fn optimized(
     let request = Request {
         input,
         output: &output,
-        level: args.level,
+        level: args.level.min(Level::O1),
+        is_plan: false,
+        options: ImageOptions::default(),
         base: &BaseArgs { base: None, squash_all: false },
         layers: usize::from(args.layers),
         compression: Some(target.encoding()),

@@ -92,7 +92,8 @@ pub(crate) struct Written {
 impl<'r> Release<'r> {
     /// Lets the passes say what is to be written.
     pub(crate) fn plan(image: Image<'r>, wish: Wish<'_>, printer: &Printer) -> Result<Self> {
-        let selection = pipeline::selection(wish.level, wish.passes, Subject::Images)?;
+        // Builds pack what was built; what their Dockerfiles leave is for passes on Dockerfiles, and for `optimize`.
+        let selection = pipeline::selection(wish.level.min(Level::O1), wish.passes, Subject::Images)?;
         let evidence = image.base.map_or(Evidence::Nothing, |base| Evidence::Named(base.name.clone()));
         let base = Base { layers: image.base_layers(), evidence };
         let layers = image.layers().map(|layer| &**layer);
@@ -223,7 +224,7 @@ impl<'r> Release<'r> {
         let tree = other.as_ref().unwrap_or(&self.unit.upper);
         let config = Config::parse(&written.done.config_bytes).context("the written config cannot be read back")?;
         let before = Side { tree: &self.unit.upper, config: self.image.config };
-        Ok(judge(before, Side { tree, config: &config }, &self.outcome.claims))
+        Ok(judge(before, Side { tree, config: &config }, &self.outcome.claims, None))
     }
 }
 

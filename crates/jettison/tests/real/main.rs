@@ -15,6 +15,7 @@ mod compare;
 mod corpus;
 #[path = "../build/each.rs"]
 mod each;
+mod edited_databases;
 mod engines;
 mod final_stage;
 #[path = "../format/mod.rs"]
@@ -32,6 +33,7 @@ mod registries;
 mod removals;
 mod rewrites;
 mod saved;
+mod stripped;
 #[path = "../build/suite.rs"]
 mod suite;
 mod tools;

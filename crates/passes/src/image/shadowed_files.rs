@@ -36,7 +36,7 @@ fn run(unit: &ImageUnit<'_>, plan: &Plan) -> Vec<Remark> {
     }
     let found = groups.into_iter().map(|((shipped_by, hidden_by, cause), (files, bytes))| {
         let fix = Fix { edit: Edit::DropHidden, claim: Claim::NoDifference };
-        Remark::Found(Finding { shipped_by, hidden_by: Some(hidden_by), cause, files, bytes, fix })
+        Remark::Found(Finding { hidden_by: Some(hidden_by), cause, files, bytes, ..Finding::of(shipped_by, fix) })
     });
     let declined = kept.into_iter().map(|((shipped_by, hidden_by, _), (files, bytes))| {
         let (shipped_by, hidden_by) = (shipped_by + 1, hidden_by + 1);

@@ -25,7 +25,7 @@ fn run(unit: &ImageUnit<'_>, plan: &Plan) -> Vec<Remark> {
     surplus
         .map(|(at, _)| {
             let fix = Fix { edit: Edit::Regroup { at_most: unit.own_layers }, claim: Claim::NoDifference };
-            Remark::Found(Finding { shipped_by: base + at, hidden_by: None, cause: None, files: 0, bytes: 0, fix })
+            Remark::Found(Finding::of(base + at, fix))
         })
         .collect()
 }

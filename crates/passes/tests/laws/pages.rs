@@ -38,8 +38,18 @@ pub(crate) fn cases(pass: &Pass, first: &str) -> Vec<PageCase> {
         let text: String = lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
         let mut fence = fence.split_whitespace().map(str::to_owned);
         let kind = fence.next().unwrap_or_default();
-        let known =
-            [first, "fixed", "findings", "declined", "context", "ignore", "fixed-ignore", "history", "packages"];
+        let known = [
+            first,
+            "fixed",
+            "findings",
+            "declined",
+            "context",
+            "ignore",
+            "fixed-ignore",
+            "history",
+            "packages",
+            "options",
+        ];
         assert!(known.contains(&&*kind), "{}: there are no {kind:?} blocks", pass.name);
         if kind == first {
             cases.push(PageCase { name: format!("{}: {words}", pass.name), blocks: Vec::new() });

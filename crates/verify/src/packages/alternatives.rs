@@ -77,9 +77,32 @@ pub(super) fn compare(compared: &Compared<'_>, before: &mut Files<'_, '_>, after
         let target = before.target(&linked(&name)).unwrap_or_default();
         if is_gone(target) && after.target(&linked(&name)).is_some_and(|target| new.choices.contains_key(target)) {
             found.led.extend(std::iter::once(&name).chain(new.slaves.keys()).map(|name| linked(name)));
+            found.same.extend(new_links(compared, &name, &new, before, after));
         }
     }
     found
+}
+
+/// Links that there were not, since what was chosen had no such slave: each leads to what the choice has for it.
+fn new_links(
+    compared: &Compared<'_>,
+    name: &[u8],
+    group: &Group,
+    before: &Files<'_, '_>,
+    after: &Files<'_, '_>,
+) -> Vec<Vec<u8>> {
+    let choice = after.target(&linked(name)).and_then(|target| group.choices.get(target));
+    let mut links = Vec::new();
+    for (slave, path) in choice.into_iter().flat_map(|choice| &choice.slaves) {
+        let over = linked(slave);
+        let own = group.slaves.get(slave).map(|link| compared.canonical(link)).unwrap_or_default();
+        let leads_over = after.target(&own).is_some_and(|target| target.strip_prefix(b"/") == Some(over.as_slice()));
+        if leads_over && after.target(&over) == Some(path) && !before.has(&over) {
+            links.push(over);
+            links.extend(Some(own).filter(|own| !before.has(own)));
+        }
+    }
+    links
 }
 
 /// Whether the second is the first without choices that are gone.

@@ -38,6 +38,36 @@ const CACHES: [&str; 5] = [
     "var/cache/zypp/solv/@System/solv.idx",
 ];
 
+/// rpm's files of all formats: one has the headers of the packages, and what others have is told by these.
+const RPM: [&str; 26] = [
+    "rpmdb.sqlite",
+    "rpmdb.sqlite-shm",
+    "Packages.db",
+    "Index.db",
+    "Packages",
+    "Basenames",
+    "Conflictname",
+    "Dirnames",
+    "Enhancename",
+    "Filetriggername",
+    "Group",
+    "Installtid",
+    "Name",
+    "Obsoletename",
+    "Providename",
+    "Recommendname",
+    "Requirename",
+    "Sha1header",
+    "Sigmd5",
+    "Suggestname",
+    "Supplementname",
+    "Transfiletriggername",
+    "Triggername",
+    "__db.001",
+    "__db.002",
+    "__db.003",
+];
+
 /// What apt makes for itself whenever it is called, where the lists were removed.
 const WORKPLACE: &[u8] = b"var/lib/apt/lists/auxfiles";
 
@@ -54,6 +84,8 @@ pub(super) struct Compared<'c> {
     pub(super) gone: &'c BTreeSet<usize>,
     /// The places of those that were meant to be.
     pub(super) claimed: &'c HashSet<usize>,
+    /// Files of packages that stay, which are gone on purpose.
+    pub(super) forgotten: &'c HashSet<Vec<u8>>,
     /// The questions that packages that are gone asked alone.
     pub(super) questions: HashSet<String>,
 }
@@ -120,7 +152,7 @@ impl<'c> Compared<'c> {
             Manager::Pacman => {
                 before.within(place).into_iter().map(|folder| [&folder, &b"/desc"[..]].concat()).collect()
             }
-            Manager::Rpm => vec![at("rpmdb.sqlite"), at("rpmdb.sqlite-shm")],
+            Manager::Rpm => RPM.iter().map(|name| at(name)).collect(),
         };
         if !self.gone.is_empty() {
             files.extend(LOGS.iter().chain(&CACHES).map(|path| path.as_bytes().to_vec()));
@@ -155,9 +187,20 @@ impl<'c> Compared<'c> {
                 // Of a package whose configuration was left its list has nothing else.
                 let is_left = |one: &&Package| self.new.removed.iter().any(|left| left.name == one.name);
                 for package in self.gone_packages().filter(is_left) {
-                    files.push((at(&format!("info/{}.list", package.name)), |_, old, new| {
-                        is_without(&lines(old), &lines(new), |_| true)
-                    }));
+                    for name in [package.name.clone(), format!("{}:{}", package.name, package.architecture)] {
+                        files.push((at(&format!("info/{name}.list")), |_, old, new| {
+                            is_without(&lines(old), &lines(new), |_| true)
+                        }));
+                    }
+                }
+                if !self.forgotten.is_empty() {
+                    for package in &self.new.packages {
+                        let names = [package.name.clone(), format!("{}:{}", package.name, package.architecture)];
+                        for name in names {
+                            files.push((at(&format!("info/{name}.list")), Self::forgets));
+                            files.push((at(&format!("info/{name}.md5sums")), Self::forgets));
+                        }
+                    }
                 }
                 let triggers = within_either(before, after, &at("triggers")).into_iter();
                 files.extend(triggers.map(|path| (path, Self::lines as Form<'c>)));
@@ -254,6 +297,15 @@ impl<'c> Compared<'c> {
             && new.keys().all(|name| old.contains_key(name))
     }
 
+    /// Lines that each end with a path, without those of files that are gone on purpose.
+    fn forgets(&self, old: &[u8], new: &[u8]) -> bool {
+        is_without(&lines(old), &lines(new), |line| {
+            // A checksum stands before its path.
+            let path = line.split_once_str("  ").map_or(line, |(_, path)| path);
+            self.forgotten.contains(&self.canonical(path))
+        })
+    }
+
     /// What was asked for: without what is gone or was claimed to be, and with what stays and is asked for now.
     fn world(&self, old: &[u8], new: &[u8]) -> bool {
         let words = |content: &[u8]| content.fields().map(|word| word.to_str_lossy().into_owned()).collect();
@@ -320,6 +372,29 @@ impl<'c> Compared<'c> {
         let is_gone = |owner: &String| names.contains(owner.as_str()) || self.questions.contains(owner);
         new.iter().all(|(name, (owners, _))| old.contains_key(name) || owners.iter().any(is_gone))
     }
+}
+
+/// What apk says of a package (apk-package(5)) without files that are gone: `R:` names a file in the folder of the last
+/// `F:`, and the letters `a`, `Z` and `M` say more of the last one.
+pub(super) fn apk_record_without(record: &[u8], is_gone: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+    let mut folder: &[u8] = b"";
+    let mut kept: Vec<&[u8]> = Vec::new();
+    let (mut is_folder_gone, mut is_dropped) = (false, false);
+    for line in record.lines() {
+        match line {
+            [b'F', b':', name @ ..] => {
+                (folder, is_folder_gone) = (name, !name.is_empty() && is_gone(name));
+                is_dropped = is_folder_gone;
+            }
+            [b'R', b':', name @ ..] => is_dropped = is_folder_gone || is_gone(&[folder, b"/", name].concat()),
+            [b'a' | b'Z' | b'M', b':', ..] => {}
+            _ => is_dropped = false,
+        }
+        if !is_dropped {
+            kept.push(line);
+        }
+    }
+    kept.join(&b'\n')
 }
 
 /// Whether blocks are missing that had no other owners than those that are gone, and the others are as they were but for

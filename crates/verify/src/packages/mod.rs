@@ -10,6 +10,7 @@ mod databases;
 mod files;
 mod loader;
 mod paths;
+mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +35,8 @@ pub struct Image<'i, 'a> {
 /// The packages that one image has and the other has no longer, and what is theirs.
 pub struct Removal<'i, 'a> {
     tree: &'i Tree<'a>,
+    /// Files of packages that stay, which are gone on purpose.
+    forgotten: HashSet<Vec<u8>>,
     /// The databases before, each with the places of its packages that are gone.
     databases: Vec<(Packages, BTreeSet<usize>)>,
     /// What the databases differ in beside that: each is a reason to refuse.
@@ -55,9 +58,21 @@ impl<'i, 'a> Removal<'i, 'a> {
     /// Compares the databases of two images. `claimed` are the packages that are meant to be gone, by their names.
     #[must_use]
     pub fn of(claimed: &[&str], before: Image<'i, 'a>, after: Image<'i, 'a>) -> Self {
+        Self::with_forgotten(claimed, HashSet::new(), before, after)
+    }
+
+    /// The same, where files of packages that stay are gone on purpose: databases need not list these any longer.
+    #[must_use]
+    pub fn with_forgotten(
+        claimed: &[&str],
+        forgotten: HashSet<Vec<u8>>,
+        before: Image<'i, 'a>,
+        after: Image<'i, 'a>,
+    ) -> Self {
         let (mut before, mut after) = (Files::new(before), Files::new(after));
         let mut removal = Self {
             tree: before.tree,
+            forgotten,
             databases: Vec::new(),
             differences: Vec::new(),
             same: HashSet::new(),
@@ -131,8 +146,15 @@ impl<'i, 'a> Removal<'i, 'a> {
             GonePackage { name: name.clone(), version: version.clone(), bytes, is_claimed: claimed.contains(&at) }
         }));
         let questions = HashSet::new();
-        let mut compared =
-            databases::Compared { tree: before.tree, old: &old, new, gone: &gone, claimed: &claimed, questions };
+        let mut compared = databases::Compared {
+            tree: before.tree,
+            old: &old,
+            new,
+            gone: &gone,
+            claimed: &claimed,
+            forgotten: &self.forgotten,
+            questions,
+        };
         compared.learn_questions(before);
         self.same.extend(compared.same(before, after));
         self.scripts.extend(compared.scripts(before));
@@ -141,6 +163,7 @@ impl<'i, 'a> Removal<'i, 'a> {
         self.same.extend(found.same);
         self.led.extend(found.led);
         self.own.extend(compared.own(before));
+        self.own.extend(units::own(&compared, before));
         self.databases.push((old, gone));
     }
 
@@ -159,10 +182,10 @@ impl<'i, 'a> Removal<'i, 'a> {
                 None => {
                     self.differ(package, "version", Some(&package.version), others.first().map(|one| &*one.version))
                 }
-                Some(other) if other.record != package.record => {
+                Some(other) if other.record != package.record && !self.is_record_kept(old, package, other) => {
                     self.differ(package, "entry in the database", Some("one"), Some("another one"));
                 }
-                Some(other) if other.files != package.files => {
+                Some(other) if !self.are_files_kept(package, other) => {
                     let count = |package: &Package| format!("{} files", package.files.len());
                     self.differ(package, "list of files", Some(&count(package)), Some(&count(other)));
                 }
@@ -189,6 +212,21 @@ impl<'i, 'a> Removal<'i, 'a> {
         }
         self.judge_rests(old, new, &gone);
         gone
+    }
+
+    /// Whether a package has the files that it had, but for those that are gone on purpose.
+    fn are_files_kept(&self, old: &Package, new: &Package) -> bool {
+        let has: HashSet<&Vec<u8>> = new.files.iter().collect();
+        old.files == new.files
+            || (new.files.len() <= old.files.len()
+                && new.files.iter().all(|path| old.files.contains(path))
+                && old.files.iter().all(|path| has.contains(path) || self.forgotten.contains(path)))
+    }
+
+    /// Whether what apk says of a package, its files included, is the same but for files that are gone on purpose.
+    fn is_record_kept(&self, packages: &Packages, old: &Package, new: &Package) -> bool {
+        let is_gone = |path: &[u8]| self.forgotten.contains(&packages::canonical(self.tree, path));
+        packages.manager == Manager::Apk && databases::apk_record_without(&old.record, is_gone) == new.record
     }
 
     /// Of packages that are gone the configuration may stay; of none that was left before it may go.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jettison_image::packages;
+use jettison_image::packages::edit::{self, Change, Rest};
 use jettison_image::{Config, Digest, Kind, Layer, LayerBuilder, NewEntry, Node, Tree};
 use jettison_ir::source::SourceClaim;
 use jettison_ir::{Difference, Weighed};
@@ -54,6 +56,34 @@ impl Bed {
         self.file(path, text.replacen(old, new, 1));
     }
 
+    /// The image without some packages, as the databases' editor says.
+    pub(crate) fn without(&self, names: &[&str], rest: Rest) -> Self {
+        let layer = self.layer();
+        let tree = Tree::of([&layer]).expect("a tree");
+        let mut read = |node: Node| self.content(&tree.path(node));
+        let packages = packages::read(&tree, &mut read).expect("databases").remove(0);
+        let gone = names.iter().map(|name| packages.position(name).expect("a package")).collect();
+        let edited = edit::without(&tree, &mut read, &packages, &gone, rest).expect("an image without them");
+        let mut after = self.clone();
+        let mut folders = Vec::new();
+        for (path, change) in &edited.changes {
+            let path = std::str::from_utf8(path).expect("a path");
+            match change {
+                Change::Gone => {
+                    after.0.remove(path);
+                    folders.extend(path.rsplit_once('/').map(|(folder, _)| folder));
+                }
+                Change::Content(content) => after.file(path, content.clone()),
+                Change::Target(target) => after.link(path, std::str::from_utf8(target).expect("a path")),
+                Change::Moved(from) => panic!("{path} comes from {from:?}"),
+            }
+        }
+        for folder in folders.into_iter().filter(|folder| !edited.changes.contains_key(folder.as_bytes())) {
+            after.folder(folder);
+        }
+        after
+    }
+
     fn layer(&self) -> Layer {
         let mut builder = LayerBuilder::default();
         for (path, file) in &self.0 {
@@ -66,7 +96,7 @@ impl Bed {
                 File::Link(target) => {
                     NewEntry { link: target.as_bytes(), ..NewEntry::new(path.as_bytes(), Kind::Symlink) }
                 }
-                File::Folder => NewEntry::new(path.as_bytes(), Kind::Directory),
+                File::Folder => NewEntry { mode: 0o755, ..NewEntry::new(path.as_bytes(), Kind::Directory) },
             };
             builder.push(&entry).expect("an entry");
         }

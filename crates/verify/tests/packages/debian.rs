@@ -43,22 +43,23 @@ const ALL: [Package; 9] = [
     package("gawk", true, "Provides: awk\n", &["usr/bin/gawk"]),
 ];
 
-const CLAIMED: [&str; 2] = ["gcc", "gawk"];
+pub(crate) const CLAIMED: [&str; 2] = ["gcc", "gawk"];
 const STAYING: [&str; 4] = ["libc6", "libz1", "mawk", "curl"];
 
 /// A cache of the loader with these libraries.
 fn loader_cache(paths: &[&str]) -> Vec<u8> {
     let word = |number: usize| u32::try_from(number).expect("small").to_le_bytes();
-    let mut bytes = [&b"glibc-ld.so.cache1.1"[..], &word(paths.len()), &[0; 24]].concat();
     let mut names = Vec::new();
     let start = 48 + 24 * paths.len();
+    let mut bytes = Vec::new();
     for path in paths {
         let name = path.rsplit('/').next().unwrap_or_default();
         let at = start + names.len();
         names.extend([name.as_bytes(), b"\0", path.as_bytes(), b"\0"].concat());
         bytes.extend([&word(0x303)[..], &word(at), &word(at + name.len() + 1), &[0; 12]].concat());
     }
-    [bytes, names].concat()
+    let head = [&b"glibc-ld.so.cache1.1"[..], &word(paths.len()), &word(names.len()), &[0; 20]].concat();
+    [head, bytes, names].concat()
 }
 
 /// An image with these packages.
@@ -124,7 +125,7 @@ fn image(names: &[&str]) -> Bed {
     bed
 }
 
-fn all() -> Bed {
+pub(crate) fn all() -> Bed {
     image(&ALL.map(|package| package.name))
 }
 

@@ -200,13 +200,14 @@ impl Joined<'_> {
                 (_, Own::Written(_)) => "merged, the layers would be larger".to_owned(),
             });
         }
-        let found = outcome.findings.iter().find(|(_, finding)| {
+        let found = outcome.findings.iter().find(|made| {
+            let finding = &made.finding;
             finding.shipped_by == shadow.shipped_by
                 && finding.hidden_by == Some(shadow.hidden_by)
                 && finding.cause == Some(shadow.cause)
         });
         let acted = || outcome.acted.first().map(|acted| acted.name);
-        Fate::Dropped(found.map(|(pass, _)| *pass).or_else(acted).unwrap_or_default().to_owned())
+        Fate::Dropped(found.map(|made| made.pass).or_else(acted).unwrap_or_default().to_owned())
     }
 }
 

@@ -1,0 +1,93 @@
+//! pacman's database without some packages: a folder for each (alpm's `lib/libalpm/remove.c`).
+
+use bstr::ByteSlice as _;
+use hashbrown::HashMap;
+
+use super::files::Listed;
+use super::{Change, EditError, Editor, Package, Rest, doubt, sums, within};
+use crate::layer::Kind;
+use crate::packages::database::shown;
+
+/// What pacman puts behind the name of configuration that somebody changed.
+const SAVED: &[u8] = b".pacsave";
+
+pub(super) fn without(editor: &mut Editor<'_, '_>) -> Result<(), EditError> {
+    let (mut listed, mut folders) = (Listed::default(), Vec::new());
+    let mut own = Vec::new();
+    for package in editor.gone_packages() {
+        let folder = within(&editor.packages.place, format!("{}-{}", package.name, package.version).as_bytes());
+        if editor.kind(&folder) != Some(Kind::Directory) || editor.kind(&within(&folder, b"desc")) != Some(Kind::File) {
+            return Err(EditError::Entry { file: shown(&editor.packages.place), package: package.name.clone() });
+        }
+        let sums = learn(editor, &within(&folder, b"files"), &mut listed)?;
+        if editor.rest == Rest::Keep {
+            save_changed(editor, package, &sums)?;
+        }
+        own.push(folder);
+    }
+    folders.extend(editor.remove_files(&listed)?);
+    for folder in own {
+        for path in editor.within(&folder) {
+            if editor.kind(&path) == Some(Kind::Directory) {
+                return Err(doubt(&path, "the database has a folder in a package"));
+            }
+            editor.remove(path);
+        }
+        folders.push(folder);
+    }
+    editor.remove_empty(folders);
+    Ok(())
+}
+
+/// Folders end in slashes; configuration has the MD5 that it was installed with, which is returned by paths.
+fn learn(
+    editor: &mut Editor<'_, '_>,
+    path: &[u8],
+    listed: &mut Listed,
+) -> Result<HashMap<Vec<u8>, Vec<u8>>, EditError> {
+    let mut sums = HashMap::new();
+    let Some(file) = editor.database.text(path)? else { return Ok(sums) };
+    let mut section: &[u8] = b"";
+    for line in file.content.lines().filter(|line| !line.is_empty()) {
+        if line.starts_with(b"%") {
+            section = line;
+        } else if section == b"%BACKUP%" {
+            let (path, sum) = line.split_once_str("\t").unwrap_or((line, b""));
+            sums.insert(editor.database.canonical(path), sum.to_vec());
+        } else if section == b"%FILES%" {
+            let path = editor.database.canonical(line);
+            if line.ends_with(b"/") {
+                listed.folders.insert(path)
+            } else {
+                listed.files.insert(path)
+            };
+        }
+    }
+    Ok(sums)
+}
+
+/// Configuration that somebody changed is put aside under another name.
+fn save_changed(
+    editor: &mut Editor<'_, '_>,
+    package: &Package,
+    sums: &HashMap<Vec<u8>, Vec<u8>>,
+) -> Result<(), EditError> {
+    for path in &package.configuration {
+        if editor.kind(path) != Some(Kind::File) || editor.is_held(path) || !package.files.contains(path) {
+            continue;
+        }
+        let content = editor.database.text(path)?.map(|file| file.content).unwrap_or_default();
+        let sum = sums::hexadecimal(&sums::md5(&content));
+        if sums.get(path).is_some_and(|own| *own == sum.as_bytes()) {
+            continue;
+        }
+        let saved = [path, SAVED].concat();
+        // Those that were put aside earlier would move on.
+        if editor.tree.find(&saved).is_some() {
+            return Err(doubt(&saved, "there is one already"));
+        }
+        editor.changes.insert(saved, Change::Moved(path.clone()));
+        editor.changes.insert(path.clone(), Change::Gone);
+    }
+    Ok(())
+}

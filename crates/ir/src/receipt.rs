@@ -1,0 +1,110 @@
+//! What an optimization took away, path by path: the receipt that goes with the image.
+
+use bstr::ByteSlice as _;
+use serde::{Deserialize, Serialize};
+
+use crate::edits::Changed;
+use crate::finding::Finding;
+use crate::unit::ImageUnit;
+use jettison_image::{Kind, Node};
+
+/// Everything that was changed of what a container sees.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The level.
+    pub level: String,
+    /// The image's platform.
+    pub platform: String,
+    /// The digest of the manifest that was optimized, where it has one.
+    pub input: String,
+    /// What was found, in the order in which it was changed.
+    pub items: Vec<ReceiptItem>,
+}
+
+/// What one finding changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptItem {
+    /// The pass that found it.
+    pub pass: String,
+    /// What it was and why it was waste.
+    pub what: String,
+    /// What to write in a Dockerfile so that it is not there.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub help: String,
+    /// The layer that shipped it, counted from 1.
+    pub layer: usize,
+    /// The instruction behind that layer; empty where the history does not say.
+    pub instruction: String,
+    /// The bytes of the files that are gone, and those that others became smaller by.
+    pub bytes: u64,
+    /// The same packed as layers are; none where it was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<i64>,
+    /// The paths, in the order of the tree.
+    pub paths: Vec<ReceiptPath>,
+}
+
+/// A path that was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptPath {
+    /// With its leading slash; bytes that are not UTF-8 are escaped.
+    pub path: String,
+    /// What became of it.
+    pub change: PathChange,
+    /// A file's bytes before.
+    pub bytes: u64,
+    /// A file's bytes after; 0 where it is gone or another name of a file that stays.
+    pub left: u64,
+}
+
+/// What became of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PathChange {
+    /// It is gone.
+    Removed,
+    /// Its content was rewritten, as a database without what is gone.
+    Rewritten,
+    /// It holds no debug information any more.
+    Stripped,
+    /// It leads elsewhere.
+    Relinked,
+    /// It shares its content with another path.
+    Linked,
+}
+
+impl ReceiptItem {
+    /// What a finding's changes were.
+    #[must_use]
+    pub fn of(unit: &ImageUnit<'_>, pass: &str, finding: &Finding, changes: &[(Node, Changed)]) -> Self {
+        let mut paths: Vec<(Vec<u8>, ReceiptPath)> =
+            changes.iter().map(|(node, changed)| (unit.upper.path(*node), path(unit, *node, changed))).collect();
+        paths.sort_by(|a, b| a.0.cmp(&b.0));
+        let paths: Vec<ReceiptPath> = paths.into_iter().map(|(_, path)| path).collect();
+        Self {
+            pass: pass.to_owned(),
+            what: finding.what.clone(),
+            help: finding.help.clone(),
+            layer: finding.shipped_by + 1,
+            instruction: unit.instructions.get(finding.shipped_by).cloned().unwrap_or_default(),
+            bytes: paths.iter().map(|path| path.bytes.saturating_sub(path.left)).sum(),
+            stored: None,
+            paths,
+        }
+    }
+}
+
+fn path(unit: &ImageUnit<'_>, node: Node, changed: &Changed) -> ReceiptPath {
+    let (kind, size) = (unit.upper.kind(node), unit.upper.attributes(node).size);
+    // Of a file with several names only the last one that goes takes bytes away.
+    let is_last = unit.upper.links(unit.upper.inode(node)) == 1;
+    let size = if kind == Kind::File { size } else { 0 };
+    let (change, bytes, left) = match changed {
+        Changed::Gone => (PathChange::Removed, if is_last { size } else { 0 }, 0),
+        Changed::Content(content) => (PathChange::Rewritten, size, content.len() as u64),
+        Changed::Made { size: new, .. } => (PathChange::Stripped, size, *new),
+        Changed::Target(_) | Changed::Moved(_) => (PathChange::Relinked, 0, 0),
+        Changed::LinkTo(_) => (PathChange::Linked, size, 0),
+    };
+    ReceiptPath { path: format!("/{}", unit.upper.path(node).escape_bytes()), change, bytes, left }
+}

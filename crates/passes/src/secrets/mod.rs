@@ -85,7 +85,7 @@ impl Scanner {
         if forms::knows(path) {
             return size <= MOST_BY_NAME;
         }
-        size <= MOST && !OPAQUE.iter().any(|ending| path.ends_with(ending)) && Place::of(path) != Place::Database
+        size <= MOST && !OPAQUE.iter().any(|ending| path.ends_with(ending)) && Place::of(path) != Place::Unread
     }
 
     /// The secrets in a file, by line. What is in an ordinary file's lines is found by the library; what is one as a
@@ -105,7 +105,7 @@ impl Scanner {
         // A token in what a package brought is most likely nobody's secret, and so is a key among tests.
         let most = match place {
             _ if place::is_made_up(path) => Confidence::Low,
-            Place::Software | Place::Database => Confidence::Medium,
+            Place::Software | Place::Unread => Confidence::Medium,
             Place::System | Place::Own => Confidence::High,
         };
         found.iter_mut().for_each(|secret| secret.confidence = secret.confidence.min(most));

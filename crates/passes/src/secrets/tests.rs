@@ -220,7 +220,7 @@ fn the_place_says_how_much_a_find_is_worth() {
     assert_eq!(found("app/testdata/k.pem", key("RSA ")), ["private-key:1 low"]);
     let url = format!("postgres://me:{}@db/app", password());
     assert_eq!(found("app/x.py", format!("u = '{url}'")).len(), 1);
-    assert_eq!(found("usr/share/doc/x.txt", &url), [""; 0]);
+    assert_eq!(found("usr/share/x/x.txt", &url), [""; 0]);
 }
 
 #[test]
@@ -239,6 +239,7 @@ fn what_is_large_packed_or_a_database_is_not_read() {
     assert!(Scanner::wants(b"app/terraform.tfstate", 4 << 20), "known by its name");
     assert!(!Scanner::wants(b"app/terraform.tfstate", 17 << 20));
     assert!(!Scanner::wants(b"app/logo.png", 100));
+    assert!(!Scanner::wants(b"usr/share/doc/git/a.txt", 100));
     assert!(!Scanner::wants(b"var/lib/dpkg/info/a.md5sums", 100));
 }
 

@@ -138,7 +138,8 @@ impl Scanner {
             let line = line_of(content, hit.start);
             // A form says the same with more words; and what looks like a token inside a key is the key.
             let is_known = found.iter().any(|secret| secret.line == Some(line));
-            if !is_known && !(has_key && keys::covers(content, hit.start)) {
+            let is_in_key = has_key && keys::covers(content, hit.start);
+            if !is_known && !is_in_key {
                 found.push(secret_of(&hit, content, line));
             }
         }

@@ -80,9 +80,11 @@ fn a_token_in_a_very_long_line_and_between_bytes_that_are_no_text_is_found() {
     let long = format!("{}\"{}\"{}", "a();".repeat(20_000), github(), "b();".repeat(20_000));
     assert_eq!(found("app/bundle.js", long), ["github-token:1 high"]);
     let mut bytes = b"caf\xe9 \xff\n".to_vec();
+    bytes.push(0xe9);
     bytes.extend(format!("t={} ", github()).bytes());
     bytes.push(0xff);
-    assert_eq!(found("app/latin1.txt", bytes), ["github-token:2 high"]);
+    assert_eq!(found("app/latin1.txt", &bytes), ["github-token:2 high"]);
+    assert_eq!(scan("app/latin1.txt", &bytes)[0].redacted, "ghp_… (40 characters)", "the very bytes");
 }
 
 #[test]

@@ -133,7 +133,7 @@ pub fn fates_human(fates: &[SecretFate<'_>], rows: usize) -> String {
     // What is still there comes first: it is what something is to be done about.
     let mut ordered = listed.clone();
     ordered.sort_by_key(|fate| fate.still_in.is_none());
-    let cells = ordered.iter().take(rows).map(|fate| cells(fate)).collect();
+    let cells = ordered.iter().take(rows).map(cells).collect();
     let _ = writeln!(out, "{}", table(&["now", "file", "what", "before"], &[], cells));
     if listed.len() > rows {
         let _ = writeln!(out, "{}", styled(FAINT, &format!(" … and {} more", listed.len() - rows)));

@@ -85,7 +85,7 @@ impl Scanner {
         if forms::knows(path) {
             return size <= MOST_BY_NAME;
         }
-        size <= MOST && !OPAQUE.iter().any(|ending| path.ends_with(ending)) && Place::of(path) != Place::Database
+        size <= MOST && !OPAQUE.iter().any(|ending| path.ends_with(ending)) && Place::of(path) != Place::Unread
     }
 
     /// The secrets in a file, by line. What is in an ordinary file's lines is found by the library; what is one as a
@@ -105,7 +105,7 @@ impl Scanner {
         // A token in what a package brought is most likely nobody's secret, and so is a key among tests.
         let most = match place {
             _ if place::is_made_up(path) => Confidence::Low,
-            Place::Software | Place::Database => Confidence::Medium,
+            Place::Software | Place::Unread => Confidence::Medium,
             Place::System | Place::Own => Confidence::High,
         };
         found.iter_mut().for_each(|secret| secret.confidence = secret.confidence.min(most));
@@ -138,7 +138,8 @@ impl Scanner {
             let line = line_of(content, hit.start);
             // A form says the same with more words; and what looks like a token inside a key is the key.
             let is_known = found.iter().any(|secret| secret.line == Some(line));
-            if !is_known && !(has_key && keys::covers(content, hit.start)) {
+            let is_in_key = has_key && keys::covers(content, hit.start);
+            if !is_known && !is_in_key {
                 found.push(secret_of(&hit, content, line));
             }
         }

@@ -7,8 +7,8 @@ use super::forms;
 /// The parts of an image's tree that are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Databases of package managers, and kernel interfaces: lists of digests, which nobody writes into.
-    Database,
+    /// Databases and documents that package managers wrote, and kernel interfaces: nobody puts a secret there.
+    Unread,
     /// What packages of the distribution and of languages brought. They hold made-up keys by the hundred, for their
     /// documents and tests.
     Software,
@@ -18,12 +18,16 @@ pub(super) enum Place {
     Own,
 }
 
-const DATABASES: [&[u8]; 9] = [
+const UNREAD: [&[u8]; 13] = [
     b"dev",
     b"lib/apk",
     b"proc",
     b"sys",
     b"usr/lib/sysimage",
+    b"usr/share/doc",
+    b"usr/share/info",
+    b"usr/share/locale",
+    b"usr/share/man",
     b"var/lib/apt",
     b"var/lib/dpkg",
     b"var/lib/pacman",
@@ -123,8 +127,8 @@ const GENERATED: [&[u8]; 6] =
 impl Place {
     /// Where a cleaned path is.
     pub(super) fn of(path: &[u8]) -> Self {
-        if DATABASES.iter().any(|folder| is_below(path, folder)) {
-            return Self::Database;
+        if UNREAD.iter().any(|folder| is_below(path, folder)) {
+            return Self::Unread;
         }
         if is_below(path, b"etc") {
             return Self::System;

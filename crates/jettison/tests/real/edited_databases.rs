@@ -14,8 +14,9 @@ use jettison_image::{Layer, Limits, Node, Tree};
 
 use crate::tools::{folder, run, shared, text};
 
-/// What managers write of their own doings, and caches that their triggers make.
-const NOTES: [&str; 10] = [
+/// What managers write of their own doings, caches that their triggers make, and devices, which `diff` does not compare.
+const NOTES: [&str; 11] = [
+    "dev/",
     "lib/apk/db/lock",
     "usr/share/info/dir",
     "var/cache/apt",

@@ -36,6 +36,11 @@ const IMAGES: &[(&str, &str)] = &[
 #[allow(dead_code)] // The texts only: mutating is the fuzzer's work.
 mod mutation;
 
+/// Small ELF files of all kinds.
+#[path = "../crates/image/tests/elf/assembled.rs"]
+#[allow(dead_code)] // Some of the parts.
+mod assembled;
+
 /// Dockerfiles with waste.
 const WASTE: &[&str] = &[
     "FROM debian\nRUN apt-get update\n# why\nRUN apt-get install -y curl gcc \\\n  # inside\n  make\nRUN curl -o a.tar.gz u && tar xf a.tar.gz\n",
@@ -60,7 +65,29 @@ fn main() -> io::Result<()> {
     for (name, tar) in sparse() {
         fs::write(folder.join(name), tar)?;
     }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/elf");
+    fs::create_dir_all(&folder)?;
+    for (name, file) in elf_files() {
+        fs::write(folder.join(name), file)?;
+    }
     Ok(())
+}
+
+/// ELF files of both classes and byte orders, and two of which one is the other without its symbols.
+fn elf_files() -> Vec<(&'static str, Vec<u8>)> {
+    let program = assembled::program(&[(assembled::NEEDED, "libc.so.6"), (assembled::RPATH, "$ORIGIN")]);
+    let mut other = program.clone().with_symbols();
+    (other.is_64, other.is_big_endian, other.machine) = (false, true, 8);
+    let pair = [program.clone().with_symbols().bytes(), program.bytes()];
+    let share = u8::try_from(pair[0].len() * 256 / (pair[0].len() + pair[1].len()) + 1).unwrap_or_default();
+    vec![
+        ("program", pair[0].clone()),
+        ("32", other.bytes()),
+        ("object", assembled::object(true, false).bytes()),
+        ("object-32", assembled::object(false, true).bytes()),
+        ("pair", [&[share], pair[0].as_slice(), pair[1].as_slice()].concat()),
+        ("script", b"#!/usr/bin/env -S A=1 python3 -x\n".to_vec()),
+    ]
 }
 
 /// Sparse files, which the text form has no word for: an old GNU header and a PAX form, each with one run.

@@ -9,6 +9,7 @@ pub mod base;
 pub mod changes;
 pub mod config;
 pub mod digest;
+pub mod elf;
 pub mod history;
 pub mod layer;
 pub mod manifest;

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use jettison_image::changes::{Changes, Contents};
 use jettison_image::layer::LayerError;
+use jettison_image::tar::Mtime;
+use jettison_image::tree::Attributes;
 use jettison_image::{Digest, Kind, Layer, LayerBuilder, NewEntry, Node, Tree};
 
 use crate::unit::{ImageUnit, Owner, UnitError};
@@ -30,8 +32,10 @@ pub enum Changed {
         /// Its bytes.
         size: u64,
     },
-    /// The symbolic link leads elsewhere.
+    /// A symbolic link leads there; something else may have stood in its place.
     Target(Vec<u8>),
+    /// It is what was at another path, which is gone.
+    Moved(Node),
     /// It is a further name of another file that is the same.
     LinkTo(Node),
 }
@@ -68,6 +72,8 @@ pub struct Edits {
     packages: BTreeSet<Owner>,
     /// What follows for the files and databases of packages.
     follows: BTreeMap<Node, Changed>,
+    /// What follows at paths where nothing was.
+    comes: BTreeMap<Vec<u8>, Changed>,
 }
 
 /// Edits as a layer above those of the image.
@@ -80,6 +86,7 @@ pub struct EditLayer {
 enum NewContent {
     Given(Arc<[u8]>),
     Made { by: Maker, from: Source },
+    Moved(Source),
 }
 
 /// Where a content stands.
@@ -94,7 +101,7 @@ impl Edits {
     /// Whether nothing is changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.asked.is_empty() && self.follows.is_empty()
+        self.asked.is_empty() && self.follows.is_empty() && self.comes.is_empty()
     }
 
     /// What becomes of a node; none where it stays as it is.
@@ -135,9 +142,10 @@ impl Edits {
         self.packages.extend(packages);
     }
 
-    /// Sets what follows for the files and databases of packages; what followed before is forgotten.
-    pub fn follow(&mut self, changes: BTreeMap<Node, Changed>) {
-        self.follows = changes;
+    /// Sets what follows for the files and databases of packages, also at paths where nothing was; what followed before is
+    /// forgotten.
+    pub fn follow(&mut self, changes: BTreeMap<Node, Changed>, comes: BTreeMap<Vec<u8>, Changed>) {
+        (self.follows, self.comes) = (changes, comes);
     }
 
     /// What follows for the files and databases of packages.
@@ -149,15 +157,12 @@ impl Edits {
     /// Adds changes, and gives those that were made: of a path that was changed before the first change stays, unless it is
     /// to be gone now; a folder goes only with all that is in it.
     pub fn add(&mut self, tree: &Tree<'_>, new: &[(Node, Changed)]) -> Vec<(Node, Changed)> {
-        let mut made = Vec::new();
-        for (node, changed) in new {
-            let is_later = self.of(*node).is_some_and(|old| *changed != Changed::Gone || *old == Changed::Gone);
-            if is_later || self.is_gone(tree, *node) {
-                continue;
-            }
-            self.asked.insert(*node, changed.clone());
-            made.push((*node, changed.clone()));
-        }
+        let is_first = |node: Node, changed: &Changed| {
+            let is_later = self.of(node).is_some_and(|old| *changed != Changed::Gone || *old == Changed::Gone);
+            !is_later && !self.is_gone(tree, node)
+        };
+        let mut made: Vec<_> = new.iter().filter(|(node, changed)| is_first(*node, changed)).cloned().collect();
+        self.asked.extend(made.iter().cloned());
         loop {
             let stays = |child: Node| self.of(child) != Some(&Changed::Gone);
             let is_held = |node: Node| tree.children(node).into_iter().any(stays);
@@ -178,8 +183,9 @@ impl Edits {
     pub fn layer(&self, tree: &Tree<'_>) -> Result<EditLayer, LayerError> {
         let mut builder = LayerBuilder::default();
         let mut contents = Vec::new();
-        let mut paths: Vec<(Vec<u8>, Node, &Changed)> =
-            self.iter().map(|(node, changed)| (tree.path(node), node, changed)).collect();
+        let at_nodes = self.iter().map(|(node, changed)| (tree.path(node), Some(node), changed));
+        let new = self.comes.iter().map(|(path, changed)| (path.clone(), None, changed));
+        let mut paths: Vec<(Vec<u8>, Option<Node>, &Changed)> = at_nodes.chain(new).collect();
         paths.sort_by(|a, b| a.0.cmp(&b.0));
         let names = tree.hard_links();
         // What further names lead to stands before them.
@@ -188,6 +194,7 @@ impl Edits {
         for (path, node, changed) in others {
             self.push(&mut builder, &mut contents, tree, (path, *node, changed))?;
             if let Changed::Content(_) | Changed::Made { .. } = changed {
+                let Some(node) = node else { continue };
                 let others = names.get(&tree.inode(*node)).into_iter().flatten().filter(|name| *name != node);
                 for name in others.filter(|name| self.of(**name).is_none()) {
                     builder.push(&NewEntry { link: path, ..NewEntry::new(&tree.path(*name), Kind::HardLink) })?;
@@ -209,37 +216,62 @@ impl Edits {
         builder: &mut LayerBuilder,
         contents: &mut Vec<NewContent>,
         tree: &Tree<'_>,
-        (path, node, changed): (&[u8], Node, &Changed),
+        (path, node, changed): (&[u8], Option<Node>, &Changed),
     ) -> Result<(), LayerError> {
-        let old = tree.attributes(node);
-        let entry = NewEntry {
-            mode: old.mode,
-            uid: old.uid,
-            gid: old.gid,
-            mtime: old.mtime,
-            xattrs: old.xattrs,
-            ..NewEntry::new(path, old.kind)
-        };
-        match changed {
-            Changed::Gone => {
+        let plain = NewEntry::new(path, Kind::Symlink);
+        match (changed, node) {
+            (Changed::Gone, Some(node)) => {
                 let is_below = tree.parent(node).is_some_and(|folder| self.is_gone(tree, folder));
                 if is_below { Ok(()) } else { builder.push(&NewEntry::new(path, Kind::Whiteout)) }
             }
-            Changed::Target(target) => builder.push(&NewEntry { link: target, ..entry }),
-            Changed::Content(bytes) => {
+            (Changed::Target(target), node) => {
+                let old = node.map(|node| tree.attributes(node));
+                let link = old.filter(|old| old.kind == Kind::Symlink);
+                let entry = link.map_or(NewEntry { mode: 0o777, ..plain }, |old| like(path, &old));
+                let mtime = old.map_or(Mtime::default(), |old| old.mtime);
+                builder.push(&NewEntry { link: target, mtime, ..entry })
+            }
+            (Changed::Content(bytes), Some(node)) => {
                 contents.push(NewContent::Given(Arc::clone(bytes)));
-                builder.push(&NewEntry { size: bytes.len() as u64, digest: Digest::of(bytes), ..entry })
+                let (size, digest) = (bytes.len() as u64, Digest::of(bytes));
+                builder.push(&NewEntry { size, digest, ..like(path, &tree.attributes(node)) })
             }
-            Changed::Made { by, digest, size } => {
-                let origin = tree.origin(node);
-                let offset = tree.entry(origin).map_or(0, |(_, entry)| entry.data_offset);
-                let from = Source { layer: origin.layer, offset, length: old.size };
-                contents.push(NewContent::Made { by: *by, from });
-                builder.push(&NewEntry { size: *size, digest: *digest, ..entry })
+            (Changed::Made { by, digest, size }, Some(node)) => {
+                contents.push(NewContent::Made { by: *by, from: source(tree, node) });
+                builder.push(&NewEntry { size: *size, digest: *digest, ..like(path, &tree.attributes(node)) })
             }
-            Changed::LinkTo(_) => Ok(()),
+            (Changed::Moved(from), _) => {
+                let old = tree.attributes(*from);
+                if old.kind == Kind::File {
+                    contents.push(NewContent::Moved(source(tree, *from)));
+                }
+                builder.push(&like(path, &old))
+            }
+            (Changed::Gone | Changed::Content(_) | Changed::Made { .. }, None) | (Changed::LinkTo(_), _) => Ok(()),
         }
     }
+}
+
+/// An entry that is like what a tree has.
+fn like<'e>(path: &'e [u8], old: &Attributes<'e>) -> NewEntry<'e> {
+    NewEntry {
+        mode: old.mode,
+        uid: old.uid,
+        gid: old.gid,
+        mtime: old.mtime,
+        size: old.size,
+        digest: old.digest,
+        link: old.link,
+        device: old.device,
+        xattrs: old.xattrs,
+        ..NewEntry::new(path, old.kind)
+    }
+}
+
+fn source(tree: &Tree<'_>, node: Node) -> Source {
+    let origin = tree.origin(node);
+    let offset = tree.entry(origin).map_or(0, |(_, entry)| entry.data_offset);
+    Source { layer: origin.layer, offset, length: tree.attributes(node).size }
 }
 
 impl EditLayer {
@@ -262,7 +294,8 @@ impl EditLayer {
         }
         match self.contents.get(&entry.data_offset)? {
             NewContent::Given(bytes) => Some(bytes.to_vec()),
-            NewContent::Made { by, .. } => (by.make)(&unit.content(unit.upper.find(&edited.path(node))?)?),
+            NewContent::Made { by, from } => (by.make)(&unit.read_at(from.layer, from.offset, from.length)?),
+            NewContent::Moved(from) => unit.read_at(from.layer, from.offset, from.length),
         }
     }
 
@@ -291,6 +324,7 @@ impl Contents for EditedContents<'_> {
                 let new = (by.make)(&old).filter(|new| new.len() as u64 == length);
                 out.write_all(&new.ok_or_else(|| io::Error::other("a content could not be made a second time"))?)
             }
+            Some(NewContent::Moved(from)) => self.inner.copy(from.layer, from.offset, from.length, out),
             None => Err(io::Error::other("an edit has no content")),
         }
     }

@@ -7,7 +7,7 @@ use crate::edits::Changed;
 use crate::level::{Level, Safety};
 use crate::plan::Plan;
 use crate::source::{SourceRemark, SourceUnit};
-use crate::unit::ImageUnit;
+use crate::unit::{ImageUnit, Owner};
 
 /// One pass. The table in `jettison-passes` holds them all, in the order in which they run.
 pub struct Pass {
@@ -106,6 +106,8 @@ pub enum Edit {
     Change(Vec<(Node, Changed)>),
     /// Paths of the tree are changed, all of them or none.
     ChangeAll(Vec<(Node, Changed)>),
+    /// Packages go, with their files, and their databases say so.
+    RemovePackages(Vec<Owner>),
     /// Nothing: it is for people to decide.
     Nothing,
 }
@@ -116,7 +118,7 @@ impl Edit {
     pub fn changes(&self) -> &[(Node, Changed)] {
         match self {
             Self::Change(all) | Self::ChangeAll(all) => all,
-            Self::DropHidden | Self::Regroup { .. } | Self::Nothing => &[],
+            Self::DropHidden | Self::Regroup { .. } | Self::RemovePackages(_) | Self::Nothing => &[],
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A pattern of absolute paths: `*` and `?` within a name, `**` over folders. What matches a folder matches all below it.
+/// A pattern of absolute paths: `*`, `?` and sets such as `[0-9]` within a name, `**` over folders. What matches a folder
+/// matches all below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     text: String,
@@ -27,6 +28,12 @@ impl Pattern {
         let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
         (0..=names.len()).any(|length| matches(&self.names, &names[..length]))
     }
+
+    /// Whether it matches just this path, given by its names.
+    #[must_use]
+    pub fn matches_names(&self, names: &[&[u8]]) -> bool {
+        matches(&self.names, names)
+    }
 }
 
 fn matches(pattern: &[Vec<u8>], names: &[&[u8]]) -> bool {
@@ -44,7 +51,21 @@ fn matches_name(pattern: &[u8], name: &[u8]) -> bool {
         None => name.is_empty(),
         Some((b'*', rest)) => (0..=name.len()).any(|skip| matches_name(rest, &name[skip..])),
         Some((b'?', rest)) => !name.is_empty() && matches_name(rest, &name[1..]),
+        Some((b'[', rest)) if rest.contains(&b']') => {
+            let end = rest.iter().position(|byte| *byte == b']').unwrap_or_default();
+            name.first().is_some_and(|byte| is_in_set(&rest[..end], *byte))
+                && matches_name(&rest[end + 1..], &name[1..])
+        }
         Some((byte, rest)) => name.first() == Some(byte) && matches_name(rest, &name[1..]),
+    }
+}
+
+/// Whether a byte is one of a set's, or within one of its ranges.
+fn is_in_set(set: &[u8], byte: u8) -> bool {
+    match set {
+        [from, b'-', to, rest @ ..] => (*from..=*to).contains(&byte) || is_in_set(rest, byte),
+        [one, rest @ ..] => *one == byte || is_in_set(rest, byte),
+        [] => false,
     }
 }
 
@@ -80,12 +101,19 @@ mod tests {
             ("/**/*.md", "README.md"),
             ("/opt/?pp", "opt/app/x"),
             ("/", "anything"),
+            ("/core.[0-9]*", "core.123"),
+            ("/[a-cx]", "x"),
         ] {
             assert!(is_match(pattern, path), "{pattern} {path}");
         }
-        for (pattern, path) in
-            [("/usr/share/doc", "usr/share/docs"), ("/*.md", "opt/README.md"), ("/opt/app/x", "opt/app"), ("/a?", "a")]
-        {
+        for (pattern, path) in [
+            ("/usr/share/doc", "usr/share/docs"),
+            ("/*.md", "opt/README.md"),
+            ("/opt/app/x", "opt/app"),
+            ("/a?", "a"),
+            ("/core.[0-9]*", "core.js"),
+            ("/[a-c]", "d"),
+        ] {
             assert!(!is_match(pattern, path), "{pattern} {path}");
         }
         assert_eq!("doc".parse::<Pattern>(), Err(PatternError::Relative { text: "doc".to_owned() }));

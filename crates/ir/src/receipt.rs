@@ -103,7 +103,7 @@ fn path(unit: &ImageUnit<'_>, node: Node, changed: &Changed) -> ReceiptPath {
         Changed::Gone => (PathChange::Removed, if is_last { size } else { 0 }, 0),
         Changed::Content(content) => (PathChange::Rewritten, size, content.len() as u64),
         Changed::Made { size: new, .. } => (PathChange::Stripped, size, *new),
-        Changed::Target(_) => (PathChange::Relinked, 0, 0),
+        Changed::Target(_) | Changed::Moved(_) => (PathChange::Relinked, 0, 0),
         Changed::LinkTo(_) => (PathChange::Linked, size, 0),
     };
     ReceiptPath { path: format!("/{}", unit.upper.path(node).escape_bytes()), change, bytes, left }

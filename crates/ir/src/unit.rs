@@ -4,17 +4,18 @@ use std::cell::OnceCell;
 
 use bstr::ByteSlice as _;
 use hashbrown::HashMap;
+use jettison_image::elf::{Environment, Linkage, Program};
 use jettison_image::layer::LayerError;
 use jettison_image::packages::{self, Packages, PackagesError};
 use jettison_image::tree::TreeError;
-use jettison_image::{Base, Config, Entry, Kind, Layer, Node, Tree, history};
+use jettison_image::{Base, Config, Digest, Entry, Kind, Layer, Node, Tree, history};
 
 use crate::options::ImageOptions;
 
 /// Reads contents out of an image's layers.
 pub trait ReadContent {
-    /// The stored bytes of a file: `entry` of the layer with this number, counted from 0. None where they cannot be had.
-    fn read(&self, layer: usize, entry: &Entry) -> Option<Vec<u8>>;
+    /// Bytes of the unpacked tar of the layer with this number, counted from 0. None where they cannot be had.
+    fn read(&self, layer: usize, offset: u64, length: u64) -> Option<Vec<u8>>;
 }
 
 /// One image for one platform.
@@ -37,6 +38,8 @@ pub struct ImageUnit<'a> {
     contents: Option<&'a dyn ReadContent>,
     packages: OnceCell<Result<Vec<Packages>, PackagesError>>,
     owned: OnceCell<HashMap<Vec<u8>, Owner>>,
+    programs: OnceCell<HashMap<Digest, Program>>,
+    linkage: OnceCell<Linkage>,
 }
 
 /// A package: the place of its database among those of the image, and its own there.
@@ -78,6 +81,8 @@ impl<'a> ImageUnit<'a> {
             contents: None,
             packages: OnceCell::new(),
             owned: OnceCell::new(),
+            programs: OnceCell::new(),
+            linkage: OnceCell::new(),
         })
     }
 
@@ -112,7 +117,11 @@ impl<'a> ImageUnit<'a> {
 
     /// The stored bytes of an entry of a layer.
     pub(crate) fn read(&self, layer: usize, entry: &Entry) -> Option<Vec<u8>> {
-        self.contents?.read(layer, entry).filter(|content| content.len() as u64 == entry.size)
+        self.read_at(layer, entry.data_offset, entry.size)
+    }
+
+    pub(crate) fn read_at(&self, layer: usize, offset: u64, length: u64) -> Option<Vec<u8>> {
+        self.contents?.read(layer, offset, length).filter(|content| content.len() as u64 == length)
     }
 
     /// The content of the file at a path, links followed; none where there is none that can be read.
@@ -146,6 +155,31 @@ impl<'a> ImageUnit<'a> {
         owned.get(&self.upper.path(node)).copied()
     }
 
+    /// What the image's programs, libraries and scripts are, by the digests of their contents.
+    pub fn programs(&self) -> &HashMap<Digest, Program> {
+        self.programs.get_or_init(|| {
+            let mut programs = HashMap::new();
+            for node in self.upper.walk().filter(|node| self.upper.kind(*node) == Kind::File) {
+                let attributes = self.upper.attributes(node);
+                if !may_be_program(self.upper.name(node), attributes.mode) || programs.contains_key(&attributes.digest)
+                {
+                    continue;
+                }
+                let program = self.content(node).and_then(|content| Program::of(&content));
+                programs.extend(program.map(|program| (attributes.digest, program)));
+            }
+            programs
+        })
+    }
+
+    /// Which files need which to run.
+    pub fn linkage(&self) -> &Linkage {
+        self.linkage.get_or_init(|| {
+            let environment = Environment::of(&self.config);
+            Linkage::of(&self.upper, self.programs(), &environment, &mut |node| self.content(node))
+        })
+    }
+
     /// A variable of the environment that the image sets.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<String> {
@@ -163,4 +197,10 @@ impl<'a> ImageUnit<'a> {
     pub fn shown(&self, node: Node) -> String {
         format!("/{}", self.upper.path(node).escape_bytes())
     }
+}
+
+/// Whether a file may be run or loaded: somebody may execute it, or it is named like a library, a module or an object.
+fn may_be_program(name: &[u8], mode: u16) -> bool {
+    let ends = [&b".so"[..], b".node", b".ko", b".o", b".a", b".dylib"];
+    mode & 0o111 != 0 || ends.iter().any(|end| name.ends_with(end)) || name.contains_str(".so.")
 }

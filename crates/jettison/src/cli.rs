@@ -6,7 +6,7 @@ mod source;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use jettison_ir::Level;
+use jettison_ir::{ImageOptions, Level, Pattern};
 use jettison_report::By;
 use jettison_store::{Encoding, Reference};
 
@@ -119,10 +119,10 @@ pub(crate) struct Weigh {
     pub(crate) image: Reference,
     #[command(flatten)]
     pub(crate) base: BaseArgs,
-    /// What the waste is listed by
+    /// What the waste is listed by; or package, for the packages and why they are there
     #[arg(long, value_name = "WHAT", default_value = "layer")]
     pub(crate) by: ByArg,
-    /// The most rows of waste that are listed
+    /// The most rows that are listed
     #[arg(long, value_name = "N", default_value = "20")]
     pub(crate) rows: usize,
     /// Don't pack the layers to measure what -O1 saves of the stored size
@@ -140,14 +140,18 @@ pub(crate) enum ByArg {
     Layer,
     Path,
     Cause,
+    /// Not the waste, but what is seen: packages and why they are there
+    Package,
 }
 
-impl From<ByArg> for By {
-    fn from(by: ByArg) -> Self {
-        match by {
-            ByArg::Layer => Self::Layer,
-            ByArg::Path => Self::Path,
-            ByArg::Cause => Self::Cause,
+impl ByArg {
+    /// What the waste is listed by; none where it is not listed.
+    pub(crate) fn waste(self) -> Option<By> {
+        match self {
+            Self::Layer => Some(By::Layer),
+            Self::Path => Some(By::Path),
+            Self::Cause => Some(By::Cause),
+            Self::Package => None,
         }
     }
 }
@@ -163,10 +167,14 @@ pub(crate) struct Optimize {
     /// The image
     pub(crate) image: Reference,
     /// Where to write: docker-archive:FILE, oci:DIR[:TAG], oci-archive:FILE, local:NAME; a bare path is of the input's kind
-    #[arg(short, long, value_name = "OUT")]
-    pub(crate) output: Reference,
-    /// 0: copy as it is; 1: lossless
-    #[arg(short = 'O', value_name = "LEVEL", default_value = "1", value_parser = parse_image_level)]
+    #[arg(short, long, value_name = "OUT", required_unless_present = "plan")]
+    pub(crate) output: Option<Reference>,
+    /// Print what would be done and what it would save, and write nothing
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) plan: bool,
+    /// 0: copy as it is; 1: lossless; 2: without what no program reads when it runs; s: without what a container does not
+    /// need to run
+    #[arg(short = 'O', value_name = "LEVEL", default_value = "1")]
     pub(crate) level: Level,
     #[command(flatten)]
     pub(crate) base: BaseArgs,
@@ -183,9 +191,53 @@ pub(crate) struct Optimize {
     pub(crate) read: ReadArgs,
     #[command(flatten)]
     pub(crate) passes: PassArgs,
+    #[command(flatten)]
+    pub(crate) keeping: KeepArgs,
     /// Have the judge compare after every pass
     #[arg(long, help_heading = "Passes")]
     pub(crate) verify_each: bool,
+}
+
+/// What stays and what goes, whatever the passes say.
+#[derive(Args, Clone, Default)]
+#[command(next_help_heading = "What stays and what goes")]
+pub(crate) struct KeepArgs {
+    /// Leave these paths as they are, whatever a pass says: * and ? within a name, ** over folders
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) keep: Vec<Pattern>,
+    /// Keep the texts of a language at -Os, as de or pt_BR; `all` for every one [default: those that the image's LANG,
+    /// LC_* and LANGUAGE name]
+    #[arg(long, value_name = "LANG", value_delimiter = ',')]
+    pub(crate) keep_locale: Vec<String>,
+    /// Remove these packages, and what was installed for them alone; one that is needed is refused
+    #[arg(long, value_name = "NAME", value_delimiter = ',', num_args = 1..)]
+    pub(crate) purge: Vec<String>,
+    /// Remove a group of packages that `apk add --virtual NAME` made, or `NAME=PACKAGE,PACKAGE…`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) r#virtual: Vec<String>,
+    /// Remove the configuration of packages that go as well
+    #[arg(long)]
+    pub(crate) purge_configuration: bool,
+    /// Remove compiled Python whose source is there: programs start slower, once or each time
+    #[arg(long)]
+    pub(crate) drop_compiled_python: bool,
+    /// Remove files that are secrets as a whole, such as private keys
+    #[arg(long)]
+    pub(crate) remove_secrets: bool,
+}
+
+impl KeepArgs {
+    pub(crate) fn options(&self) -> ImageOptions {
+        ImageOptions {
+            keep: self.keep.clone(),
+            keep_locales: self.keep_locale.clone(),
+            purge: self.purge.clone(),
+            virtuals: self.r#virtual.clone(),
+            purge_configuration: self.purge_configuration,
+            drop_compiled_python: self.drop_compiled_python,
+            remove_secrets: self.remove_secrets,
+        }
+    }
 }
 
 /// Which passes run, for those who look for the one that does something wrong.
@@ -241,15 +293,6 @@ pub(crate) struct Demo {
     /// Where to put the images [default: jettison-demo in the folder for temporary files]
     #[arg(value_name = "DIR")]
     pub(crate) folder: Option<PathBuf>,
-}
-
-/// A level of this version's passes on images.
-fn parse_image_level(text: &str) -> Result<Level, String> {
-    match text.parse() {
-        Ok(level @ (Level::O0 | Level::O1)) => Ok(level),
-        Ok(Level::O2 | Level::Os) => Err("this version optimizes images up to -O1".to_owned()),
-        Err(error) => Err(format!("{error}")),
-    }
 }
 
 /// A number of bytes, with a decimal unit.

@@ -1,6 +1,5 @@
-//! The contents of an image's files, for passes and for the judge.
+//! The contents of an image's files, for passes.
 
-use jettison_image::{Entry, Kind, Node, Tree};
 use jettison_ir::ReadContent;
 use jettison_store::ScannedLayer;
 
@@ -11,20 +10,10 @@ const MOST: u64 = 2 << 30;
 pub(crate) struct LayerContents<'l>(pub(crate) &'l [ScannedLayer]);
 
 impl ReadContent for LayerContents<'_> {
-    fn read(&self, layer: usize, entry: &Entry) -> Option<Vec<u8>> {
+    fn read(&self, layer: usize, offset: u64, length: u64) -> Option<Vec<u8>> {
         let plain = self.0.get(layer)?.plain.as_ref()?;
-        let mut content = vec![0; usize::try_from(entry.size).ok().filter(|_| entry.size <= MOST)?];
-        plain.read_at(entry.data_offset, &mut content).ok()?;
+        let mut content = vec![0; usize::try_from(length).ok().filter(|_| length <= MOST)?];
+        plain.read_at(offset, &mut content).ok()?;
         Some(content)
     }
-}
-
-/// The content of a file of a tree; none where it cannot be had.
-pub(crate) fn of_node(tree: &Tree<'_>, node: Node, contents: &dyn ReadContent) -> Option<Vec<u8>> {
-    if tree.kind(node) != Kind::File {
-        return None;
-    }
-    let origin = tree.origin(node);
-    let (layer, entry) = tree.entry(origin)?;
-    layer.sparse(entry).is_none().then(|| contents.read(origin.layer, entry))?
 }

@@ -42,7 +42,9 @@ pub(crate) fn find_images(cli: &mut Cli) -> anyhow::Result<()> {
         *input = in_folder(input, folder.as_deref(), Reference::found_in_store)?;
     }
     if let Some(output) = output {
-        *output = in_folder(output, folder.as_deref(), |output, folder| Ok(output.in_store(folder)))?;
+        if let Some(output) = output {
+            *output = in_folder(output, folder.as_deref(), |output, folder| Ok(output.in_store(folder)))?;
+        }
     }
     Ok(())
 }

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
+use jettison_image::layer::ContentWatch;
 use jettison_image::{Layer, Limits, Platform};
-use jettison_store::{Opened, Reference, ScannedLayer, Scans, Scope, StoredImage, Wanted, open, scan};
+use jettison_store::{Opened, Reference, ScannedLayer, Scans, Scope, StoredImage, Wanted, open, scan_watched};
 
 use crate::cli::ReadArgs;
 use crate::error::Usage;
 use crate::printer::Printer;
 use crate::progress::Stage;
+use crate::secrets::SecretWatch;
 
 /// An image whose layers were read.
 pub(crate) struct Loaded {
@@ -67,10 +69,24 @@ pub(crate) fn load(
     scans: &Scans,
     printer: &Printer,
 ) -> Result<Loaded> {
+    load_watched(reference, image, read, unpack, scans, printer, None)
+}
+
+/// The same, with every file looked through for secrets on the way.
+pub(crate) fn load_watched(
+    reference: &Reference,
+    image: StoredImage,
+    read: &ReadArgs,
+    unpack: Option<(usize, PathBuf)>,
+    scans: &Scans,
+    printer: &Printer,
+    watch: Option<&SecretWatch>,
+) -> Result<Loaded> {
     let total = image.layers.iter().map(|layer| layer.blob.length()).sum();
     let stage = Stage::start(printer, format!("reading {reference}"), total);
     let scope = Scope { limits: read.limits(), unpack };
-    let (scanned, layers) = scan(&reference.path, &image, &scope, scans, &stage)?;
+    let watch = watch.map(|watch| watch as &dyn ContentWatch);
+    let (scanned, layers) = scan_watched(&reference.path, &image, &scope, scans, &stage, watch)?;
     stage.end();
     Ok(Loaded { image, scanned, layers })
 }

@@ -9,6 +9,7 @@ mod context;
 mod dockerfile;
 mod error;
 mod folders;
+mod installed;
 mod linter;
 mod load;
 mod optimizer;
@@ -20,6 +21,7 @@ mod receipt;
 mod replace;
 mod rewriting;
 mod search;
+mod secrets;
 
 use std::process::ExitCode;
 

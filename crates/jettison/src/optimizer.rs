@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use jettison_image::changes::Part;
 use jettison_image::manifest::{BASE_DIGEST, BASE_NAME};
 use jettison_image::{Base, Compression, Config, Descriptor, Digest, Layer, Manifest, Tree, history, media};
-use jettison_ir::{Claim, ImageOptions, ImageUnit, Level, Measure, OptimizeReport, Receipt, Verdict, with_edits};
+use jettison_ir::{ImageOptions, ImageUnit, Level, Measure, OptimizeReport, Receipt, Verdict, with_edits};
 use jettison_passes::Outcome;
 use jettison_store::{
     Encoding, Opened, Output, PlainContents, Reference, ScannedLayer, Scans, Selector, StoredImage, Transport, Wanted,
@@ -19,7 +19,8 @@ use serde_json::Value;
 
 use crate::base;
 use crate::cli::{BaseArgs, PassArgs, ReadArgs};
-use crate::contents::{LayerContents, of_node};
+use crate::contents::LayerContents;
+use crate::error::Usage;
 use crate::load::{Loaded, load};
 use crate::pipeline::{self, Subject};
 use crate::printer::Printer;
@@ -39,6 +40,8 @@ pub(crate) struct Request<'r> {
     pub(crate) verify_each: bool,
     /// Names in place of the input's.
     pub(crate) names: Option<&'r [String]>,
+    /// Whether the output is thrown away when it was measured and judged.
+    pub(crate) is_plan: bool,
     /// What else is wished of the image.
     pub(crate) options: ImageOptions,
 }
@@ -84,6 +87,7 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
             .with(Some(contents), request.options.clone());
         let outcome =
             pipeline::run(&unit, &loaded.image.config, &selection, request.passes, request.verify_each, printer)?;
+        refused(&outcome)?;
         let mut notes = notes.clone();
         notes.extend(loaded.notes(&opened));
         notes.extend(link_notes(&unit.upper));
@@ -103,10 +107,19 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
         scans.remember(&work.loaded.scanned, &work.loaded.layers);
         reports.push(judge_written(request, work, &output, digest, &opened, &scans, start, printer)?);
     }
-    if reports.iter().all(|report| report.verdict.is_equal()) {
+    if !request.is_plan && reports.iter().all(|report| report.verdict.is_equal()) {
         output.publish()?;
     }
     Ok(reports)
+}
+
+/// What was asked for by name and cannot be done is an error, not a remark.
+fn refused(outcome: &Outcome) -> Result<()> {
+    let mut declines = outcome.declines.iter().filter(|(pass, _)| *pass == "asked-packages");
+    match declines.next() {
+        Some((_, decline)) => Err(Usage::new(decline.reason.clone()).into()),
+        None => Ok(()),
+    }
 }
 
 /// The receipt of one image, whose output is written.
@@ -133,7 +146,8 @@ fn read(
     let mut notes = Vec::new();
     let base = base::find(request.base, request.input, image, request.read.limits(), &mut notes)?;
     // From -O2 on passes look into files, also into those of the base.
-    let first = if request.level > Level::O1 { 0 } else { base.layers };
+    let is_asked = !request.options.purge.is_empty() || !request.options.virtuals.is_empty();
+    let first = if request.level > Level::O1 || is_asked { 0 } else { base.layers };
     let unpack = Some((first, output.scratch()));
     Ok((load(request.input, image.clone(), request.read, unpack, scans, printer)?, base, notes))
 }
@@ -341,22 +355,25 @@ fn judge_written(
     let image = images.into_iter().find(is_this).context("the written image is not where it was written to")?;
     let shown = Reference { path: staged.path.clone(), transport: None, selector: None };
     let base = work.unit.base.layers;
-    // What claims say of contents is looked up in the written layers.
-    let unpack = work.outcome.claims.iter().any(|one| one.claim != Claim::NoDifference).then(|| (0, output.scratch()));
     let after =
-        load(&shown, image, request.read, unpack, scans, printer).context("the written image cannot be read back")?;
+        load(&shown, image, request.read, None, scans, printer).context("the written image cannot be read back")?;
     let after_tree = Tree::of(after.layers())?;
     let before = Side { tree: &work.unit.upper, config: &work.loaded.image.config };
     let written = Side { tree: &after_tree, config: &after.image.config };
-    let after_contents = LayerContents(&after.scanned);
-    let mut old = |node| work.unit.content(node);
-    let mut new = |node| of_node(&after_tree, node, &after_contents);
-    let reads = Reads { before: &mut old, after: &mut new };
-    let verdict: Verdict = judge(before, written, &work.outcome.claims, Some(reads));
+    let verdict = with_edits(&work.unit, &work.outcome.plan.edits, |changes, edits| -> Verdict {
+        let mut old = |node| work.unit.content(node);
+        // What was written is known by its digest: a content of that digest is the content.
+        let mut new = |node| {
+            let planned = changes.upper().find(&after_tree.path(node))?;
+            let content = edits.content(&work.unit, changes.upper(), planned)?;
+            (Digest::of(&content) == after_tree.attributes(node).digest).then_some(content)
+        };
+        judge(before, written, &work.outcome.claims, Some(Reads { before: &mut old, after: &mut new }))
+    })?;
     let declines = work.outcome.declines.iter().map(|(pass, decline)| format!("{pass}: {}", decline.reason)).collect();
     Ok(OptimizeReport {
         input: request.input.to_string(),
-        output: request.output.to_string(),
+        output: if request.is_plan { "planned".to_owned() } else { request.output.to_string() },
         level: request.level.to_string(),
         platform: work.loaded.image.config.platform().to_string(),
         base: work.unit.base.evidence.to_string(),

@@ -28,7 +28,7 @@ fn stored(unit: &ImageUnit<'_>, changes: &[(Node, Changed)], encoding: Encoding)
                 let is_last = unit.upper.links(unit.upper.inode(*node)) == 1;
                 match (changed, side) {
                     (Changed::Gone, 0) if !is_last => {}
-                    (Changed::Target(_), _) | (Changed::Gone | Changed::LinkTo(_), 1) => {}
+                    (Changed::Target(_) | Changed::Moved(_), _) | (Changed::Gone | Changed::LinkTo(_), 1) => {}
                     (Changed::Content(new), 1) => out.write_all(new)?,
                     (Changed::Made { by, .. }, 1) => {
                         let new = unit.content(*node).and_then(|old| (by.make)(&old));

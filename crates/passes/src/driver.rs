@@ -3,11 +3,11 @@
 use jettison_image::changes::Cut;
 use jettison_image::{Changes, Node};
 use jettison_ir::{
-    Acted, Assumption, Changed, Claimed, Decline, Edit, Finding, ImageUnit, Level, Own, Pass, Plan, Remark, Run,
+    Acted, Assumption, Changed, Claimed, Decline, Edit, Finding, ImageUnit, Level, Own, Owner, Pass, Plan, Remark, Run,
     Safety, UnitError, with_edits,
 };
 
-use crate::PASSES;
+use crate::{PASSES, databases};
 
 /// Rounds after which the driver stops. Each pass acts at most once on an image, so the rounds needed
 /// are fewer than the passes; more means that two of them undo each other.
@@ -211,33 +211,80 @@ fn own_size(unit: &ImageUnit<'_>, changes: &Changes<'_, '_>, plan: &Plan) -> Res
 impl Outcome {
     /// Carries out the fix of a finding, but for what is to be kept; whether anything came of it.
     fn apply(&mut self, unit: &ImageUnit<'_>, pass: &'static str, finding: Finding) -> bool {
-        let mut changes = Vec::new();
-        match &finding.fix.edit {
-            Edit::DropHidden => self.plan.own = self.plan.own.written(),
-            Edit::Regroup { at_most } => self.plan.own = Own::Written(Cut::Ranges(*at_most)),
-            Edit::Nothing => {}
-            edit @ (Edit::Change(wanted) | Edit::ChangeAll(wanted)) => {
-                let is_kept = |node: Node| unit.options.keeps(&unit.upper.path(node));
-                let kept = wanted.iter().find_map(|(node, _)| Some((*node, is_kept(*node)?)));
-                if let (Some((node, pattern)), Edit::ChangeAll(_)) = (kept, edit) {
-                    let reason = format!("{}: {} is kept by --keep {pattern}", finding.what, unit.shown(node));
-                    self.decline(pass, Decline { layer: Some(finding.shipped_by), reason });
-                    return false;
-                }
-                let wanted: Vec<(Node, Changed)> =
-                    wanted.iter().filter(|(node, _)| is_kept(*node).is_none()).cloned().collect();
-                changes = self.plan.edits.add(&unit.upper, &wanted);
-                if changes.is_empty() {
-                    return false;
-                }
+        let changes = match &finding.fix.edit {
+            Edit::Nothing => Ok(Vec::new()),
+            Edit::DropHidden => {
                 self.plan.own = self.plan.own.written();
+                Ok(Vec::new())
+            }
+            Edit::Regroup { at_most } => {
+                self.plan.own = Own::Written(Cut::Ranges(*at_most));
+                Ok(Vec::new())
+            }
+            Edit::RemovePackages(packages) => self.remove_packages(unit, packages),
+            edit @ (Edit::Change(_) | Edit::ChangeAll(_)) => self.change(unit, edit),
+        };
+        match changes {
+            Ok(changes) => {
+                let is_about_paths = !finding.fix.edit.changes().is_empty();
+                if is_about_paths && changes.is_empty() {
+                    return false;
+                }
+                let mut paths: Vec<Vec<u8>> = changes.iter().map(|(node, _)| unit.upper.path(*node)).collect();
+                paths.sort_unstable();
+                self.claims.push(Claimed { claim: finding.fix.claim.clone(), paths });
+                self.findings.push(Made { pass, finding, changes });
+                true
+            }
+            Err(reason) => {
+                let reason = format!("{}: {reason}", finding.what);
+                self.decline(pass, Decline { layer: Some(finding.shipped_by), reason });
+                false
             }
         }
-        let mut paths: Vec<Vec<u8>> = changes.iter().map(|(node, _)| unit.upper.path(*node)).collect();
-        paths.sort_unstable();
-        self.claims.push(Claimed { claim: finding.fix.claim.clone(), paths });
-        self.findings.push(Made { pass, finding, changes });
-        true
+    }
+
+    /// Changes paths, without those that are to be kept, and what lists them.
+    fn change(&mut self, unit: &ImageUnit<'_>, edit: &Edit) -> Result<Vec<(Node, Changed)>, String> {
+        let is_kept = |node: Node| unit.options.keeps(&unit.upper.path(node));
+        let wanted = edit.changes();
+        let kept = wanted.iter().find_map(|(node, _)| Some((*node, is_kept(*node)?)));
+        if let (Some((node, pattern)), Edit::ChangeAll(_)) = (kept, edit) {
+            return Err(format!("{} is kept by --keep {pattern}", unit.shown(node)));
+        }
+        let wanted: Vec<(Node, Changed)> =
+            wanted.iter().filter(|(node, _)| is_kept(*node).is_none()).cloned().collect();
+        let before = self.plan.edits.clone();
+        let mut changes = self.plan.edits.add(&unit.upper, &wanted);
+        let is_of_packages = |node: Node| unit.owner(node).is_some();
+        if changes.iter().any(|(node, changed)| *changed == Changed::Gone && is_of_packages(*node))
+            && let Err(reason) = databases::follow(unit, &mut self.plan.edits)
+        {
+            // What no package has can go all the same.
+            self.plan.edits = before;
+            let others: Vec<_> = wanted.into_iter().filter(|(node, _)| !is_of_packages(*node)).collect();
+            if matches!(edit, Edit::ChangeAll(_)) || others.is_empty() {
+                return Err(reason);
+            }
+            changes = self.plan.edits.add(&unit.upper, &others);
+        }
+        if !changes.is_empty() {
+            self.plan.own = self.plan.own.written();
+        }
+        Ok(changes)
+    }
+
+    /// Takes packages away; gives all that changes for them.
+    fn remove_packages(&mut self, unit: &ImageUnit<'_>, packages: &[Owner]) -> Result<Vec<(Node, Changed)>, String> {
+        let before = self.plan.edits.clone();
+        self.plan.edits.add_packages(packages);
+        if let Err(reason) = databases::follow(unit, &mut self.plan.edits) {
+            self.plan.edits = before;
+            return Err(reason);
+        }
+        self.plan.own = self.plan.own.written();
+        let new = self.plan.edits.follows().iter().filter(|(node, changed)| before.of(**node) != Some(changed));
+        Ok(new.map(|(node, changed)| (*node, changed.clone())).collect())
     }
 
     /// Notes once why something was left alone.

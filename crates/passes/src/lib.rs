@@ -5,14 +5,23 @@
 
 mod allow;
 mod analysis;
+mod databases;
 mod driver;
 mod lines;
 mod rewrite;
+pub mod secrets;
 mod settings;
 pub mod shipping;
 mod image {
+    pub(super) mod asked_packages;
+    pub(super) mod backup_files;
+    pub(super) mod build_logs;
+    pub(super) mod build_packages;
+    pub(super) mod package_caches;
     pub(super) mod shadowed_files;
     pub(super) mod split_layers;
+    pub(super) mod temporary_files;
+    pub(super) mod tool_caches;
 }
 mod source {
     pub(super) mod adjacent_runs;
@@ -51,10 +60,18 @@ pub use driver::{Event, Made, Outcome, Selection, SelectionError, Withdrawn, ass
 pub use lines::LineMap;
 pub use rewrite::{Allowed, Fixes, Found, LeftAlone, RewriteEvent, Rewritten, Source, rewrite};
 
-/// Every pass, in execution order. On images what nobody sees goes first, so that what is merged is small. On
+/// Every pass, in execution order. On images what a container
+/// does not need goes first, then what nobody sees, so that what is merged is small. On
 /// Dockerfiles settings and files are put in place before RUNs meet, and leftovers are looked for in what they became.
 #[rustfmt::skip]
 pub const PASSES: &[Pass] = &[
+    image::asked_packages::PASS,
+    image::build_packages::PASS,
+    image::package_caches::PASS,
+    image::tool_caches::PASS,
+    image::temporary_files::PASS,
+    image::build_logs::PASS,
+    image::backup_files::PASS,
     image::shadowed_files::PASS,
     image::split_layers::PASS,
     source::latest_tag::PASS,

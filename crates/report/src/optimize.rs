@@ -6,6 +6,7 @@ use jettison_ir::{Measure, OptimizeReport};
 use serde_json::{Value, json};
 
 use crate::diff::differences;
+use crate::receipt::receipt_summary;
 use crate::style::{BAD, FAINT, GOOD, HEADING, styled};
 use crate::text::{bytes, count, grouped, signed, table};
 
@@ -33,6 +34,10 @@ pub fn optimize_human(report: &OptimizeReport, remarks: bool) -> String {
         row("paths seen", grouped(before.paths), grouped(after.paths), String::new()),
     ];
     let _ = writeln!(out, "{}\n", table(&["", "before", "after", "change"], &[1, 2, 3], rows));
+    let changed = receipt_summary(&report.receipt);
+    if !changed.is_empty() {
+        let _ = writeln!(out, "{changed}");
+    }
     if report.acted.is_empty() {
         let _ = writeln!(out, "passes: none had anything to do");
     }
@@ -55,7 +60,13 @@ pub fn optimize_human(report: &OptimizeReport, remarks: bool) -> String {
     let _ = match report.verdict.is_equal() {
         true => {
             let paths = count(report.verdict.paths, "path");
-            writeln!(out, "{} ({paths} and all settings compared, {seconds:.2} s)", styled(GOOD, "proof: equal"))
+            let proof = if report.receipt.items.is_empty() {
+                "proof: equal".to_owned()
+            } else {
+                let changed: usize = report.receipt.items.iter().map(|item| item.paths.len()).sum();
+                format!("proof: equal but for {} in the receipt", count(changed, "path"))
+            };
+            writeln!(out, "{} ({paths} and all settings compared, {seconds:.2} s)", styled(GOOD, &proof))
         }
         false => write!(out, "{}\n{}", styled(BAD, "proof: NOT equal"), differences(&report.verdict, 10)),
     };
@@ -109,6 +120,7 @@ pub fn optimize_json(report: &OptimizeReport) -> Value {
         "before": measure(&report.before),
         "after": measure(&report.after),
         "passes": passes,
+        "receipt": report.receipt,
         "notes": report.notes,
         "declined": report.declines,
         "proof": { "equal": report.verdict.is_equal(), "paths": report.verdict.paths, "differences": report.verdict.differences },

@@ -30,7 +30,7 @@ pub use open::{Opened, StoredImage, StoredLayer, Wanted, open, open_file};
 pub use output::{Mark, Output, measure};
 pub use reference::{Reference, ReferenceError, Selector, Transport};
 pub use remote::RemoteError;
-pub use scan::{ScannedLayer, Scans, Scope, scan};
+pub use scan::{ScannedLayer, Scans, Scope, scan, scan_watched};
 pub use section::Section;
 pub use stage::remove_all_stages;
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use jettison_image::layer::{LayerError, Limits};
+use jettison_image::layer::{ContentWatch, LayerError, Limits};
 use jettison_image::tar::{TarError, TarErrorKind};
 use jettison_image::validate::Inconsistency;
 use jettison_image::{Compression, Digest, Hasher, Layer};
@@ -69,6 +69,22 @@ pub fn scan(
     scans: &Scans,
     progress: &dyn Progress,
 ) -> Result<(Vec<ScannedLayer>, Vec<Arc<Layer>>)> {
+    scan_watched(path, image, scope, scans, progress, None)
+}
+
+/// Reads all layers of an image and shows `watch` the contents that it wants, from the threads that read. A layer
+/// that `scans` knows is not taken apart again: its contents were there to be seen when it was.
+///
+/// # Errors
+/// As [`scan`].
+pub fn scan_watched(
+    path: &Path,
+    image: &StoredImage,
+    scope: &Scope,
+    scans: &Scans,
+    progress: &dyn Progress,
+    watch: Option<&dyn ContentWatch>,
+) -> Result<(Vec<ScannedLayer>, Vec<Arc<Layer>>)> {
     let count = image.layers.len();
     let mut results: Vec<Option<Result<Scan>>> = (0..count).map(|_| None).collect();
     // The largest first, so that the last to end is a small one.
@@ -84,7 +100,7 @@ pub fn scan(
                     let Some(at) = next else { return };
                     let unpack = scope.unpack.as_ref().filter(|(first, _)| at >= *first).map(|(_, folder)| &**folder);
                     let (stored, limits) = (&image.layers[at], scope.limits);
-                    let job = Job { path, stored, limits, unpack, progress };
+                    let job = Job { path, stored, limits, unpack, progress, watch };
                     let result = match job.known(scans) {
                         Ok(None) => job.run(),
                         Ok(Some(known)) => Ok(known),
@@ -125,6 +141,7 @@ struct Job<'a> {
     /// Where to unpack a compressed layer to.
     unpack: Option<&'a Path>,
     progress: &'a dyn Progress,
+    watch: Option<&'a dyn ContentWatch>,
 }
 
 /// Reads back one layer that was just written and has no name yet.
@@ -135,7 +152,7 @@ pub(crate) fn read_back(
 ) -> Result<(ScannedLayer, Arc<Layer>)> {
     // What was written holds no more than what was read, which the user's limits admitted.
     let limits = Limits { layer_bytes: u64::MAX, layer_entries: u32::MAX };
-    Job { path, stored, limits, unpack: None, progress }.run()
+    Job { path, stored, limits, unpack: None, progress, watch: None }.run()
 }
 
 impl Job<'_> {
@@ -235,7 +252,7 @@ impl Job<'_> {
             let (empty, free) = bounded(4);
             let hashing = threads.spawn(move || hash_pieces(&to_hash, &empty, spool));
             let mut pieces = Pieces { input, piece: Vec::new(), filled: 0, position: 0, full, free, made: 0 };
-            let layer = Layer::read(&mut pieces, self.limits);
+            let layer = Layer::read_watched(&mut pieces, self.limits, self.watch);
             pieces.hand_over();
             drop(pieces);
             let (diff_id, spool) = match hashing.join() {

@@ -146,6 +146,6 @@ impl Judge<'_, '_> {
         let is_said =
             self.stripped.contains(path) || names.iter().any(|name| self.stripped.contains(&self.before.path(*name)));
         let mut contents = || Some((before(old)?, after(new)?));
-        is_said && contents().is_some_and(|(old, new)| old == new)
+        is_said && contents().is_some_and(|(old, new)| crate::stripped::is_stripped_form(&old, &new).is_ok())
     }
 }

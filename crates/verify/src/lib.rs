@@ -9,10 +9,12 @@ mod forms;
 pub mod packages;
 mod part;
 mod proof;
+mod stripped;
 
 pub use claimed::Reads;
 pub use part::{Part, part};
 pub use proof::{Contents, weigh};
+pub use stripped::is_stripped_form;
 
 use bstr::ByteSlice as _;
 use hashbrown::HashMap;

@@ -9,10 +9,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use object::elf::{DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_STRSZ, DT_STRTAB, DynamicTag, PT_DYNAMIC, PT_INTERP, PT_LOAD};
-use object::read::elf::{Dyn, FileHeader, ProgramHeader};
-use object::read::{ReadCache, ReadRef};
-use object::{Endianness, elf};
+use jettison_image::elf::{Loading, Script, configured_folders, with_origin};
+use object::elf::{EM_386, EM_ARM};
+use object::read::ReadCache;
 use rustix::fs::OFlags;
 
 use crate::trace::clean::{clean, split};
@@ -20,10 +19,8 @@ use crate::trace::judge::Tree;
 
 /// Scripts that run scripts, and libraries that need libraries: so deep at most (the kernel's BINPRM limit is 5).
 const DEPTH: usize = 5;
-/// What is read of a script or of a loader's configuration.
+/// What is read of a loader's configuration.
 const LONGEST: u64 = 1 << 20;
-/// Includes of `/etc/ld.so.conf` and its likes are followed so far.
-const INCLUDES: usize = 8;
 /// Where loaders look last: Debian's folders by architecture, then those of all.
 #[cfg(target_arch = "x86_64")]
 const DEFAULTS: [&str; 7] = [
@@ -78,16 +75,6 @@ struct Search {
     configured: Option<Vec<Vec<u8>>>,
 }
 
-/// What an ELF file says about running it.
-#[derive(Default)]
-struct Needs {
-    loader: Option<Vec<u8>>,
-    libraries: Vec<Vec<u8>>,
-    /// `RUNPATH`, or `RPATH` where there is none.
-    folders: Vec<Vec<u8>>,
-    is_foreign: bool,
-}
-
 impl Search {
     fn program(&mut self, path: &[u8], depth: usize) {
         if depth == 0 || !self.seen.insert(path.to_vec()) {
@@ -101,33 +88,34 @@ impl Search {
             self.program(&clean(&interpreter), depth - 1);
             return;
         }
-        let Some(needs) = needs(file) else {
+        let Some(needs) = loading(file) else {
             return;
         };
-        if needs.is_foreign {
+        if needs.machine == EM_386.0 || needs.machine == EM_ARM.0 {
             self.found
                 .gaps
                 .push(format!("{} is a 32-bit program: what it uses was not traced", String::from_utf8_lossy(path)));
         }
-        if let Some(loader) = &needs.loader {
+        if let Some(loader) = needs.interpreter.as_ref().filter(|loader| loader.starts_with(b"/")) {
             self.found.executed.insert(clean(loader));
         }
         self.libraries(path, needs);
     }
 
     /// Follows a program's libraries and theirs.
-    fn libraries(&mut self, program: &[u8], needs: Needs) {
+    fn libraries(&mut self, program: &[u8], needs: Loading) {
         let mut waiting = vec![(program.to_vec(), needs)];
         while let Some((user, needs)) = waiting.pop() {
             let origin = split(&user).map_or_else(|| b"/".to_vec(), |(folder, _)| folder.to_vec());
-            for name in &needs.libraries {
-                let Some(path) = self.library(name, &needs.folders, &origin) else {
+            let folders = if needs.runpath.is_empty() { &needs.rpath } else { &needs.runpath };
+            for name in &needs.needed {
+                let Some(path) = self.library(name, folders, &origin) else {
                     continue;
                 };
                 if !self.found.libraries.insert(path.clone()) {
                     continue;
                 }
-                if let Some(needs) = self.read(&path).and_then(self::needs) {
+                if let Some(needs) = self.read(&path).and_then(loading) {
                     waiting.push((path, needs));
                 }
             }
@@ -141,9 +129,10 @@ impl Search {
             return is_there(&self.tree, &path).then_some(path);
         }
         if self.configured.is_none() {
-            let mut configured = Vec::new();
-            self.configuration(b"/etc/ld.so.conf", &mut configured, INCLUDES);
-            self.configured = Some(configured);
+            let folders = configured_folders(b"/etc/ld.so.conf", &mut |path| self.content(path), &mut |folder| {
+                self.names(folder)
+            });
+            self.configured = Some(folders);
         }
         let own = folders.iter().map(|folder| with_origin(folder, origin));
         let configured = self.configured.iter().flatten().cloned();
@@ -154,51 +143,25 @@ impl Search {
         })
     }
 
-    /// Reads `ld.so.conf`: a folder a line, `include` of files by pattern, of which only a star for a whole name or
-    /// within the last one is in use.
-    fn configuration(&self, path: &[u8], into: &mut Vec<Vec<u8>>, depth: usize) {
+    /// The content of a loader's configuration; none where there is none, or one that no loader would have.
+    fn content(&self, path: &[u8]) -> Option<Vec<u8>> {
         let mut content = Vec::new();
-        let file = self.read(path).filter(|_| depth > 0);
-        if file.is_none_or(|file| file.take(LONGEST).read_to_end(&mut content).is_err()) {
-            return;
-        }
-        for line in content.split(|&byte| byte == b'\n') {
-            let line = line.split(|&byte| byte == b'#').next().unwrap_or_default().trim_ascii();
-            if let Some(pattern) = line.strip_prefix(b"include ") {
-                for file in self.matching(pattern.trim_ascii()) {
-                    self.configuration(&file, into, depth - 1);
-                }
-            } else if line.starts_with(b"/") {
-                into.push(line.to_vec());
-            }
-        }
+        self.read(path)?.take(LONGEST).read_to_end(&mut content).ok()?;
+        Some(content)
     }
 
-    /// The files of one folder whose names match a pattern with at most one star.
-    fn matching(&self, pattern: &[u8]) -> Vec<Vec<u8>> {
-        let absolute = if pattern.starts_with(b"/") { pattern.to_vec() } else { [b"/etc/", pattern].concat() };
-        let Some((folder, name)) = split(&absolute) else {
-            return Vec::new();
-        };
-        let Some(star) = name.iter().position(|&byte| byte == b'*') else {
-            return vec![absolute];
-        };
-        let (start, end) = (&name[..star], &name[star + 1..]);
+    /// The names in a folder, sorted.
+    fn names(&self, folder: &[u8]) -> Vec<Vec<u8>> {
         let Ok(descriptor) = self.tree.open_file(folder, OFlags::RDONLY | OFlags::DIRECTORY) else {
             return Vec::new();
         };
         let Ok(entries) = rustix::fs::Dir::new(descriptor) else {
             return Vec::new();
         };
-        let mut files: Vec<Vec<u8>> = entries
-            .flatten()
-            .map(|entry| entry.file_name().to_bytes().to_vec())
-            .filter(|name| name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end))
-            .filter(|name| !name.starts_with(b"."))
-            .map(|name| [folder, b"/", &name].concat())
-            .collect();
-        files.sort_unstable();
-        files
+        let names = entries.flatten().map(|entry| entry.file_name().to_bytes().to_vec());
+        let mut names: Vec<Vec<u8>> = names.filter(|name| name != b"." && name != b"..").collect();
+        names.sort_unstable();
+        names
     }
 
     /// A regular file; nothing where there is none.
@@ -214,89 +177,12 @@ impl Search {
 fn interpreter(file: &File) -> Option<Vec<u8>> {
     let mut start = [0; 256];
     let count = file.read_at(&mut start, 0).ok()?;
-    let line = start[..count].strip_prefix(b"#!")?.split(|&byte| byte == b'\n').next()?.trim_ascii();
-    let name = line.split(|byte| byte.is_ascii_whitespace()).next()?;
-    name.starts_with(b"/").then(|| name.to_vec())
+    Script::read(&start[..count]).map(|script| script.interpreter).filter(|name| name.starts_with(b"/"))
 }
 
-/// A folder of `RPATH` or `RUNPATH`.
-fn with_origin(folder: &[u8], origin: &[u8]) -> Vec<u8> {
-    for variable in [&b"$ORIGIN"[..], b"${ORIGIN}"] {
-        if let Some(rest) = folder.strip_prefix(variable) {
-            return [origin, rest].concat();
-        }
-    }
-    folder.to_vec()
-}
-
-fn needs(file: File) -> Option<Needs> {
-    let content = ReadCache::new(file);
-    let start = (&content).read_bytes_at(0, 5).ok()?;
-    if start[..4] != elf::ELFMAG {
-        return None;
-    }
-    match start[4] {
-        1 => needs_of(elf::FileHeader32::<Endianness>::parse(&content).ok()?, &content),
-        2 => needs_of(elf::FileHeader64::<Endianness>::parse(&content).ok()?, &content),
-        _ => None,
-    }
-}
-
-fn needs_of<'a, H, R>(header: &'a H, content: R) -> Option<Needs>
-where
-    H: FileHeader<Endian = Endianness>,
-    R: ReadRef<'a>,
-{
-    let endian = header.endian().ok()?;
-    let machine = header.e_machine(endian);
-    let mut out = Needs { is_foreign: machine == elf::EM_386 || machine == elf::EM_ARM, ..Needs::default() };
-    let segments = header.program_headers(endian, content).ok()?;
-    for segment in segments {
-        if segment.p_type(endian) == PT_INTERP {
-            let name = segment.data(endian, content).ok()?;
-            let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
-            out.loader = name.starts_with(b"/").then(|| name.to_vec());
-        }
-        if segment.p_type(endian) == PT_DYNAMIC
-            && let Ok(Some(entries)) = segment.dynamic(endian, content)
-        {
-            dynamic::<H, R>(entries, endian, segments, content, &mut out);
-        }
-    }
-    Some(out)
-}
-
-/// Reads the dynamic section: the names in it are offsets into a table, which is given by its address.
-fn dynamic<'a, H, R>(entries: &[H::Dyn], endian: Endianness, segments: &[H::ProgramHeader], content: R, out: &mut Needs)
-where
-    H: FileHeader<Endian = Endianness>,
-    R: ReadRef<'a>,
-{
-    // Addresses are where the segments are loaded; the file has them elsewhere.
-    let offset = |address: u64| {
-        segments.iter().filter(|segment| segment.p_type(endian) == PT_LOAD).find_map(|segment| {
-            let (start, size): (u64, u64) = (segment.p_vaddr(endian).into(), segment.p_filesz(endian).into());
-            let inside = address.checked_sub(start).filter(|inside| *inside < size)?;
-            Into::<u64>::into(segment.p_offset(endian)).checked_add(inside)
-        })
-    };
-    let value = |tag: DynamicTag| -> Option<u64> {
-        entries.iter().find(|entry| entry.d_tag(endian) == tag).map(|entry| entry.d_val(endian).into())
-    };
-    let (Some(start), Some(size)) = (value(DT_STRTAB).and_then(offset), value(DT_STRSZ)) else {
-        return;
-    };
-    let strings = content.read_bytes_at(start, size).unwrap_or_default();
-    let text = |at: u64| {
-        let rest = strings.get(usize::try_from(at).ok()?..)?;
-        rest.split(|&byte| byte == 0).next().map(<[u8]>::to_vec)
-    };
-    for entry in entries.iter().filter(|entry| entry.d_tag(endian) == DT_NEEDED) {
-        out.libraries.extend(text(entry.d_val(endian).into()));
-    }
-    let folders = value(DT_RUNPATH).or_else(|| value(DT_RPATH)).and_then(text).unwrap_or_default();
-    let folders = folders.split(|&byte| byte == b':').filter(|folder| !folder.is_empty());
-    out.folders = folders.map(<[u8]>::to_vec).collect();
+/// What a loader reads of a file, and no more of it.
+fn loading(file: File) -> Option<Loading> {
+    Loading::read(&ReadCache::new(file))
 }
 
 #[cfg(test)]
@@ -342,13 +228,6 @@ mod tests {
         assert!(executed.contains(&"/etc/passwd".to_owned()), "as the kernel reads it: {executed:?}");
         assert!(executed.iter().any(|path| path.contains("/ld-")), "{executed:?}");
         assert_eq!(names(&found.libraries), ["/opt/lib/libc.so.6"]);
-    }
-
-    #[test]
-    fn origin_is_the_folder_of_the_user() {
-        assert_eq!(with_origin(b"$ORIGIN/../lib", b"/opt/bin"), b"/opt/bin/../lib");
-        assert_eq!(with_origin(b"${ORIGIN}", b"/opt/bin"), b"/opt/bin");
-        assert_eq!(with_origin(b"/lib", b"/opt/bin"), b"/lib");
     }
 
     #[test]

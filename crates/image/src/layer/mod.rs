@@ -4,12 +4,14 @@ mod build;
 mod bytes;
 mod name;
 mod read;
+mod watch;
 
 use bstr::ByteSlice as _;
 
 pub use build::{LayerBuilder, NewEntry};
 pub use bytes::BytesError;
 pub use read::{LayerError, Limits};
+pub use watch::ContentWatch;
 
 use crate::digest::Digest;
 use crate::tar::{Extent, Member, MemberType, Mtime};

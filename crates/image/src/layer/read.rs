@@ -5,6 +5,8 @@ use std::io::BufRead;
 use bstr::BStr;
 
 use super::Layer;
+use super::name::push_clean;
+use super::watch::ContentWatch;
 use crate::digest::{Digest, Hasher};
 use crate::tar::{Member, MemberType, Reader, TarError};
 
@@ -86,6 +88,20 @@ impl Layer {
     /// # Errors
     /// [`LayerError`], which names the entry and the offset.
     pub fn read(input: impl BufRead, limits: Limits) -> Result<Self, LayerError> {
+        Self::read_watched(input, limits, None)
+    }
+
+    /// Reads a whole uncompressed layer and shows `watch` the contents of the files that it wants. A file is shown
+    /// once it was read to its end; sparse files are not, since most of them was never written.
+    ///
+    /// # Errors
+    /// [`LayerError`], which names the entry and the offset.
+    pub fn read_watched(
+        input: impl BufRead,
+        limits: Limits,
+        watch: Option<&dyn ContentWatch>,
+    ) -> Result<Self, LayerError> {
+        let mut shown = Shown { watch, path: Vec::new(), content: Vec::new() };
         let mut layer = Self::default();
         let mut reader = Reader::new(input);
         let mut member = Member::default();
@@ -111,7 +127,7 @@ impl Layer {
             }
             let is_file = member.member_type == MemberType::File;
             let digest = if is_file {
-                content_digest(&mut reader, &member, &mut hasher).map_err(fail)?
+                content_digest(&mut reader, &member, &mut hasher, &mut shown).map_err(fail)?
             } else {
                 Digest::default()
             };
@@ -129,13 +145,41 @@ impl Layer {
     }
 }
 
+/// Who is shown contents, and the buffers for it.
+struct Shown<'w> {
+    watch: Option<&'w dyn ContentWatch>,
+    path: Vec<u8>,
+    content: Vec<u8>,
+}
+
+impl<'w> Shown<'w> {
+    /// Who wants this file's content.
+    fn wanted(&mut self, member: &Member) -> Option<&'w dyn ContentWatch> {
+        let watch = self.watch?;
+        self.path.clear();
+        // A path that leads out of the layer is an error when the entry is added.
+        (push_clean(&mut self.path, &member.path) && watch.wants(&self.path, member.size)).then_some(watch)
+    }
+}
+
 /// The digest of a file's whole content, the zeros between a sparse file's runs included.
 fn content_digest<R: BufRead>(
     reader: &mut Reader<R>,
     member: &Member,
     hasher: &mut Hasher,
+    shown: &mut Shown<'_>,
 ) -> Result<Digest, TarError> {
     let Some(extents) = &member.sparse else {
+        if let Some(watch) = shown.wanted(member) {
+            shown.content.clear();
+            reader.data(|piece| {
+                hasher.update(piece);
+                shown.content.extend_from_slice(piece);
+            })?;
+            let digest = hasher.finish();
+            watch.content(&shown.path, digest, &shown.content);
+            return Ok(digest);
+        }
         reader.data(|piece| hasher.update(piece))?;
         return Ok(hasher.finish());
     };

@@ -129,6 +129,8 @@ fn package(file: &Text, stanza: &Stanza<'_>) -> Result<(Package, String), Packag
         recommends: stanza.requirements("Recommends"),
         provides: stanza.requirements("Provides").into_iter().flat_map(|one| one.alternatives).collect(),
         is_essential: yes("Essential") || yes("Protected"),
+        priority: stanza.text("Priority"),
+        section: stanza.text("Section"),
         size: size.saturating_mul(1024),
         record: stanza.record.clone(),
         ..Package::named(name)

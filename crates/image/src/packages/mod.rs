@@ -5,11 +5,14 @@
 //! says is taken as it stands; whether its files are there is for whoever asks.
 
 mod apk;
+mod berkeley;
 mod database;
 mod dpkg;
 pub mod edit;
+mod graph;
 mod header;
 mod lookups;
+mod ndb;
 mod pacman;
 mod rpm;
 mod sqlite;
@@ -18,6 +21,7 @@ use hashbrown::HashMap;
 
 use crate::tree::{Node, Tree};
 use database::Database;
+pub use graph::{Because, Edge, Graph, Step, Tie};
 pub use lookups::Ties;
 
 /// A package manager's kind of database.
@@ -130,6 +134,10 @@ pub struct Package {
     pub reason: Reason,
     /// Whether the system is no system without it, as the database says.
     pub is_essential: bool,
+    /// How much the system is one without it (`required`, `optional`), where the database says so; else empty.
+    pub priority: String,
+    /// What it is for (`Section` of dpkg, `Group` of rpm), where the database says so; else empty.
+    pub section: String,
     /// Bytes of its files, unpacked, as the database says.
     pub size: u64,
     /// All that the database says about the package itself, without the time and the reason of its installation.
@@ -158,14 +166,18 @@ pub struct Packages {
 /// # Errors
 /// Where there is a database that cannot be read whole.
 pub fn read(tree: &Tree<'_>, content: &mut dyn FnMut(Node) -> Option<Vec<u8>>) -> Result<Vec<Packages>, PackagesError> {
+    read_each(tree, content).into_iter().collect()
+}
+
+/// The same, each database on its own: what cannot be read does not stand against the others.
+pub fn read_each(
+    tree: &Tree<'_>,
+    content: &mut dyn FnMut(Node) -> Option<Vec<u8>>,
+) -> Vec<Result<Packages, PackagesError>> {
     let mut database = Database::new(tree, content);
-    let found = [
-        apk::read(&mut database)?,
-        dpkg::read(&mut database)?,
-        pacman::read(&mut database)?,
-        rpm::read(&mut database)?,
-    ];
-    Ok(found.into_iter().flatten().collect())
+    let found =
+        [apk::read(&mut database), dpkg::read(&mut database), pacman::read(&mut database), rpm::read(&mut database)];
+    found.into_iter().filter_map(Result::transpose).collect()
 }
 
 /// A path of the tree for one that a database names: clean, without a leading slash, the links in its folder followed,
@@ -196,6 +208,8 @@ impl Package {
             provides: Vec::new(),
             reason: Reason::Unknown,
             is_essential: false,
+            priority: String::new(),
+            section: String::new(),
             size: 0,
             record: Vec::new(),
         }

@@ -1,60 +1,90 @@
-//! rpm's database: `rpmdb.sqlite`, whose table `Packages` holds a header for each package. The older Berkeley DB and
-//! SUSE's ndb are named and not read.
+//! rpm's database, which holds a header for each package: a table of SQLite (`rpmdb.sqlite`), SUSE's ndb (`Packages.db`),
+//! or, in older images, a hash of Berkeley DB (`Packages`).
 
 use super::database::{Database, Text};
 use super::header::Header;
-use super::{Capability, Manager, Package, Packages, PackagesError, Requirement, sqlite};
+use super::{Capability, Manager, Package, Packages, PackagesError, Requirement, berkeley, ndb, sqlite};
 
 /// Where the database is: the second one in systems whose `/usr` can be replaced as a whole.
 const PLACES: [&str; 3] = ["var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm"];
 
-/// The older formats.
-const OTHERS: [(&str, &str); 2] = [("Packages", "Berkeley DB"), ("Packages.db", "the ndb format")];
+/// How a database is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Sqlite,
+    Ndb,
+    Berkeley,
+}
+
+impl Format {
+    /// What rpm has today before what it had: systems that were upgraded may have left the old file.
+    pub(super) const ALL: [Self; 3] = [Self::Sqlite, Self::Ndb, Self::Berkeley];
+
+    /// The name of its file.
+    pub(super) fn file(self) -> &'static str {
+        match self {
+            Self::Sqlite => "rpmdb.sqlite",
+            Self::Ndb => "Packages.db",
+            Self::Berkeley => "Packages",
+        }
+    }
+
+    /// The numbers of the packages and their headers.
+    pub(super) fn blobs(self, bytes: &[u8]) -> Result<Vec<(u32, Vec<u8>)>, &'static str> {
+        match self {
+            Self::Sqlite => sqlite::blobs(bytes, "Packages"),
+            Self::Ndb => ndb::blobs(bytes),
+            Self::Berkeley => berkeley::blobs(bytes),
+        }
+    }
+}
 
 /// Tags of headers (rpm's `include/rpm/rpmtag.h`).
-mod tags {
-    pub(super) const NAME: u32 = 1000;
-    pub(super) const VERSION: u32 = 1001;
-    pub(super) const RELEASE: u32 = 1002;
-    pub(super) const EPOCH: u32 = 1003;
-    pub(super) const INSTALLED_AT: u32 = 1008;
-    pub(super) const SIZE: u32 = 1009;
-    pub(super) const ARCHITECTURE: u32 = 1022;
-    pub(super) const FILE_FLAGS: u32 = 1037;
-    pub(super) const PROVIDES: (u32, u32) = (1047, 1113);
-    pub(super) const REQUIRES: (u32, u32) = (1049, 1050);
-    pub(super) const FOLDER_OF: u32 = 1116;
-    pub(super) const BASE_NAMES: u32 = 1117;
-    pub(super) const FOLDERS: u32 = 1118;
-    pub(super) const TRANSACTION: u32 = 1128;
-    pub(super) const LONG_SIZE: u32 = 5009;
-    pub(super) const RECOMMENDS: (u32, u32) = (5046, 5047);
-    pub(super) const SUPPLEMENTS: (u32, u32) = (5052, 5053);
+pub(super) mod tags {
+    pub(in super::super) const NAME: u32 = 1000;
+    pub(in super::super) const VERSION: u32 = 1001;
+    pub(in super::super) const RELEASE: u32 = 1002;
+    pub(in super::super) const EPOCH: u32 = 1003;
+    pub(in super::super) const INSTALLED_AT: u32 = 1008;
+    pub(in super::super) const SIZE: u32 = 1009;
+    pub(in super::super) const GROUP: u32 = 1016;
+    pub(in super::super) const ARCHITECTURE: u32 = 1022;
+    pub(in super::super) const FILE_STATES: u32 = 1029;
+    pub(in super::super) const FILE_MODES: u32 = 1030;
+    pub(in super::super) const FILE_DIGESTS: u32 = 1035;
+    pub(in super::super) const FILE_LINKS: u32 = 1036;
+    pub(in super::super) const FILE_FLAGS: u32 = 1037;
+    pub(in super::super) const PROVIDES: (u32, u32) = (1047, 1113);
+    pub(in super::super) const REQUIRES: (u32, u32) = (1049, 1050);
+    pub(in super::super) const FOLDER_OF: u32 = 1116;
+    pub(in super::super) const BASE_NAMES: u32 = 1117;
+    pub(in super::super) const FOLDERS: u32 = 1118;
+    pub(in super::super) const TRANSACTION: u32 = 1128;
+    pub(in super::super) const LONG_SIZE: u32 = 5009;
+    pub(in super::super) const DIGEST_ALGORITHM: u32 = 5011;
+    pub(in super::super) const RECOMMENDS: (u32, u32) = (5046, 5047);
+    pub(in super::super) const SUPPLEMENTS: (u32, u32) = (5052, 5053);
 }
 
 /// `RPMFILE_CONFIG` and `RPMFILE_GHOST` of rpm's `rpmfiles.h`.
-const CONFIG: u64 = 1;
-const GHOST: u64 = 1 << 6;
+pub(super) const CONFIG: u64 = 1;
+pub(super) const GHOST: u64 = 1 << 6;
 
 pub(super) fn read(database: &mut Database<'_, '_>) -> Result<Option<Packages>, PackagesError> {
-    for place in PLACES {
-        let Some(file) = database.text(format!("{place}/rpmdb.sqlite").as_bytes())? else { continue };
-        let log = database.text(format!("{place}/rpmdb.sqlite-wal").as_bytes())?;
-        if let Some(log) = log.filter(|log| !log.content.is_empty()) {
-            return Err(PackagesError::Unsupported { file: log.file, format: "an unfinished log of SQLite" });
-        }
-        let blobs = sqlite::blobs(&file.content, "Packages").map_err(|problem| file.damaged(problem))?;
-        let mut packages = Vec::new();
-        for blob in blobs {
-            packages.push(package(database, &file, blob)?);
-        }
-        return Ok(Some(Packages::new(Manager::Rpm, &file, packages, Vec::new())));
-    }
-    for place in PLACES {
-        for (name, format) in OTHERS {
-            if let Some(file) = database.text(format!("{place}/{name}").as_bytes())? {
-                return Err(PackagesError::Unsupported { file: file.file, format });
+    for format in Format::ALL {
+        for place in PLACES {
+            let path = format!("{place}/{}", format.file());
+            let Some(file) = database.text(path.as_bytes())? else { continue };
+            let log = if format == Format::Sqlite { database.text(format!("{path}-wal").as_bytes())? } else { None };
+            if let Some(log) = log.filter(|log| !log.content.is_empty()) {
+                return Err(PackagesError::Unsupported { file: log.file, format: "an unfinished log of SQLite" });
             }
+            let blobs = format.blobs(&file.content).map_err(|problem| file.damaged(problem))?;
+            let mut packages = Vec::new();
+            for (_, blob) in blobs {
+                packages.push(package(database, &file, blob)?);
+            }
+            return Ok(Some(Packages::new(Manager::Rpm, &file, packages, Vec::new())));
         }
     }
     Ok(None)
@@ -74,6 +104,7 @@ fn package(database: &mut Database<'_, '_>, file: &Text, blob: Vec<u8>) -> Resul
         recommends: requirements(&header, tags::RECOMMENDS),
         supplements: requirements(&header, tags::SUPPLEMENTS),
         provides: capabilities(&header, tags::PROVIDES).collect(),
+        section: first(tags::GROUP).unwrap_or_default(),
         size: size.unwrap_or_default(),
         ..Package::named(name)
     };

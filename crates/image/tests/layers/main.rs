@@ -10,6 +10,7 @@ mod dialects;
 mod entries;
 mod hard_links;
 mod links;
+mod watched;
 mod whiteouts;
 
 use std::collections::HashMap;

@@ -1,9 +1,14 @@
 //! What is installed: databases of each manager as their programs write them, the look-ups, and damaged ones.
 
+mod berkeley;
+mod erased;
+mod graph;
+mod ndb;
 mod sqlite;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use berkeley::Order;
 use jettison_image::packages::{Manager, Package, Packages, PackagesError, Reason, Ties, read};
 use jettison_image::{Layer, Limits, Node, Tree};
 
@@ -121,7 +126,7 @@ fn who_needs_whom() {
     assert_eq!(missed(&["musl"]), ["busybox", "gcc"]);
 }
 
-const DPKG: &str = "Package: libc6\nStatus: install ok installed\nPriority: optional\nInstalled-Size: 12\nArchitecture: amd64\nMulti-Arch: same\n\
+const DPKG: &str = "Package: libc6\nStatus: install ok installed\nPriority: optional\nSection: libs\nInstalled-Size: 12\nArchitecture: amd64\nMulti-Arch: same\n\
                     Version: 2.36-9\nDescription: C library\n More of it.\n .\n And more.\n\n\
                     Package: dash\nEssential: yes\nStatus: install ok installed\nArchitecture: amd64\nVersion: 0.5\nPre-Depends: libc6 (>= 2.34)\n\
                     Conffiles:\n /etc/dash.conf 0123456789abcdef\n /etc/old 0123 remove-on-upgrade\n\n\
@@ -297,8 +302,9 @@ fn what_is_damaged_is_named_with_its_place() {
             "/var/lib/dpkg/status:4: a package has a name",
         ),
         ("var/lib/pacman/local/a-1/desc", "a\n", "/var/lib/pacman/local/a-1/desc:1: a line is in a section"),
-        ("var/lib/rpm/Packages", "", "/var/lib/rpm/Packages: Berkeley DB is not read"),
-        ("usr/lib/sysimage/rpm/Packages.db", "", "/usr/lib/sysimage/rpm/Packages.db: the ndb format is not read"),
+        ("var/lib/rpm/Packages", "", "/var/lib/rpm/Packages: it is too short"),
+        ("var/lib/rpm/Packages", "0123456789abcdef", "/var/lib/rpm/Packages: it is no Berkeley DB"),
+        ("usr/lib/sysimage/rpm/Packages.db", "", "/usr/lib/sysimage/rpm/Packages.db: it is no ndb database"),
         ("var/lib/rpm/rpmdb.sqlite", "x", "/var/lib/rpm/rpmdb.sqlite: it is no SQLite database"),
     ] {
         let error = Image::of(&[(path, text(content))]).read().expect_err(path);
@@ -315,20 +321,94 @@ fn damaged_databases_of_rpm_are_errors_and_no_more() {
     let rows: Vec<Vec<u8>> = (0..40)
         .map(|number| sqlite::header(&[(1000, sqlite::Tag::Text(&format!("package-{number}-{}", "x".repeat(90))))]))
         .collect();
-    let whole = sqlite::database(&rows);
     let mut state = 7u64;
     let mut random = |below: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(state >> 33).expect("small") % below
     };
-    for _ in 0..3000 {
-        let mut damaged = whole.clone();
-        for _ in 0..=random(4) {
-            let at = random(damaged.len());
-            damaged[at] = u8::try_from(random(256)).expect("a byte");
+    for (path, whole) in [
+        ("var/lib/rpm/rpmdb.sqlite", sqlite::database(&rows)),
+        ("usr/lib/sysimage/rpm/Packages.db", ndb::database(&rows)),
+        ("var/lib/rpm/Packages", berkeley::database(&rows, Order::Little)),
+        ("usr/share/rpm/Packages", berkeley::database(&rows, Order::Big)),
+    ] {
+        for _ in 0..1500 {
+            let mut damaged = whole.clone();
+            for _ in 0..=random(4) {
+                let at = random(damaged.len());
+                damaged[at] = u8::try_from(random(256)).expect("a byte");
+            }
+            damaged.truncate(damaged.len() - random(2) * random(damaged.len()));
+            let _ = Image::of(&[(path, File::Content(damaged))]).read();
         }
-        damaged.truncate(damaged.len() - random(2) * random(damaged.len()));
-        let _ = Image::of(&[("var/lib/rpm/rpmdb.sqlite", File::Content(damaged))]).read();
+    }
+}
+
+#[test]
+fn older_databases_of_rpm() {
+    // The first one lies in its page, the others go on in further ones.
+    let lengths = [0, 3000, 90, 40_000];
+    let rows: Vec<Vec<u8>> = (0..61)
+        .map(|number| {
+            let (name, text) = (format!("package-{number}"), "x".repeat(lengths[number % lengths.len()]));
+            sqlite::header(&[(1000, sqlite::Tag::Text(&name)), (1004, sqlite::Tag::Text(&text))])
+        })
+        .collect();
+    let expected = Image::of(&[("var/lib/rpm/rpmdb.sqlite", File::Content(sqlite::database(&rows)))]).one();
+    for (path, content) in [
+        ("usr/lib/sysimage/rpm/Packages.db", ndb::database(&rows)),
+        ("usr/share/rpm/Packages", berkeley::database(&rows, Order::Little)),
+        ("var/lib/rpm/Packages", berkeley::database(&rows, Order::Big)),
+    ] {
+        let read = Image::of(&[(path, File::Content(content.clone()))]).one();
+        assert_eq!(read.packages, expected.packages, "{path}");
+        assert_eq!(read.place, path.rsplit_once('/').expect("a folder").0.as_bytes());
+        // Other managers' files are not taken for them, and what rpm has today counts before what it had.
+        let both = Image::of(&[
+            (path, File::Content(content)),
+            ("var/lib/rpm/rpmdb.sqlite", File::Content(sqlite::database(&rows[..2]))),
+        ]);
+        assert_eq!(both.one().packages.len(), 2);
+    }
+}
+
+#[test]
+fn damage_of_older_databases_is_named() {
+    let rows: Vec<Vec<u8>> =
+        (0..3).map(|_| sqlite::header(&[(1000, sqlite::Tag::Text(&"long".repeat(400)))])).collect();
+    let problem = |path: &str, mut content: Vec<u8>, at: usize, bytes: &[u8]| {
+        content[at..at + bytes.len()].copy_from_slice(bytes);
+        let error = Image::of(&[(path, File::Content(content))]).read().expect_err("damaged").to_string();
+        error.rsplit_once(": ").expect("a place").1.to_owned()
+    };
+    let whole = ndb::database(&rows);
+    for (at, bytes, expected) in [
+        (4, &[1][..], "its version is none that is known"),
+        (12, &[9], "its slots are cut off"),
+        (32, b"slot", "a slot is none"),
+        (32 + 8, &[0xff, 0xff], "a slot leads out of the file"),
+        (32 + 8, &[1, 1], "two slots share a place"),
+        (32 + 4, &[2], "two slots have one package's number"),
+        (4096, b"blob", "a blob has no head"),
+        (4096 + 12, &[1], "a blob does not fill its place"),
+        (4096 + 100, &[1], "a blob's sum is another"),
+    ] {
+        assert_eq!(problem("var/lib/rpm/Packages.db", whole.clone(), at, bytes), expected, "{at}");
+    }
+    let whole = berkeley::database(&rows, Order::Little);
+    for (at, bytes, expected) in [
+        (12, &[0x62, 0x31, 5, 0][..], "it is a tree, where rpm has a hash"),
+        (16, &[4], "its version is none that is known"),
+        (20, &[3], "its page size is none"),
+        (24, &[1], "it is encrypted"),
+        (72, &[0xff], "it has more buckets than pages"),
+        (512 + 8, &[7], "a page has another's number"),
+        (512 + 16, &[2], "its pages lead in circles"),
+        (512 + 25, &[5], "a page is not one of a hash"),
+        (512 + 26, &[0xff, 0xff], "an entry is cut off"),
+        (512 + 20, &[1], "a key has no value"),
+    ] {
+        assert_eq!(problem("var/lib/rpm/Packages", whole.clone(), at, bytes), expected, "{at}");
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) enum Tag<'t> {
     Text(&'t str),
     Texts(&'t [&'t str]),
     Numbers(&'t [u32]),
+    Small(&'t [u16]),
 }
 
 /// A header: how many tags, how many bytes, the index, the data.
@@ -21,6 +22,10 @@ pub(crate) fn header(tags: &[(u32, Tag<'_>)]) -> Vec<u8> {
                 data.resize(data.len().next_multiple_of(4), 0);
                 (4, numbers.len())
             }
+            Tag::Small(numbers) => {
+                data.resize(data.len().next_multiple_of(2), 0);
+                (3, numbers.len())
+            }
         };
         for field in [*tag, kind, narrow(data.len()), narrow(count)] {
             index.extend(field.to_be_bytes());
@@ -29,6 +34,7 @@ pub(crate) fn header(tags: &[(u32, Tag<'_>)]) -> Vec<u8> {
             Tag::Text(text) => data.extend([text.as_bytes(), b"\0"].concat()),
             Tag::Texts(texts) => texts.iter().for_each(|text| data.extend([text.as_bytes(), b"\0"].concat())),
             Tag::Numbers(numbers) => numbers.iter().for_each(|number| data.extend(number.to_be_bytes())),
+            Tag::Small(numbers) => numbers.iter().for_each(|number| data.extend(number.to_be_bytes())),
         }
     }
     [narrow(tags.len()).to_be_bytes().to_vec(), narrow(data.len()).to_be_bytes().to_vec(), index, data].concat()

@@ -120,6 +120,7 @@ fn optimized(
         input,
         output: &output,
         level: args.level.min(Level::O1),
+        is_plan: false,
         options: ImageOptions::default(),
         base: &BaseArgs { base: None, squash_all: false },
         layers: usize::from(args.layers),

@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use jettison_report::{optimize_human, optimize_json};
+use jettison_store::{Reference, Transport};
 use serde_json::Value;
-
-use jettison_ir::ImageOptions;
 
 use super::FAILED;
 use crate::cli::{Format, Optimize};
@@ -16,13 +15,19 @@ use crate::optimizer::{Request, optimize};
 use crate::printer::Printer;
 
 pub(crate) fn run(args: &Optimize, printer: &Printer) -> Result<ExitCode> {
-    if args.output.path == Path::new("-") {
+    let place = tempfile::tempdir().context("no folder for temporary files")?;
+    // A plan is what is written and read back, and then thrown away: its numbers are measured.
+    let planned =
+        Reference { transport: Some(Transport::OciArchive), path: place.path().join("planned.tar"), selector: None };
+    let output = args.output.as_ref().unwrap_or(&planned);
+    if output.path == Path::new("-") {
         let hint = "what is written is read back before it counts, which a pipe does not allow";
         return Err(Usage::new("the output must be a file or a folder").with_hint(hint).into());
     }
     let request = Request {
         input: &args.image,
-        output: &args.output,
+        output,
+        is_plan: args.plan,
         level: args.level,
         base: &args.base,
         layers: usize::from(args.layers),
@@ -31,7 +36,7 @@ pub(crate) fn run(args: &Optimize, printer: &Printer) -> Result<ExitCode> {
         passes: &args.passes,
         verify_each: args.verify_each,
         names: None,
-        options: ImageOptions::default(),
+        options: args.keeping.options(),
     };
     let reports = optimize(&request, printer)?;
     let is_equal = reports.iter().all(|report| report.verdict.is_equal());

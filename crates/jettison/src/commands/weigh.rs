@@ -5,30 +5,45 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use jettison_image::changes::Changes;
-use jettison_ir::{ImageUnit, Level, Weight};
+use jettison_image::packages::Packages;
+use jettison_ir::{ImageUnit, Level, PackagesWeight, Weight};
 use jettison_passes::Selection;
-use jettison_report::{Saving, WeighReport, weigh_human, weigh_json};
+use jettison_report::{
+    PackagesReport, Saving, SecretsReport, WeighReport, packages_human, packages_json, secrets_human, secrets_json,
+    weigh_human, weigh_json,
+};
 use jettison_store::{Encoding, PlainContents, Scans, measure};
 
 use crate::base;
 use crate::cli::{Format, Weigh};
-use crate::load::{Loaded, load, open_one};
+use crate::installed::installed;
+use crate::load::{Loaded, load_watched, open_one};
 use crate::optimizer::{OwnBytes, growth, link_notes, own_encoding};
 use crate::printer::Printer;
 use crate::progress::Stage;
+use crate::secrets::{self, SecretWatch};
 
 pub(crate) fn run(args: &Weigh, printer: &Printer) -> Result<ExitCode> {
     let (opened, image) = open_one(&args.image, &args.read)?;
     let mut notes = Vec::new();
     let base = base::find(&args.base, &args.image, &image, args.read.limits(), &mut notes)?;
-    let unpack = (!args.no_measure).then(|| (base.layers, std::env::temp_dir()));
-    let loaded = load(&args.image, image, &args.read, unpack, &Scans::default(), printer)?;
+    // Databases of packages lie in the base as well.
+    let by_package = args.by.waste().is_none();
+    let from = if by_package { 0 } else { base.layers };
+    let unpack = (by_package || !args.no_measure).then(|| (from, std::env::temp_dir()));
+    let watch = SecretWatch::new()?;
+    let loaded = load_watched(&args.image, image, &args.read, unpack, &Scans::default(), printer, Some(&watch))?;
     let unit = ImageUnit::new(&loaded.image.config, loaded.layers(), base, 1)
         .with_context(|| format!("{} cannot be weighed", args.image))?;
     notes.extend(loaded.notes(&opened));
     notes.extend(link_notes(&unit.upper));
+    notes.extend(watch.notes());
+    let found = secrets::find(&watch, &unit.upper);
     let weight = Weight::of(&unit, &loaded.stored_sizes());
-    let saving = saving(args, &loaded, &unit, printer)?;
+    let databases = by_package.then(|| installed(&loaded, &unit.upper, &mut notes));
+    // What is not shown is not measured.
+    let measures = !args.no_measure && (!by_package || args.format == Format::Json);
+    let saving = saving(measures, &loaded, &unit, printer)?;
     let digest = match &loaded.image.stored_manifest {
         Some((_, descriptor)) => descriptor.digest,
         None => loaded.image.manifest.config.digest,
@@ -43,15 +58,46 @@ pub(crate) fn run(args: &Weigh, printer: &Printer) -> Result<ExitCode> {
         saving,
         notes: &notes,
     };
-    match args.format {
-        Format::Json => printer.json(&weigh_json(&report))?,
-        Format::Human => printer.result(&weigh_human(&report, args.by.into(), printer.width(), args.rows))?,
+    match (args.by.waste(), args.format) {
+        (None, format) => packages(&report, &unit, &databases.unwrap_or_default(), (format, args.rows), printer)?,
+        (Some(_), Format::Json) => {
+            let mut value = weigh_json(&report);
+            value["secrets"] = secrets_json(&found, &unit.instructions);
+            printer.json(&value)?;
+        }
+        (Some(by), Format::Human) => {
+            let (width, rows) = (printer.width(), args.rows);
+            let secrets = SecretsReport { secrets: &found, instructions: &unit.instructions, width, rows };
+            printer.result(&(weigh_human(&report, by, width, rows) + &secrets_human(&secrets)))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// The report by packages.
+fn packages(
+    report: &WeighReport<'_>,
+    unit: &ImageUnit<'_>,
+    databases: &[Packages],
+    (format, rows): (Format, usize),
+    printer: &Printer,
+) -> Result<()> {
+    let graphs: Vec<_> = databases.iter().map(Packages::graph).collect();
+    let weight = PackagesWeight::of(unit, databases);
+    let packages = PackagesReport { databases, graphs: &graphs, weight: &weight };
+    match format {
+        Format::Json => {
+            let mut all = weigh_json(report);
+            all["packages"] = packages_json(&packages);
+            printer.json(&all)?;
+        }
+        Format::Human => printer.result(&packages_human(report, &packages, printer.width(), rows))?,
+    }
+    Ok(())
+}
+
 /// What `-O1` would save. Unpacked it follows from the layers' sizes; stored it takes packing them.
-fn saving(args: &Weigh, loaded: &Loaded, unit: &ImageUnit<'_>, printer: &Printer) -> Result<Saving> {
+fn saving(measures: bool, loaded: &Loaded, unit: &ImageUnit<'_>, printer: &Printer) -> Result<Saving> {
     let changes = Changes::between(&unit.lower, &unit.upper);
     let outcome = jettison_passes::run(unit, &changes, &Selection::of(Level::O1), &mut |_| {})?;
     let base = unit.base.layers;
@@ -63,7 +109,7 @@ fn saving(args: &Weigh, loaded: &Loaded, unit: &ImageUnit<'_>, printer: &Printer
     let mut after = OwnBytes { stored: unpacked, unpacked };
     let mut encoding = own_encoding(loaded, base);
     match outcome.plan.parts(&changes) {
-        Some(parts) if encoding.is_some_and(|encoding| encoding != Encoding::NONE) && !args.no_measure => {
+        Some(parts) if encoding.is_some_and(|encoding| encoding != Encoding::NONE) && measures => {
             let stage = Stage::start(printer, "measuring -O1", unpacked);
             after.stored = 0;
             for part in &parts {

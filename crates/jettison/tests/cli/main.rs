@@ -29,3 +29,4 @@ mod rewrite;
 mod talk;
 mod target;
 mod weigh;
+mod weigh_packages;

@@ -33,6 +33,7 @@ mod registries;
 mod removals;
 mod rewrites;
 mod saved;
+mod stripped;
 #[path = "../build/suite.rs"]
 mod suite;
 mod tools;

@@ -19,6 +19,7 @@ pub(crate) mod effects;
 pub(crate) mod families;
 pub(crate) mod folders;
 pub(crate) mod hazards;
+pub(crate) mod image;
 pub(crate) mod insertion;
 pub(crate) mod join;
 pub(crate) mod later;

@@ -38,6 +38,36 @@ const CACHES: [&str; 5] = [
     "var/cache/zypp/solv/@System/solv.idx",
 ];
 
+/// rpm's files of all formats: one has the headers of the packages, and what others have is told by these.
+const RPM: [&str; 26] = [
+    "rpmdb.sqlite",
+    "rpmdb.sqlite-shm",
+    "Packages.db",
+    "Index.db",
+    "Packages",
+    "Basenames",
+    "Conflictname",
+    "Dirnames",
+    "Enhancename",
+    "Filetriggername",
+    "Group",
+    "Installtid",
+    "Name",
+    "Obsoletename",
+    "Providename",
+    "Recommendname",
+    "Requirename",
+    "Sha1header",
+    "Sigmd5",
+    "Suggestname",
+    "Supplementname",
+    "Transfiletriggername",
+    "Triggername",
+    "__db.001",
+    "__db.002",
+    "__db.003",
+];
+
 /// What apt makes for itself whenever it is called, where the lists were removed.
 const WORKPLACE: &[u8] = b"var/lib/apt/lists/auxfiles";
 
@@ -122,7 +152,7 @@ impl<'c> Compared<'c> {
             Manager::Pacman => {
                 before.within(place).into_iter().map(|folder| [&folder, &b"/desc"[..]].concat()).collect()
             }
-            Manager::Rpm => vec![at("rpmdb.sqlite"), at("rpmdb.sqlite-shm")],
+            Manager::Rpm => RPM.iter().map(|name| at(name)).collect(),
         };
         if !self.gone.is_empty() {
             files.extend(LOGS.iter().chain(&CACHES).map(|path| path.as_bytes().to_vec()));

@@ -4,6 +4,8 @@
 mod bed;
 mod debian;
 mod edited;
+#[path = "../../../image/tests/packages/ndb.rs"]
+mod ndb;
 mod others;
 #[path = "../../../image/tests/packages/sqlite.rs"]
 mod sqlite;

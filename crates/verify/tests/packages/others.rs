@@ -1,7 +1,7 @@
 //! Alpine, Arch and systems with rpm: their databases before and after a removal.
 
 use crate::bed::{Bed, all_refused, refuting};
-use crate::sqlite;
+use crate::{ndb, sqlite};
 
 /// The scripts of packages as apk keeps them.
 fn scripts(names: &[&str]) -> Vec<u8> {
@@ -190,6 +190,10 @@ fn pacman() {
 }
 
 fn rpm(names: &[&str], time: u32) -> Bed {
+    rpm_in("var/lib/rpm/rpmdb.sqlite", sqlite::database, names, time)
+}
+
+fn rpm_in(path: &str, database: fn(&[Vec<u8>]) -> Vec<u8>, names: &[&str], time: u32) -> Bed {
     let mut bed = Bed::default();
     let mut headers = Vec::new();
     // Keys are packages, too, all of one name.
@@ -209,6 +213,7 @@ fn rpm(names: &[&str], time: u32) -> Bed {
             (1001, sqlite::Tag::Text(version)),
             (1002, sqlite::Tag::Text("1")),
             (1008, sqlite::Tag::Numbers(&[time])),
+            (1030, sqlite::Tag::Small(&[0o100_755])),
             (1049, sqlite::Tag::Texts(&[needs])),
             (1116, sqlite::Tag::Numbers(&[0])),
             (1117, sqlite::Tag::Texts(&[name])),
@@ -223,7 +228,7 @@ fn rpm(names: &[&str], time: u32) -> Bed {
     }
     bed.folder("etc/alternatives");
     bed.folder("var/lib/alternatives");
-    bed.file("var/lib/rpm/rpmdb.sqlite", sqlite::database(&headers));
+    bed.file(path, database(&headers));
     bed.file("var/log/dnf.log", time.to_string());
     bed.folder("var/lib/zypp");
     let along = if names.contains(&"cpp") { "cpp\n" } else { "" };
@@ -256,6 +261,30 @@ fn rpms() {
                 |_, after| after.file("var/lib/rpm/rpmdb.sqlite", "x"),
                 "it is no SQLite database",
             ),
+        ],
+    );
+}
+
+#[test]
+fn older_databases_of_rpm() {
+    let bed = |names: &[&str], time: u32| {
+        let mut bed = rpm_in("usr/lib/sysimage/rpm/Packages.db", ndb::database, names, time);
+        bed.file("usr/lib/sysimage/rpm/Index.db", time.to_string());
+        bed
+    };
+    let (before, after) = (bed(&["bash", "gcc", "cpp"], 1), bed(&["bash"], 2));
+    assert_eq!(refuting(&before, &after, &["gcc"]), [""; 0]);
+    all_refused(
+        &before,
+        &after,
+        &["gcc"],
+        &[
+            (
+                "what stays needs it",
+                |_, after| *after = rpm_in("usr/lib/sysimage/rpm/Packages.db", ndb::database, &["bash", "gcc"], 2),
+                "package gcc has another need: cpp",
+            ),
+            ("a file beside it is another", |_, after| after.file("usr/lib/sysimage/rpm/own", "x"), "own is new"),
         ],
     );
 }

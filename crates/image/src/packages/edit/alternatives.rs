@@ -19,6 +19,8 @@ struct Group {
     /// Links that go along, by their names, in the order of the names.
     slaves: BTreeMap<Vec<u8>, Vec<u8>>,
     choices: Vec<Choice>,
+    /// Whether an empty line ends the file: dpkg's program writes one, that of Fedora does not.
+    is_closed: bool,
 }
 
 /// One of the alternatives.
@@ -33,8 +35,15 @@ struct Choice {
 pub(super) fn without(editor: &mut Editor<'_, '_>, folder: &[u8]) -> Result<(), EditError> {
     for name in editor.database.names(folder) {
         let Some(file) = editor.database.text(&within(folder, &name))? else { continue };
-        let not_read = || doubt(&file.path, "it is not what update-alternatives writes");
-        let mut group = Group::read(&name, &file.content).ok_or_else(not_read)?;
+        let Some(mut group) = Group::read(&name, &file.content) else {
+            // What is not understood is nothing to be changed where it has nothing to do with what goes.
+            let lines = file.content.lines().filter(|line| line.starts_with(b"/"));
+            let paths: Vec<Vec<u8>> = lines.map(|line| editor.database.canonical(line)).collect();
+            if paths.iter().any(|path| editor.is_theirs(path)) {
+                return Err(doubt(&file.path, "it is not what update-alternatives writes"));
+            }
+            continue;
+        };
         let goes = |editor: &mut Editor<'_, '_>, choice: &Choice| {
             let path = editor.database.canonical(&choice.path);
             editor.is_theirs(&path) && !editor.stays(&path)
@@ -69,13 +78,14 @@ impl Group {
         while let Some(slave) = lines.next().filter(|slave| !slave.is_empty()) {
             slaves.insert(slave.to_vec(), lines.next()?.to_vec());
         }
-        let mut group = Self { name: name.to_vec(), mode, link, slaves, choices: Vec::new() };
+        let mut group = Self { name: name.to_vec(), mode, link, slaves, choices: Vec::new(), is_closed: false };
         while let Some(path) = lines.next().filter(|path| !path.is_empty()) {
             let priority = lines.next()?.to_str().ok()?.parse().ok()?;
             let slaves = group.slaves.keys().map(|slave| Some((slave.clone(), lines.next()?.to_vec())));
             let slaves = slaves.collect::<Option<_>>()?;
             group.choices.push(Choice { path: path.to_vec(), priority, slaves });
         }
+        group.is_closed = lines.next().is_some();
         let is_mode = matches!(group.mode.as_slice(), b"auto" | b"manual");
         (is_mode && group.write() == content).then_some(group)
     }
@@ -89,7 +99,10 @@ impl Group {
             lines.extend([choice.path.as_slice(), priority.as_bytes()]);
             lines.extend(self.slaves.keys().map(|name| choice.slaves.get(name).map_or(&b""[..], Vec::as_slice)));
         }
-        lines.extend([&b""[..], b""]);
+        lines.push(b"");
+        if self.is_closed {
+            lines.push(b"");
+        }
         lines.join(&b'\n')
     }
 

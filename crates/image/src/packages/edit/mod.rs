@@ -13,9 +13,11 @@ mod debconf;
 mod diversions;
 mod dpkg;
 mod files;
+mod forget;
 mod info;
 mod loader;
 mod pacman;
+mod rpm;
 mod sums;
 mod units;
 
@@ -51,7 +53,7 @@ pub struct Edited {
 /// What becomes of the configuration of packages that go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
-    /// It stays where the manager leaves it: `dpkg --remove`, `apk del`, `pacman -R`.
+    /// It stays where the manager leaves it: `dpkg --remove`, `apk del`, `pacman -R`, `rpm -e`.
     Keep,
     /// It goes along: `dpkg --purge`, `apk del --purge`, `pacman -Rn`.
     Purge,
@@ -60,12 +62,6 @@ pub enum Rest {
 /// Why an image cannot be said to have a form without some packages.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
-    /// Databases of this kind are not edited.
-    #[error("databases of {manager} are not edited")]
-    Unsupported {
-        /// Whose they are.
-        manager: Manager,
-    },
     /// There is no package at a place that is to go.
     #[error("there is no package {place} among {count}")]
     NoSuchPackage {
@@ -148,10 +144,27 @@ pub fn without(
         Manager::Apk => apk::without(&mut editor)?,
         Manager::Dpkg => dpkg::without(&mut editor)?,
         Manager::Pacman => pacman::without(&mut editor)?,
-        Manager::Rpm => return Err(EditError::Unsupported { manager: Manager::Rpm }),
+        Manager::Rpm => rpm::without(&mut editor)?,
     }
     loader::without(&mut editor)?;
     Ok(Edited { changes: editor.changes })
+}
+
+/// The databases without files of packages that stay, at `paths`, which are gone. `gone` are packages that are gone as
+/// well, and `read` gives what databases say without these.
+///
+/// # Errors
+/// Where a database cannot be read, or does not allow that files are left out.
+pub fn forget(
+    tree: &Tree<'_>,
+    read: &mut dyn FnMut(Node) -> Option<Vec<u8>>,
+    packages: &Packages,
+    gone: &BTreeSet<usize>,
+    paths: &BTreeSet<Vec<u8>>,
+) -> Result<Edited, EditError> {
+    let (database, left) = (Database::new(tree, read), HashSet::new());
+    let editor = Editor { tree, database, packages, gone, rest: Rest::Keep, left, changes: BTreeMap::new() };
+    forget::forget(editor, paths)
 }
 
 /// Packages that the managers themselves are, and those that they cannot work without.

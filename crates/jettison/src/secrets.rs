@@ -1,0 +1,65 @@
+//! Secrets that shipped: looked for in every file while an image's layers are read.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use anyhow::{Context as _, Result};
+use bstr::ByteSlice as _;
+use jettison_image::layer::ContentWatch;
+use jettison_image::{Digest, Tree};
+use jettison_ir::{Secret, ShippedSecret};
+use jettison_passes::secrets::Scanner;
+
+/// Files by path and content.
+type Seen = HashMap<(Vec<u8>, Digest), Vec<Secret>>;
+
+/// Sees the contents of an image's files as its layers are read, and keeps what was found in them. One serves all
+/// platforms of an image, which share layers that are read once.
+pub(crate) struct SecretWatch {
+    scanner: Scanner,
+    seen: Mutex<Seen>,
+    given_up: Mutex<Vec<String>>,
+}
+
+impl SecretWatch {
+    pub(crate) fn new() -> Result<Self> {
+        let scanner = Scanner::new().context("secrets cannot be looked for")?;
+        Ok(Self { scanner, seen: Mutex::default(), given_up: Mutex::default() })
+    }
+
+    /// The files that could not be looked through, each with the reason.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        self.given_up.lock().map_or_else(|_| Vec::new(), |notes| notes.clone())
+    }
+}
+
+impl ContentWatch for SecretWatch {
+    fn wants(&self, path: &[u8], size: u64) -> bool {
+        Scanner::wants(path, size)
+    }
+
+    fn content(&self, path: &[u8], digest: Digest, content: &[u8]) {
+        match self.scanner.scan(path, content) {
+            Ok(secrets) if secrets.is_empty() => {}
+            Ok(secrets) => {
+                if let Ok(mut seen) = self.seen.lock() {
+                    seen.insert((path.to_vec(), digest), secrets);
+                }
+            }
+            Err(error) => {
+                if let Ok(mut notes) = self.given_up.lock() {
+                    notes.push(format!("/{} was not looked through for secrets: {error}", path.escape_bytes()));
+                }
+            }
+        }
+    }
+}
+
+/// The secrets that the layers of `tree` ship, visible or not. All of the layers must have been read with `watch`.
+pub(crate) fn find(watch: &SecretWatch, tree: &Tree<'_>) -> Vec<ShippedSecret> {
+    let Ok(seen) = watch.seen.lock() else { return Vec::new() };
+    if seen.is_empty() {
+        return Vec::new();
+    }
+    ShippedSecret::all(tree, |path, digest| seen.get(&(path.to_vec(), digest)).map_or(&[], Vec::as_slice))
+}

@@ -1,0 +1,214 @@
+//! Finds waste by the rules of its place, and says what of it stays: what the base ships, what the image names, what
+//! packages have, what links lead to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bstr::ByteSlice as _;
+use jettison_image::{Kind, Node, packages};
+use jettison_ir::{Changed, Claim, Decline, Edit, Finding, Fix, ImageUnit, Pattern, Plan, Remark};
+
+use super::mentions::Mentions;
+use super::places;
+use super::rules::{self, Rule};
+
+/// What of a rule's waste stays, and why.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stays {
+    Base,
+    Package,
+    Named,
+    Linked,
+}
+
+/// Runs the rules of a pass.
+pub(crate) fn run(unit: &ImageUnit<'_>, plan: &Plan, pass: &str) -> Vec<Remark> {
+    let finder = Finder::new(unit, plan);
+    rules::of(pass).flat_map(|rule| finder.remarks(rule)).collect()
+}
+
+/// An image that is searched.
+pub(crate) struct Finder<'f, 'a> {
+    pub(crate) unit: &'f ImageUnit<'a>,
+    plan: &'f Plan,
+    homes: Vec<String>,
+    pub(crate) mentions: Mentions,
+    /// What symbolic links lead to, each with the links.
+    led_to: BTreeMap<Node, Vec<Node>>,
+}
+
+impl<'f, 'a> Finder<'f, 'a> {
+    pub(crate) fn new(unit: &'f ImageUnit<'a>, plan: &'f Plan) -> Self {
+        let tree = &unit.upper;
+        let mut led_to: BTreeMap<Node, Vec<Node>> = BTreeMap::new();
+        for node in tree.walk().filter(|node| tree.kind(*node) == Kind::Symlink) {
+            if let Some(target) = packages::follow(tree, &tree.path(node)) {
+                led_to.entry(target).or_default().push(node);
+            }
+        }
+        Self { unit, plan, homes: places::homes(unit), mentions: Mentions::of(unit), led_to }
+    }
+
+    fn remarks(&self, rule: &Rule) -> Vec<Remark> {
+        let found = self.find(rule);
+        if found.is_empty() {
+            return Vec::new();
+        }
+        if let Some(program) = self.mentions.runs(&rule.run) {
+            return vec![decline(None, format!("{}: the image's command runs {program}, which uses it", rule.what))];
+        }
+        let is_gone = |node: Node| self.plan.edits.is_gone(&self.unit.upper, node);
+        let user = rule.without.iter().find(|name| places::has_program(self.unit, name, &is_gone));
+        if let Some(program) = user {
+            return vec![decline(None, format!("{}: {program} is there, which uses it", rule.what))];
+        }
+        self.sort(rule, found)
+    }
+
+    /// The paths that a rule speaks of, files and folders, without those that are gone already or kept by the user.
+    fn find(&self, rule: &Rule) -> BTreeSet<Node> {
+        let expand = |paths: &[&'static str]| -> Vec<String> {
+            paths.iter().flat_map(|path| places::expanded(self.unit, &self.homes, path)).collect()
+        };
+        let set = rule.settings.iter().flat_map(|setting| places::set(self.unit, &self.homes, setting));
+        let paths: BTreeSet<String> = expand(&rule.paths).into_iter().chain(set).collect();
+        let keep: Vec<Pattern> = expand(&rule.keep).iter().filter_map(|path| path.parse().ok()).collect();
+        let mut found = BTreeSet::new();
+        for path in paths {
+            self.select(&path, rule, &mut found);
+        }
+        found.retain(|node| {
+            let path = self.unit.upper.path(*node);
+            let is_empty = || self.unit.upper.attributes(*node).size == 0;
+            !(rule.is_filled && is_empty())
+                && !keep.iter().any(|pattern| pattern.matches(&path))
+                && self.unit.options.keeps(&path).is_none()
+                && !self.plan.edits.is_gone(&self.unit.upper, *node)
+        });
+        found
+    }
+
+    /// Everything at the paths that a pattern matches, and below them.
+    fn select(&self, path: &str, rule: &Rule, out: &mut BTreeSet<Node>) {
+        let tree = &self.unit.upper;
+        let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
+        let literal = names.iter().take_while(|name| !name.contains(['*', '?', '['])).count();
+        // The last name is matched, not followed: a link is not what it leads to.
+        let literal = literal.min(names.len().saturating_sub(1));
+        let Some(anchor) = packages::follow(tree, names[..literal].join("/").as_bytes()) else { return };
+        let Ok(pattern) = format!("/{}", names[literal..].join("/")).parse::<Pattern>() else { return };
+        let mut stack: Vec<(Node, Vec<&[u8]>)> = vec![(anchor, Vec::new())];
+        while let Some((folder, names)) = stack.pop() {
+            for child in tree.children(folder) {
+                let mut names = names.clone();
+                names.push(tree.name(child));
+                if pattern.matches_names(&names) && self.is_meant(rule, child) {
+                    self.take(child, out);
+                } else if tree.kind(child) == Kind::Directory {
+                    stack.push((child, names));
+                }
+            }
+        }
+    }
+
+    /// Whether what a rule wants in a folder or beside it is there.
+    fn is_meant(&self, rule: &Rule, node: Node) -> bool {
+        let tree = &self.unit.upper;
+        let has = |folder: Node, wanted: &[&str]| {
+            wanted.iter().any(|name| match name.strip_prefix('*') {
+                None => tree.child(folder, name.as_bytes()).is_some(),
+                Some(end) => tree.children(folder).into_iter().any(|node| tree.name(node).ends_with(end.as_bytes())),
+            })
+        };
+        (rule.holding.is_empty() || has(node, &rule.holding))
+            && (rule.beside.is_empty() || tree.parent(node).is_some_and(|folder| has(folder, &rule.beside)))
+    }
+
+    fn take(&self, node: Node, out: &mut BTreeSet<Node>) {
+        let mut stack = vec![node];
+        while let Some(node) = stack.pop() {
+            out.insert(node);
+            stack.extend(self.unit.upper.children(node));
+        }
+    }
+
+    /// What goes, a finding a layer, and what stays, a decline a reason.
+    fn sort(&self, rule: &Rule, found: BTreeSet<Node>) -> Vec<Remark> {
+        let tree = &self.unit.upper;
+        let mut stays: BTreeMap<Node, Stays> = BTreeMap::new();
+        let mut named: Vec<Node> = self.mentions.nodes.iter().filter(|node| found.contains(*node)).copied().collect();
+        while let Some(node) = named.pop() {
+            stays.insert(node, Stays::Named);
+            named.extend(tree.children(node));
+        }
+        let mut linked: Vec<Node> = self.led_to_from_outside(&found);
+        while let Some(node) = linked.pop() {
+            stays.entry(node).or_insert(Stays::Linked);
+            linked.extend(tree.children(node));
+        }
+        let is_folder = |node: &Node| tree.kind(*node) == Kind::Directory;
+        for node in found.iter().filter(|node| !is_folder(node)) {
+            if !rule.is_of_packages && self.unit.owner(*node).is_some() {
+                stays.entry(*node).or_insert(Stays::Package);
+            } else if !self.unit.is_own(*node) {
+                stays.entry(*node).or_insert(Stays::Base);
+            }
+        }
+        let mut layers: BTreeMap<usize, Vec<Node>> = BTreeMap::new();
+        for node in found.iter().filter(|node| !is_folder(node) && !stays.contains_key(node)) {
+            layers.entry(tree.origin(*node).layer).or_default().push(*node);
+        }
+        let mut remarks = self.declines(rule, &stays);
+        // Folders go with the last layer that had something in them, if nothing is left in them.
+        if let Some(mut last) = layers.last_entry() {
+            let is_new = |node: Node| self.unit.lower.find(&tree.path(node)).is_none();
+            let is_going = |node: &&Node| is_folder(node) && is_new(**node) && !stays.contains_key(node);
+            let owned = |node: &&Node| rule.is_of_packages || self.unit.owner(**node).is_none();
+            last.get_mut().extend(found.iter().filter(is_going).filter(owned));
+        }
+        remarks.extend(layers.into_iter().map(|(layer, nodes)| Remark::Found(self.finding(rule, layer, nodes))));
+        remarks
+    }
+
+    /// What a link leads to that is not waste itself.
+    fn led_to_from_outside(&self, found: &BTreeSet<Node>) -> Vec<Node> {
+        let is_outside = |link: &Node| !found.contains(link) && !self.plan.edits.is_gone(&self.unit.upper, *link);
+        let led_to =
+            found.iter().filter(|node| self.led_to.get(node).is_some_and(|links| links.iter().any(is_outside)));
+        led_to.copied().collect()
+    }
+
+    fn finding(&self, rule: &Rule, layer: usize, nodes: Vec<Node>) -> Finding {
+        let tree = &self.unit.upper;
+        let is_folder = |node: &&Node| tree.kind(**node) == Kind::Directory;
+        let bytes = nodes.iter().map(|node| tree.attributes(*node).size).sum();
+        let files = nodes.iter().filter(|node| !is_folder(node)).count();
+        let changes = nodes.into_iter().map(|node| (node, Changed::Gone)).collect();
+        let fix = Fix { edit: Edit::Change(changes), claim: Claim::Gone };
+        Finding { what: rule.what.to_owned(), help: rule.help.clone(), files, bytes, ..Finding::of(layer, fix) }
+    }
+
+    fn declines(&self, rule: &Rule, stays: &BTreeMap<Node, Stays>) -> Vec<Remark> {
+        let tree = &self.unit.upper;
+        let mut sums: BTreeMap<Stays, (usize, u64, Node)> = BTreeMap::new();
+        for (node, why) in stays.iter().filter(|(node, _)| tree.kind(**node) != Kind::Directory) {
+            let sum = sums.entry(*why).or_insert((0, 0, *node));
+            *sum = (sum.0 + 1, sum.1 + tree.attributes(*node).size, sum.2);
+        }
+        let declines = sums.into_iter().map(|(why, (files, bytes, first))| {
+            let plural = if files == 1 { "" } else { "s" };
+            let first = format!("/{}", tree.path(first).escape_bytes());
+            let why = match why {
+                Stays::Base => "base layers stay as they are so that they stay shared; --squash-all merges them",
+                Stays::Package => "packages own them",
+                Stays::Named => "the image's settings or the scripts that they name name them",
+                Stays::Linked => "symbolic links lead there",
+            };
+            decline(None, format!("{}: {files} file{plural} with {bytes} bytes stay ({first}): {why}", rule.what))
+        });
+        declines.collect()
+    }
+}
+
+pub(crate) fn decline(layer: Option<usize>, reason: String) -> Remark {
+    Remark::Declined(Decline { layer, reason })
+}

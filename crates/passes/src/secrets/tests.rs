@@ -1,0 +1,255 @@
+//! What is a secret and what is none. All of them are made up when the tests run, so that none stands in this file.
+
+use super::*;
+
+/// Text that looks random, always the same.
+fn random(alphabet: &str, length: usize) -> String {
+    let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
+    let letters: Vec<char> = alphabet.chars().collect();
+    (0..length)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            letters[usize::try_from(state >> 33).unwrap_or_default() % letters.len()]
+        })
+        .collect()
+}
+
+const LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+const UPPER: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+const HEXADECIMAL: &str = "0123456789abcdef";
+
+fn github() -> String {
+    format!("gh{}_{}", 'p', random(LETTERS, 36))
+}
+
+fn password() -> String {
+    random(LETTERS, 20)
+}
+
+/// A private key in PEM with this label.
+fn pem(label: &str) -> String {
+    let body = random(LETTERS, 640);
+    let lines: Vec<&str> = (0..10).map(|at| &body[at * 64..at * 64 + 64]).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
+
+fn key(kind: &str) -> String {
+    pem(&format!("{kind}PRIVATE {}", "KEY"))
+}
+
+fn scan(path: &str, content: impl AsRef<[u8]>) -> Vec<Secret> {
+    static SCANNER: std::sync::LazyLock<Scanner> = std::sync::LazyLock::new(|| Scanner::new().expect("the rules"));
+    SCANNER.scan(path.as_bytes(), content.as_ref()).expect("a scan")
+}
+
+/// Rule, line and confidence of each find.
+fn found(path: &str, content: impl AsRef<[u8]>) -> Vec<String> {
+    let show = |secret: &Secret| {
+        let line = secret.line.map_or(String::new(), |line| format!(":{line}"));
+        format!("{}{line} {}", secret.rule, secret.confidence.name())
+    };
+    scan(path, content).iter().map(show).collect()
+}
+
+#[test]
+fn tokens_of_providers_are_found_in_source_by_line() {
+    let source = format!("import os\n\nTOKEN = \"{}\"\n", github());
+    assert_eq!(found("app/main.py", &source), ["github-token:3 high"]);
+    let aws = format!("key: {}{}\n", "AKIA", random(UPPER, 16));
+    assert_eq!(found("srv/notes.txt", &aws), ["aws-access-key:1 high"]);
+    let others = [
+        (format!("glp{}-{}", "at", random(LETTERS, 20)), "gitlab-token"),
+        (format!("np{}_{}", 'm', random(LETTERS, 36)), "npm-token"),
+        (format!("sk_{}_{}", "live", random(LETTERS, 24)), "stripe-token"),
+        (format!("AI{}{}", "za", random(LETTERS, 35)), "google-api-key"),
+        (format!("dop_{}_{}", "v1", random(HEXADECIMAL, 64)), "digitalocean-token"),
+    ];
+    for (token, rule) in others {
+        assert_eq!(found("app/index.js", format!("x(\"{token}\")")), [format!("{rule}:1 high")], "{rule}");
+    }
+}
+
+#[test]
+fn an_access_key_without_a_digit_is_looked_at_as_well() {
+    let key = format!("key = {}{}", "AKIA", random("ABCDEFGHIJKLMNOPQRSTUVWXYZ", 16));
+    assert_eq!(found("app/x.py", key), ["aws-access-key:1 high"]);
+}
+
+#[test]
+fn a_token_in_a_very_long_line_and_between_bytes_that_are_no_text_is_found() {
+    let long = format!("{}\"{}\"{}", "a();".repeat(20_000), github(), "b();".repeat(20_000));
+    assert_eq!(found("app/bundle.js", long), ["github-token:1 high"]);
+    let mut bytes = b"caf\xe9 \xff\n".to_vec();
+    bytes.extend(format!("t={} ", github()).bytes());
+    bytes.push(0xff);
+    assert_eq!(found("app/latin1.txt", bytes), ["github-token:2 high"]);
+}
+
+#[test]
+fn the_secret_itself_is_never_shown() {
+    let token = github();
+    let secret = &scan("app/main.py", format!("t = '{token}'"))[0];
+    assert_eq!(secret.redacted, "ghp_… (40 characters)");
+    let environment = scan("app/.env", format!("DB_PASSWORD={}\n", &password()[..7]));
+    assert_eq!(environment[0].redacted, format!("{}… (7 characters)", &password()[..1]));
+    let file = &scan("root/.ssh/id_rsa", key("RSA "))[0];
+    assert!(file.redacted.starts_with('(') && file.redacted.ends_with(" bytes)"), "{}", file.redacted);
+    for text in [format!("{secret:?}"), format!("{environment:?}"), format!("{file:?}")] {
+        assert!(!text.contains(&token[5..]) && !text.contains(&password()[..7]) && !text.contains(&random(LETTERS, 9)));
+    }
+}
+
+#[test]
+fn private_keys_are_found_and_public_certificates_are_not() {
+    for kind in ["", "RSA ", "EC ", "OPENSSH "] {
+        let secrets = scan("root/.ssh/id_any", key(kind));
+        assert_eq!(secrets.len(), 1, "{kind}: {secrets:?}");
+        assert_eq!((secrets[0].rule.as_str(), secrets[0].is_whole_file), ("private-key", true), "{kind}");
+    }
+    assert_eq!(found("etc/ssl/certs/ca-certificates.crt", pem("CERTIFICATE")), [""; 0]);
+    assert_eq!(found("app/key.pub", pem("PUBLIC KEY")), [""; 0]);
+    let both = scan("app/server.pem", pem("CERTIFICATE") + &key(""));
+    assert_eq!((both.len(), both[0].is_whole_file), (1, false), "the certificate is needed by others");
+    assert_eq!(found("app/doc.txt", format!("a file starts with -----BEGIN PRIVATE {}-----", "KEY")), [""; 0]);
+}
+
+#[test]
+fn keys_of_servers_and_of_accounts_are_named() {
+    let host = scan("etc/ssh/ssh_host_ed25519_key", key("OPENSSH "));
+    assert!(host[0].description.contains("the same in every container"), "{}", host[0].description);
+    let one_line = key("").replace('\n', "\\n");
+    let account = format!("{{\"type\": \"service_account\", \"private_key\": \"{one_line}\"}}");
+    let account = scan("app/account.json", account);
+    assert!(account.iter().any(|secret| secret.description.contains("Google service account")), "{account:?}");
+}
+
+#[test]
+fn binary_keys_and_key_stores_are_told_by_their_first_bytes() {
+    let pkcs8 = [&[0x30, 0x82, 4, 0xbd, 2, 1, 0, 0x30, 13][..], &[0; 64]].concat();
+    assert_eq!(found("app/tls.key", &pkcs8), ["private-key high"]);
+    let certificate = [&[0x30, 0x82, 4, 0xbd, 0x30, 0x82, 3, 0xa5][..], &[0; 64]].concat();
+    assert_eq!(found("app/tls.der", &certificate), [""; 0]);
+    let store = [&[0xfe, 0xed, 0xfe, 0xed, 0, 0][..], &[0; 64]].concat();
+    assert_eq!(found("app/release.jks", &store), ["key-store medium"]);
+    assert_eq!(found("usr/lib/jvm/java/test.jks", &store), [""; 0]);
+    assert_eq!(found("app/me.ppk", "PuTTY-User-Key-File-3: ssh-rsa\n"), ["putty-key high"]);
+}
+
+#[test]
+fn files_are_secrets_by_their_names_and_contents() {
+    let p = password();
+    let cases = [
+        ("root/.npmrc", format!("//registry.npmjs.org/:_authToken={p}\n"), "npm-credentials:1 high"),
+        ("root/.netrc", format!("machine a.org\n login me\n password {p}\n"), "netrc:3 high"),
+        ("root/.git-credentials", format!("https://me:{p}@a.org\n"), "git-credentials:1 high"),
+        (
+            "root/.docker/config.json",
+            format!("{{\"auths\": {{\"a.org\": {{\"auth\": \"{p}==\"}}}}}}"),
+            "docker-credentials:1 high",
+        ),
+        ("root/.pypirc", format!("[pypi]\nusername = u\npassword = {p}\n"), "pypi-credentials:3 high"),
+        ("etc/pip.conf", format!("[global]\nindex-url = https://u:{p}@a.org/simple\n"), "pip-credentials:2 high"),
+        ("root/.aws/credentials", format!("[default]\naws_secret_access_key = {p}{p}\n"), "aws-credentials:2 high"),
+        ("root/.azure/accessTokens.json", format!("[{{\"accessToken\": \"{p}\"}}]"), "azure-credentials high"),
+        ("root/.kube/config", format!("users:\n- user:\n    client-key-data: {p}\n"), "kube-config:3 high"),
+        ("app/.env", format!("DEBUG=1\nDATABASE_PASSWORD='{p}'\n"), "env-file:2 high"),
+        ("app/terraform.tfstate", "{\"version\": 4}".to_owned(), "terraform-state medium"),
+        ("root/.bash_history", "ls\n".to_owned(), "shell-history low"),
+        ("root/.m2/settings.xml", format!("<server>\n<password>{p}</password>"), "maven-credentials:2 high"),
+        ("root/.pgpass", format!("# host:port\nh:5432:d:u:{p}\n"), "database-client-password:2 high"),
+        ("root/.cargo/credentials.toml", format!("[registry]\ntoken = \"{p}\"\n"), "cargo-credentials:2 high"),
+        ("etc/shadow", format!("daemon:*:1::\nroot:$6${p}${p}:1::\n"), "password-file:2 high"),
+        ("root/.config/gcloud/credentials.db", "SQLite format 3\0".to_owned(), "gcloud-credentials high"),
+        ("root/.gnupg/private-keys-v1.d/A.key", "(private)".to_owned(), "gnupg-key high"),
+        ("root/.config/gh/hosts.yml", format!("github.com:\n  oauth_token: {p}\n"), "github-credentials:2 high"),
+        ("root/.vault-token", p.clone(), "vault-token high"),
+    ];
+    for (path, content, expected) in cases {
+        assert!(Scanner::wants(path.as_bytes(), content.len() as u64), "{path}");
+        assert_eq!(found(path, &content), [expected], "{path}");
+    }
+}
+
+#[test]
+fn files_of_these_names_without_a_secret_are_none() {
+    for (path, content) in [
+        ("root/.npmrc", "registry=https://a.org\n//a.org/:_authToken=${NPM_TOKEN}\n"),
+        ("root/.netrc", "machine a.org login me\n# password old\n"),
+        ("root/.docker/config.json", "{\"auths\": {\"a.org\": {}}, \"credsStore\": \"pass\"}"),
+        ("root/.pypirc", "[pypi]\nusername = __token__\npassword =\n"),
+        ("etc/pip.conf", "[global]\nindex-url = https://${USER}:${PASSWORD}@a.org/simple\n"),
+        ("app/.env", "DB_PASSWORD=changeme\nAPI_KEY=<your key>\nNAME=web\nTOKEN=\n"),
+        ("app/.env.example", "DB_PASSWORD=hunter2hunter2\n"),
+        ("root/.kube/config", "apiVersion: v1\nclusters: []\n"),
+        ("etc/shadow", "root:*:1::\ndaemon:!:1::\nme:!!:1::\n"),
+        ("root/.bash_history", ""),
+        ("root/.config/gcloud/credentials.db", "no database"),
+    ] {
+        assert_eq!(found(path, content), [""; 0], "{path}");
+    }
+}
+
+#[test]
+fn what_may_go_as_a_whole_holds_nothing_else() {
+    let token = format!("//a.org/:_authToken={}\n", password());
+    assert!(scan("root/.npmrc", &token)[0].is_whole_file);
+    assert!(scan("root/.npmrc", format!("# mine\n\n{token}"))[0].is_whole_file);
+    assert!(!scan("root/.npmrc", format!("registry=https://a.org\n{token}"))[0].is_whole_file);
+    assert!(!scan("app/main.py", format!("t = '{}'", github()))[0].is_whole_file);
+    assert!(!scan("etc/shadow", format!("root:$6${}:1::\n", password()))[0].is_whole_file);
+}
+
+#[test]
+fn documented_examples_are_no_secrets() {
+    let example = format!("{}IOSFODNN7{}", "AKIA", "EXAMPLE");
+    assert_eq!(found("app/readme.txt", format!("aws_access_key_id = {example}\n")), [""; 0]);
+    assert_eq!(found("app/x.py", format!("sha = '{}'", random(HEXADECIMAL, 64))), [""; 0]);
+    assert_eq!(found("app/go.txt", format!("a sha512-{}==", random(LETTERS, 86))), [""; 0]);
+    assert_eq!(found("app/x.py", "def a_function_with_a_very_long_name_indeed(argument_number_one): pass"), [""; 0]);
+}
+
+#[test]
+fn the_place_says_how_much_a_find_is_worth() {
+    let text = format!("t = '{}'\n", github());
+    assert_eq!(found("usr/lib/python3/dist-packages/x.py", &text), ["github-token:1 medium"]);
+    assert_eq!(found("app/node_modules/x/y.js", &text), ["github-token:1 medium"]);
+    assert_eq!(found("node_modules/x/y.js", &text), ["github-token:1 medium"]);
+    assert_eq!(found("usr/src/app/y.js", &text), ["github-token:1 high"]);
+    assert_eq!(found("app/tests/y.py", &text), ["github-token:1 low"]);
+    assert_eq!(found("usr/lib/python3/dist-packages/cryptography/vectors/k.pem", key("RSA ")), [""; 0]);
+    assert_eq!(found("app/testdata/k.pem", key("RSA ")), ["private-key:1 low"]);
+    let url = format!("postgres://me:{}@db/app", password());
+    assert_eq!(found("app/x.py", format!("u = '{url}'")).len(), 1);
+    assert_eq!(found("usr/share/doc/x.txt", &url), [""; 0]);
+}
+
+#[test]
+fn passwords_without_a_form_are_found_in_settings_only() {
+    let setting = format!("database:\n  password: \"{}\"\n", password());
+    assert_eq!(found("app/config.yml", &setting), ["generic-token:2 high"]);
+    assert_eq!(found("app/view.txt", &setting), [""; 0]);
+    assert_eq!(found("etc/app.yml", &setting), [""; 0]);
+}
+
+#[test]
+fn what_is_large_packed_or_a_database_is_not_read() {
+    assert!(Scanner::wants(b"app/main.py", 1 << 20));
+    assert!(!Scanner::wants(b"app/main.py", (1 << 20) + 1));
+    assert!(!Scanner::wants(b"app/main.py", 0));
+    assert!(Scanner::wants(b"app/terraform.tfstate", 4 << 20), "known by its name");
+    assert!(!Scanner::wants(b"app/terraform.tfstate", 17 << 20));
+    assert!(!Scanner::wants(b"app/logo.png", 100));
+    assert!(!Scanner::wants(b"var/lib/dpkg/info/a.md5sums", 100));
+}
+
+#[test]
+fn any_bytes_are_looked_through_without_harm() {
+    let mut bytes = format!("{}\0{}", key("RSA "), github()).into_bytes();
+    assert_eq!(found("app/data", &bytes), [""; 0], "a NUL makes it binary");
+    bytes.iter_mut().step_by(7).for_each(|byte| *byte = byte.wrapping_mul(31));
+    for cut in (0..bytes.len()).step_by(13) {
+        for path in ["app/.env", "root/.npmrc", "app/tls.key", "app/a.p12", "etc/shadow", "root/.netrc", "app/x.py"] {
+            let _ = scan(path, &bytes[cut..]);
+        }
+    }
+}

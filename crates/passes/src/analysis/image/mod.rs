@@ -2,6 +2,8 @@
 
 pub(crate) mod mentions;
 pub(crate) mod places;
+pub(crate) mod records;
 pub(crate) mod removal;
 pub(crate) mod rules;
+pub(crate) mod trees;
 pub(crate) mod waste;

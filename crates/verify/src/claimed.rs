@@ -42,7 +42,7 @@ pub(crate) fn uncovered<'r, 'a: 'r>(
     let stripped: HashSet<Vec<u8>> = differences
         .iter()
         .filter(|difference| ["content", "size"].contains(&difference.what.as_str()))
-        .filter_map(|difference| path(difference))
+        .filter_map(path)
         .collect::<BTreeSet<_>>()
         .into_iter()
         .filter(|path| judge.is_stripped(path, reads.before, reads.after))

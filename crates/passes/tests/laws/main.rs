@@ -5,3 +5,4 @@ mod evidence;
 mod image;
 mod pages;
 mod source;
+mod stripping;

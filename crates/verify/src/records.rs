@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use bstr::ByteSlice as _;
-use jettison_image::{Digest, Tree, packages};
+use jettison_image::{Digest, Node, Tree, packages};
 
 /// Whether one list is the other with the digests and sizes of stripped files. `stripped` are the paths of files that were
 /// found to be what they were without their symbols.
@@ -20,36 +20,50 @@ pub(crate) fn is_same_list(
         return false;
     }
     let (old, new): (Vec<&[u8]>, Vec<&[u8]>) = (old.split_str("\n").collect(), new.split_str("\n").collect());
-    let is_followed = |(old, new): (&&[u8], &&[u8])| {
-        old == new || is_followed(old, new, root, before, after, stripped).unwrap_or_default()
-    };
-    old.len() == new.len() && old.iter().zip(&new).all(is_followed)
+    let lists = Lists { root, before, after, stripped };
+    old.len() == new.len()
+        && old.iter().zip(&new).all(|(old, new)| if old == new { lists.may_stay(old) } else { lists.follows(old, new) })
 }
 
-fn is_followed(
-    old: &[u8],
-    new: &[u8],
-    root: &[u8],
-    before: &Tree<'_>,
-    after: &Tree<'_>,
-    stripped: &dyn Fn(&[u8]) -> bool,
-) -> Option<bool> {
-    let ends = |line: &[u8]| line.ends_with(b"\r");
-    let ((name, old_facts), (new_name, new_facts)) = (old.split_once_str(",")?, new.split_once_str(",")?);
-    let path = if name.starts_with(b"/") { name.to_vec() } else { [root, b"/", name].concat() };
-    let (node, new_node) = (packages::follow(before, &path)?, packages::follow(after, &path)?);
-    let facts = |tree: &Tree<'_>, node| {
-        let attributes = tree.attributes(node);
-        format!("{},{}", sum(attributes.digest), attributes.size).into_bytes()
-    };
-    Some(
+struct Lists<'l, 'b, 'a> {
+    root: &'l [u8],
+    before: &'l Tree<'b>,
+    after: &'l Tree<'a>,
+    stripped: &'l dyn Fn(&[u8]) -> bool,
+}
+
+impl Lists<'_, '_, '_> {
+    fn file(&self, tree: &Tree<'_>, name: &[u8]) -> Option<Node> {
+        let path = if name.starts_with(b"/") { name.to_vec() } else { [self.root, b"/", name].concat() };
+        packages::follow(tree, &path)
+    }
+
+    /// Whether a line is about a file that was not stripped, or has no digest.
+    fn may_stay(&self, line: &[u8]) -> bool {
+        let Some((name, facts)) = line.split_once_str(",") else { return true };
+        let file = self.file(self.before, name).map(|node| self.before.path(node));
+        facts.trim_end() == b"," || !file.is_some_and(|path| (self.stripped)(&path))
+    }
+
+    /// Whether a line has the digest and the size of a file that was stripped, and had those of the file before.
+    fn follows(&self, old: &[u8], new: &[u8]) -> bool {
+        let (Some((name, had)), Some((new_name, has))) = (old.split_once_str(","), new.split_once_str(",")) else {
+            return false;
+        };
+        let (Some(file), Some(new_file)) = (self.file(self.before, name), self.file(self.after, name)) else {
+            return false;
+        };
+        let facts = |tree: &Tree<'_>, node, end: &[u8]| {
+            let attributes = tree.attributes(node);
+            [format!("{},{}", sum(attributes.digest), attributes.size).as_bytes(), end].concat()
+        };
+        let end: &[u8] = if old.ends_with(b"\r") { b"\r" } else { b"" };
         name == new_name
-            && ends(old) == ends(new)
-            && old_facts.trim_end() == facts(before, node)
-            && new_facts.trim_end() == facts(after, new_node)
-            && before.path(node) == after.path(new_node)
-            && stripped(&before.path(node)),
-    )
+            && had == facts(self.before, file, end)
+            && has == facts(self.after, new_file, end)
+            && self.before.path(file) == self.after.path(new_file)
+            && (self.stripped)(&self.before.path(file))
+    }
 }
 
 /// A digest as lists have it: base 64 of RFC 4648, section 5, without padding.

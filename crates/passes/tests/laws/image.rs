@@ -6,7 +6,9 @@ use jettison_image::changes::{Changes, Contents};
 use jettison_image::text::{ImageText, LayerText};
 use jettison_image::tree::Cause;
 use jettison_image::{Base, Config, Digest, Kind, Layer, Limits, Node, Tree, history};
-use jettison_ir::{Claim, Claimed, Edit, ImageOptions, ImageUnit, Level, Pass, Plan, ReadContent, Run, Verdict, with_edits};
+use jettison_ir::{
+    Claim, Claimed, Edit, ImageOptions, ImageUnit, Level, Pass, Plan, ReadContent, Run, Verdict, with_edits,
+};
 use jettison_passes::{Outcome, PASSES, Selection, assumptions, run};
 use jettison_verify::{Reads, Side, judge};
 

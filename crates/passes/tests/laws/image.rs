@@ -75,7 +75,7 @@ impl Image {
         Self { config, layers: read(&tars), tars }
     }
 
-    fn unit(&self, options: ImageOptions) -> ImageUnit<'_> {
+    pub(crate) fn unit(&self, options: ImageOptions) -> ImageUnit<'_> {
         let base = Base::from_history(&self.config, self.layers.len());
         let unit = ImageUnit::new(&self.config, &self.layers, base, 1).expect("a case's layers make a tree");
         unit.with(Some(self), options)

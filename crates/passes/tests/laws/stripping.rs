@@ -4,7 +4,6 @@
 use std::fmt::Write as _;
 
 use jettison_image::Digest;
-use jettison_image::text::ImageText;
 use jettison_ir::{ImageOptions, Level};
 use jettison_passes::Selection;
 
@@ -161,14 +160,22 @@ fn a_list_that_is_kept_keeps_its_files() {
 }
 
 #[test]
-fn what_the_kernel_holds_to_its_content_stays() {
+fn what_somebody_holds_to_its_digest_stays() {
     let library = quoted(&library(10, 500));
-    let text =
-        format!("layer 1 \"RUN x\"\n  d 0755 0:0 /opt\n  f 0755 0:0 {library} /opt/a.so security.ima=\"\\x03\"\n");
-    assert!(text.parse::<ImageText>().is_ok());
-    let (outcome, _) = optimized(&Image::of(&text), &ImageOptions::default(), &selection());
-    assert!(outcome.findings.is_empty());
-    assert!(declined(&outcome).contains("the kernel holds their content"));
+    for (beside, xattr, why) in [
+        ("  f 0644 0:0 \"\" /opt/x", " security.ima=\"\\x03\"", Some("the kernel holds their content")),
+        ("  f 0644 0:0 \"\" /opt/x", " security.capability=\"\\x03\"", None),
+        ("  f 0644 0:0 \"0c\" /opt/SHA256SUMS", "", Some("a list of checksums is in a folder above them")),
+        ("  d 0755 0:0 /opt/conda-meta", "", Some("conda has checksums of them")),
+        ("  f 0644 0:0 \"0c\" /opt/a/a.so.sha256", "", Some("a checksum or a signature of them is there")),
+    ] {
+        let text = format!(
+            "layer 1 \"RUN x\"\n  d 0755 0:0 /opt\n  d 0755 0:0 /opt/a\n{beside}\n  f 0755 0:0 {library} /opt/a/a.so{xattr}\n"
+        );
+        let (outcome, _) = optimized(&Image::of(&text), &ImageOptions::default(), &selection());
+        assert_eq!(outcome.findings.is_empty(), why.is_some(), "{beside}{xattr}");
+        assert!(declined(&outcome).contains(why.unwrap_or_default()), "{beside}{xattr}: {}", declined(&outcome));
+    }
 }
 
 #[test]

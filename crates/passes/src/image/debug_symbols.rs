@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use jettison_image::elf::{Elf, NotStripped, Program, Strip, Strippable, has_checksum_beside, strip};
+use jettison_image::elf::{Elf, NotStripped, Program, Strip, Strippable, strip};
 use jettison_image::{Digest, Kind, Node};
 use jettison_ir::{
     Assumption, Changed, Claim, Decline, Edit, Finding, Fix, ImageUnit, Level, Maker, Pass, Plan, Remark, Run, Safety,
 };
 
-use crate::analysis::image::places;
 use crate::analysis::image::records::{Listing, Records};
+use crate::analysis::image::{digests, places};
 
 const ASSUMES: &[Assumption] = &[Assumption {
     name: "symbols-are-for-debuggers",
@@ -49,21 +49,6 @@ const READERS: [&str; 14] = [
     "heaptrack",
     "uftrace",
     "ltrace",
-];
-
-/// Attributes that are the kernel's digest or signature of a content.
-const SEALS: [&[u8]; 2] = [b"security.ima", b"security.evm"];
-
-/// Lists of digests that people make, by their names in lower case.
-const SUMS: [&[u8]; 8] = [
-    b"sha256sums",
-    b"sha256sums.txt",
-    b"sha256sum.txt",
-    b"sha512sums",
-    b"sha1sums",
-    b"md5sums",
-    b"checksums.txt",
-    b"checksums.sha256",
 ];
 
 /// A file with symbols, under all its names.
@@ -182,30 +167,12 @@ fn files(unit: &ImageUnit<'_>, plan: &Plan) -> Vec<File> {
 
 /// Why a file has to stay as it is, whatever is in it.
 fn held(unit: &ImageUnit<'_>, file: &File) -> Option<&'static str> {
-    let tree = &unit.upper;
-    let any = |test: &dyn Fn(Node) -> bool| file.names.iter().any(|name| test(*name));
-    let is_sealed = |node| tree.attributes(node).xattrs.iter().any(|(name, _)| SEALS.contains(&&name[..]));
-    let is_summed = |node: Node| {
-        let folders = tree.ancestors(node).skip(1);
-        let mut files =
-            folders.filter(|folder| tree.parent(*folder).is_some()).flat_map(|folder| tree.children(folder));
-        files.any(|file| SUMS.contains(&&tree.name(file).to_ascii_lowercase()[..]))
-    };
-    let is_of_conda = |node: Node| tree.ancestors(node).any(|folder| tree.child(folder, b"conda-meta").is_some());
-    if any(&|node| !unit.is_own(node)) {
+    if file.names.iter().any(|name| !unit.is_own(*name)) {
         Some("base layers stay as they are so that they stay shared; --squash-all merges them")
-    } else if any(&|node| unit.owner(node).is_some()) {
+    } else if file.names.iter().any(|name| unit.owner(*name).is_some()) {
         Some("packages own them, and the packages' databases have checksums of them")
-    } else if any(&is_sealed) {
-        Some("the kernel holds their content to an extended attribute")
-    } else if any(&|node| has_checksum_beside(tree, node).is_some()) {
-        Some("a checksum or a signature of them is there")
-    } else if any(&is_summed) {
-        Some("a list of checksums is in a folder above them")
-    } else if any(&is_of_conda) {
-        Some("conda has checksums of them")
     } else {
-        None
+        file.names.iter().find_map(|name| digests::holder(unit, *name))
     }
 }
 

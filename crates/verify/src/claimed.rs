@@ -117,8 +117,8 @@ impl Judge<'_, '_> {
         self.removal.as_ref().is_some_and(|removal| removal.covers(shown, &is_gone))
     }
 
-    /// Whether names that a file had and has no longer are gone altogether, and names that it has now were said to be
-    /// names of it.
+    /// Whether names that a file had and has no longer are gone altogether, and files that it shares its content with now
+    /// were said to be names of it.
     fn are_links_explained(&self, path: &[u8]) -> bool {
         let names = |tree: &Tree<'_>, links: &HashMap<Inode, Vec<Node>>| -> BTreeSet<Vec<u8>> {
             let Some(node) = tree.find(path) else { return BTreeSet::new() };

@@ -50,12 +50,16 @@ impl Search<'_, '_> {
     fn read(&mut self, node: Node, content: &[u8]) {
         let tree = &self.unit.upper;
         let name = tree.name(node);
-        let package = tree.ancestors(node).find(|folder| self.packages.contains_key(folder));
+        // What is installed below Python's own library is not of it.
+        let is_root = |folder: &Node| [&b"site-packages"[..], b"dist-packages"].contains(&tree.name(*folder));
+        let within = tree.ancestors(node).take_while(|folder| !is_root(folder));
+        let package = within.into_iter().find(|folder| self.packages.contains_key(folder));
         let language = package.and_then(|package| self.packages.get(&package)).copied();
         let end = name.rsplit_once_str(".").map_or(&b""[..], |(_, end)| end);
         match (end, language) {
             (b"json", Some(Language::Node)) if name == b"package.json" => self.note_fields(package, content),
-            (b"json", _) => {}
+            // Python's own library speaks of its tests where these are run, and runs without them: images of it have none.
+            (b"json", _) | (_, Some(Language::PythonLibrary)) => {}
             (b"js" | b"mjs" | b"cjs" | b"ts", _) => self.note_paths(package, content, name),
             (b"rb", Some(Language::Ruby)) => self.note_paths(package, content, name),
             _ => {
@@ -82,12 +86,14 @@ impl Search<'_, '_> {
         for (at, word) in words(content) {
             let before = at.checked_sub(1).map(|at| content[at]);
             let after = content.get(at + word.len());
-            let is_edge = |byte: Option<&u8>| byte.is_some_and(|byte| b"/'\"`".contains(byte));
+            let is_python = name.ends_with(b".py");
+            let is_edge =
+                |byte: Option<&u8>| byte.is_some_and(|byte| b"/'\"".contains(byte) || (*byte == b'`' && !is_python));
             if !is_edge(before.as_ref()) || !is_edge(after) || is_comment(content, at) {
                 continue;
             }
             self.note(package, word);
-            if before == Some(b'/') && !name.ends_with(b".py") {
+            if before == Some(b'/') && !is_python {
                 let left = content[..at - 1].iter().rposition(|byte| !is_of_name(*byte)).map_or(0, |at| at + 1);
                 self.note_of_named(&content[left..at - 1], word);
             }

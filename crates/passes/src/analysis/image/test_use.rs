@@ -74,39 +74,53 @@ impl Search<'_, '_> {
         }
     }
 
-    /// Notes the folders of a package that are called by a word.
-    fn note(&mut self, package: Option<Node>, word: &[u8]) {
+    /// Notes the folders of a package that are called by a word, where one is given those in a folder of that name.
+    fn note(&mut self, package: Option<Node>, word: &[u8], within: Option<&[u8]>) {
+        let tree = &self.unit.upper;
+        let is_within = |folder: Node| {
+            let above = tree.parent(folder).map(|above| tree.name(above));
+            within.is_none_or(|within| above == Some(within))
+        };
         let of_package = self.folders.iter().filter(|(_, one)| Some(one.folder) == package);
         let called = of_package.map(|(folder, _)| *folder).filter(|folder| is_called(self.unit, *folder, word));
-        self.used.extend(called.collect::<Vec<_>>());
+        self.used.extend(called.filter(|folder| is_within(*folder)).collect::<Vec<_>>());
     }
 
     /// Notes folders that are named as part of a path or as a whole text: `'tests'`, `"./test/data"`, `require('a/test')`.
     fn note_paths(&mut self, package: Option<Node>, content: &[u8], name: &[u8]) {
+        let is_python = name.ends_with(b".py");
+        // Between two of these stand names in the documentation of Python's modules.
+        let is_quote = |byte: u8| b"'\"".contains(&byte) || (byte == b'`' && !is_python);
         for (at, word) in words(content) {
             let before = at.checked_sub(1).map(|at| content[at]);
             let after = content.get(at + word.len());
-            let is_python = name.ends_with(b".py");
-            let is_edge =
-                |byte: Option<&u8>| byte.is_some_and(|byte| b"/'\"".contains(byte) || (*byte == b'`' && !is_python));
-            if !is_edge(before.as_ref()) || !is_edge(after) || is_comment(content, at) {
+            let is_edge = |byte: &u8| *byte == b'/' || is_quote(*byte);
+            if !before.as_ref().is_some_and(is_edge) || !after.is_some_and(is_edge) || is_comment(content, at) {
                 continue;
             }
-            self.note(package, word);
-            if before == Some(b'/') && !is_python {
-                let left = content[..at - 1].iter().rposition(|byte| !is_of_name(*byte)).map_or(0, |at| at + 1);
-                self.note_of_named(&content[left..at - 1], word);
+            if before != Some(b'/') {
+                self.note(package, word, None);
+                continue;
+            }
+            let left = content[..at - 1].iter().rposition(|byte| !is_of_name(*byte)).map_or(0, |at| at + 1);
+            let above = &content[left..at - 1];
+            match above.rsplit_str("/").next().filter(|name| !name.iter().all(|byte| *byte == b'.')) {
+                None => self.note(package, word, None),
+                Some(within) => {
+                    self.note(package, word, Some(within));
+                    self.note_of_named(above, word);
+                }
             }
         }
     }
 
     /// Notes the folder of a package of Node that is named with its package.
-    fn note_of_named(&mut self, package: &[u8], word: &[u8]) {
+    fn note_of_named(&mut self, path: &[u8], word: &[u8]) {
         let tree = &self.unit.upper;
-        let is_named = |node: Node| package.ends_with(tree.name(node)) && !package.is_empty();
+        let is_named = |node: Node| path.ends_with(tree.name(node));
         let packages = self.packages.iter().filter(|(node, language)| **language == Language::Node && is_named(**node));
         for package in packages.map(|(node, _)| *node).collect::<Vec<_>>() {
-            self.note(Some(package), word);
+            self.note(Some(package), word, None);
         }
     }
 
@@ -121,7 +135,7 @@ impl Search<'_, '_> {
             let module = &content[start..at + word.len()];
             let is_quoted = start.checked_sub(1).is_some_and(|at| b"'\"".contains(&content[at]));
             match module.strip_prefix(b".") {
-                Some(_) if is_quoted => self.note(package, word),
+                Some(_) if is_quoted => self.note(package, word, None),
                 Some(_) => {}
                 None => self.note_module(None, module),
             }
@@ -163,7 +177,7 @@ impl Search<'_, '_> {
     /// Notes the folders that a package of Node consists of.
     fn note_fields(&mut self, package: Option<Node>, content: &[u8]) {
         let Ok(fields) = serde_json::from_slice::<Value>(content) else {
-            WORDS.iter().for_each(|word| self.note(package, word.as_bytes()));
+            WORDS.iter().for_each(|word| self.note(package, word.as_bytes(), None));
             return;
         };
         let mut texts = Vec::new();
@@ -178,7 +192,7 @@ impl Search<'_, '_> {
         }
         let names: BTreeSet<&str> = texts.iter().flat_map(|text| text.split('/')).collect();
         for word in WORDS.iter().filter(|word| names.contains(**word)) {
-            self.note(package, word.as_bytes());
+            self.note(package, word.as_bytes(), None);
         }
     }
 }

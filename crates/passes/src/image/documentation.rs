@@ -81,5 +81,5 @@ fn leads_to_terms(unit: &ImageUnit<'_>, plan: &Plan, found: &BTreeSet<Node>, nod
     }
     let Some(folder) = packages::follow(tree, &tree.path(node)) else { return false };
     let stays = |child: &Node| !found.contains(child) && !plan.edits.is_gone(tree, *child);
-    tree.kind(folder) == Kind::Directory && tree.children(folder).iter().any(stays)
+    found.contains(&folder) && tree.children(folder).iter().any(stays)
 }

@@ -25,7 +25,7 @@ pub(crate) fn used(unit: &ImageUnit<'_>, plan: &Plan, folders: &BTreeMap<Node, P
     let packages = folders.values().map(|package| (package.folder, package.language)).collect();
     let mut search = Search { unit, folders, packages, roots, used: BTreeSet::new() };
     let settings = unit.config.settings();
-    search.note_dotted(None, serde_json::to_string(&settings).unwrap_or_default().as_bytes());
+    search.note_dotted(None, serde_json::to_string(&settings).unwrap_or_default().as_bytes(), false);
     let is_test = |node: Node| tree.ancestors(node).any(|folder| folders.contains_key(&folder));
     for node in readers(unit, plan).filter(|node| !is_test(*node)) {
         let may_be_meant = |content: &Vec<u8>| ["test", "spec"].iter().any(|word| content.contains_str(word));
@@ -63,7 +63,7 @@ impl Search<'_, '_> {
             (b"js" | b"mjs" | b"cjs" | b"ts", _) => self.note_paths(package, content, name),
             (b"rb", Some(Language::Ruby)) => self.note_paths(package, content, name),
             _ => {
-                self.note_dotted(package, content);
+                self.note_dotted(package, content, end == b"py");
                 if end == b"py" || !name.contains(&b'.') {
                     self.note_imports(node, content);
                 }
@@ -124,8 +124,9 @@ impl Search<'_, '_> {
         }
     }
 
-    /// Notes folders that are named as modules with all that they are in: `numpy.core.tests`.
-    fn note_dotted(&mut self, package: Option<Node>, content: &[u8]) {
+    /// Notes folders that are named as modules with all that they are in: `numpy.core.tests`. In Python's own code these are
+    /// texts; what stands there without quotes is an attribute or imported by a statement.
+    fn note_dotted(&mut self, package: Option<Node>, content: &[u8], is_python: bool) {
         for (at, word) in words(content) {
             if at == 0 || content[at - 1] != b'.' {
                 continue;
@@ -136,8 +137,8 @@ impl Search<'_, '_> {
             let is_quoted = start.checked_sub(1).is_some_and(|at| b"'\"".contains(&content[at]));
             match module.strip_prefix(b".") {
                 Some(_) if is_quoted => self.note(package, word, None),
-                Some(_) => {}
-                None => self.note_module(None, module),
+                None if is_quoted || !is_python => self.note_module(None, module),
+                _ => {}
             }
         }
     }

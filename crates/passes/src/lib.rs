@@ -19,12 +19,17 @@ mod image {
     pub(super) mod build_packages;
     pub(super) mod compiled_python;
     pub(super) mod debug_symbols;
+    pub(super) mod development_files;
+    pub(super) mod documentation;
     pub(super) mod equal_files;
     pub(super) mod package_caches;
     pub(super) mod shadowed_files;
+    pub(super) mod source_maps;
     pub(super) mod split_layers;
     pub(super) mod temporary_files;
+    pub(super) mod test_folders;
     pub(super) mod tool_caches;
+    pub(super) mod unused_locales;
     pub(super) mod vcs_folders;
 }
 mod source {
@@ -71,6 +76,12 @@ pub use rewrite::{Allowed, Fixes, Found, LeftAlone, RewriteEvent, Rewritten, Sou
 pub const PASSES: &[Pass] = &[
     image::asked_packages::PASS,
     image::build_packages::PASS,
+    // Behind the packages that go, so that no compiler and no reader of manuals among them counts.
+    image::documentation::PASS,
+    image::unused_locales::PASS,
+    image::development_files::PASS,
+    image::test_folders::PASS,
+    image::source_maps::PASS,
     image::package_caches::PASS,
     image::tool_caches::PASS,
     image::temporary_files::PASS,

@@ -8,7 +8,7 @@ use jettison_image::tree::Inode;
 use jettison_image::{Node, Tree};
 use jettison_ir::{Claim, Claimed, Difference, Place};
 
-use crate::packages::{Image, Read, Removal, bytes};
+use crate::packages::{Image, Read, Removal, bytes, shown};
 use crate::records;
 
 /// The contents of two images' files.
@@ -99,15 +99,17 @@ impl Judge<'_, '_> {
         }
     }
 
-    /// Whether a path and all that was below it is said to be gone.
+    /// Whether a path is said to be gone, and all that was below it as well or is of packages that are gone.
     fn is_gone(&self, path: &[u8]) -> bool {
         let Some(node) = self.before.find(path) else { return false };
         let mut stack = vec![node];
         while let Some(node) = stack.pop() {
-            if !self.gone.contains(&self.before.path(node)) {
+            let below = self.before.path(node);
+            if self.gone.contains(&below) {
+                stack.extend(self.before.children(node));
+            } else if below == path || !self.is_of_packages(&shown(&below)) {
                 return false;
             }
-            stack.extend(self.before.children(node));
         }
         true
     }

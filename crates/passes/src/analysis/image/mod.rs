@@ -2,10 +2,15 @@
 
 pub(crate) mod digests;
 pub(crate) mod histories;
+pub(crate) mod languages;
 pub(crate) mod mentions;
+pub(crate) mod named;
 pub(crate) mod places;
+pub(crate) mod python;
 pub(crate) mod records;
 pub(crate) mod removal;
 pub(crate) mod rules;
+pub(crate) mod test_folders;
+pub(crate) mod test_use;
 pub(crate) mod trees;
 pub(crate) mod waste;

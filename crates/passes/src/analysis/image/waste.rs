@@ -18,6 +18,8 @@ enum Stays {
     Package,
     Named,
     Linked,
+    /// For a reason that the pass gives.
+    Held(&'static str),
 }
 
 /// Runs the rules of a pass.
@@ -44,6 +46,8 @@ pub(crate) struct Finder<'f, 'a> {
     pub(crate) mentions: Mentions,
     /// What symbolic links lead to, each with the links.
     led_to: BTreeMap<Node, Vec<Node>>,
+    /// What stays for a reason that the pass knows of.
+    pub(crate) held: BTreeMap<Node, &'static str>,
 }
 
 impl<'f, 'a> Finder<'f, 'a> {
@@ -55,7 +59,7 @@ impl<'f, 'a> Finder<'f, 'a> {
                 led_to.entry(target).or_default().push(node);
             }
         }
-        Self { unit, plan, homes: places::homes(unit), mentions: Mentions::of(unit), led_to }
+        Self { unit, plan, homes: places::homes(unit), mentions: Mentions::of(unit), led_to, held: BTreeMap::new() }
     }
 
     fn remarks(
@@ -67,21 +71,34 @@ impl<'f, 'a> Finder<'f, 'a> {
         if found.is_empty() {
             return Vec::new();
         }
-        if let Some(program) = self.mentions.runs(&rule.run) {
-            return vec![decline(None, format!("{}: the image's command runs {program}, which uses it", rule.what))];
-        }
-        let is_gone = |node: Node| self.plan.edits.is_gone(&self.unit.upper, node);
-        let user = rule.without.iter().find(|name| places::has_program(self.unit, name, &is_gone));
-        if let Some(program) = user {
-            return vec![decline(None, format!("{}: {program} is there, which uses it", rule.what))];
+        if let Some(in_use) = self.in_use(rule) {
+            return vec![in_use];
         }
         let mut remarks = narrow(self, rule, &mut found);
         remarks.extend(self.sort(rule, found));
         remarks
     }
 
+    /// What is to be said of what a rule found.
+    pub(crate) fn remarks_of(&self, rule: &Rule, found: BTreeSet<Node>) -> Vec<Remark> {
+        if found.is_empty() {
+            return Vec::new();
+        }
+        self.in_use(rule).map_or_else(|| self.sort(rule, found), |in_use| vec![in_use])
+    }
+
+    /// Which program of the image, or of its command, uses what a rule speaks of.
+    fn in_use(&self, rule: &Rule) -> Option<Remark> {
+        if let Some(program) = self.mentions.runs(&rule.run) {
+            return Some(decline(None, format!("{}: the image's command runs {program}, which uses it", rule.what)));
+        }
+        let is_gone = |node: Node| self.plan.edits.is_gone(&self.unit.upper, node);
+        let user = rule.without.iter().find(|name| places::has_program(self.unit, name, &is_gone))?;
+        Some(decline(None, format!("{}: {user} is there, which uses it", rule.what)))
+    }
+
     /// The paths that a rule speaks of, files and folders, without those that are gone already or kept by the user.
-    fn find(&self, rule: &Rule) -> BTreeSet<Node> {
+    pub(crate) fn find(&self, rule: &Rule) -> BTreeSet<Node> {
         let expand = |paths: &[&'static str]| -> Vec<String> {
             paths.iter().flat_map(|path| places::expanded(self.unit, &self.homes, path)).collect()
         };
@@ -95,11 +112,16 @@ impl<'f, 'a> Finder<'f, 'a> {
         found.retain(|node| {
             let path = self.unit.upper.path(*node);
             let is_empty = rule.is_filled && self.unit.upper.attributes(*node).size == 0;
-            let is_kept = keep.iter().any(|pattern| pattern.matches(&path)) || self.unit.options.keeps(&path).is_some();
-            let is_gone = self.plan.edits.is_gone(&self.unit.upper, *node);
-            !is_empty && !is_kept && !is_gone
+            let is_kept = keep.iter().any(|pattern| pattern.matches(&path));
+            !is_empty && !is_kept && self.may_go(*node)
         });
         found
+    }
+
+    /// Whether a path is neither gone already nor kept by the user.
+    pub(crate) fn may_go(&self, node: Node) -> bool {
+        let tree = &self.unit.upper;
+        self.unit.options.keeps(&tree.path(node)).is_none() && !self.plan.edits.is_gone(tree, node)
     }
 
     /// Everything at the paths that a pattern matches, and below them.
@@ -163,7 +185,8 @@ impl<'f, 'a> Finder<'f, 'a> {
             && (rule.beside.is_empty() || tree.parent(node).is_some_and(|folder| has(folder, &rule.beside)))
     }
 
-    fn take(&self, node: Node, out: &mut BTreeSet<Node>) {
+    /// A path, and all below it.
+    pub(crate) fn take(&self, node: Node, out: &mut BTreeSet<Node>) {
         let mut stack = vec![node];
         while let Some(node) = stack.pop() {
             out.insert(node);
@@ -184,6 +207,9 @@ impl<'f, 'a> Finder<'f, 'a> {
         while let Some(node) = linked.pop() {
             stays.entry(node).or_insert(Stays::Linked);
             linked.extend(tree.children(node));
+        }
+        for (node, reason) in self.held.iter().filter(|(node, _)| found.contains(*node)) {
+            stays.entry(*node).or_insert(Stays::Held(reason));
         }
         let is_folder = |node: &Node| tree.kind(*node) == Kind::Directory;
         for node in found.iter().filter(|node| !is_folder(node)) {
@@ -242,6 +268,7 @@ impl<'f, 'a> Finder<'f, 'a> {
                 Stays::Package => "packages own them",
                 Stays::Named => "the image's settings or the scripts that they name name them",
                 Stays::Linked => "symbolic links lead there",
+                Stays::Held(reason) => reason,
             };
             decline(None, format!("{}: {files} file{plural} with {bytes} bytes stay ({first}): {why}", rule.what))
         });

@@ -19,6 +19,7 @@ mod image {
     pub(super) mod build_packages;
     pub(super) mod package_caches;
     pub(super) mod shadowed_files;
+    pub(super) mod shipped_secrets;
     pub(super) mod split_layers;
     pub(super) mod temporary_files;
     pub(super) mod tool_caches;
@@ -66,6 +67,7 @@ pub use rewrite::{Allowed, Fixes, Found, LeftAlone, RewriteEvent, Rewritten, Sou
 #[rustfmt::skip]
 pub const PASSES: &[Pass] = &[
     image::asked_packages::PASS,
+    image::shipped_secrets::PASS,
     image::build_packages::PASS,
     image::package_caches::PASS,
     image::tool_caches::PASS,

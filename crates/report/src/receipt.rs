@@ -64,6 +64,9 @@ pub fn receipt_human(receipt: &Receipt) -> String {
             bytes(item.bytes),
             layer(item)
         );
+        for package in &item.packages {
+            let _ = writeln!(out, "  package {} {}", package.name, package.version);
+        }
         for path in &item.paths {
             let what = match path.change {
                 PathChange::Removed if path.bytes == 0 => "removed".to_owned(),

@@ -31,7 +31,7 @@ pub(crate) fn find_images(cli: &mut Cli) -> anyhow::Result<()> {
     let (inputs, output, asked) = match &mut cli.command {
         Command::Weigh(args) => (vec![Some(&mut args.image), args.base.base.as_mut()], None, &args.read.cache_dir),
         Command::Optimize(args) => {
-            (vec![Some(&mut args.image), args.base.base.as_mut()], Some(&mut args.output), &args.read.cache_dir)
+            (vec![Some(&mut args.image), args.base.base.as_mut()], args.output.as_mut(), &args.read.cache_dir)
         }
         Command::Diff(args) => (vec![Some(&mut args.before), Some(&mut args.after)], None, &args.read.cache_dir),
         Command::Receipt(args) => (vec![Some(&mut args.image)], None, &args.read.cache_dir),
@@ -43,9 +43,7 @@ pub(crate) fn find_images(cli: &mut Cli) -> anyhow::Result<()> {
         *input = in_folder(input, folder.as_deref(), Reference::found_in_store)?;
     }
     if let Some(output) = output {
-        if let Some(output) = output {
-            *output = in_folder(output, folder.as_deref(), |output, folder| Ok(output.in_store(folder)))?;
-        }
+        *output = in_folder(output, folder.as_deref(), |output, folder| Ok(output.in_store(folder)))?;
     }
     Ok(())
 }

@@ -86,15 +86,18 @@ fn is_folder_name(value: &str) -> bool {
 
 /// The last value of a key in a configuration file: behind `=`, `:` or blanks, in quotes or not.
 fn value(text: &[u8], key: &str) -> Option<String> {
-    let lines = text.lines().filter_map(|line| line.to_str().ok()).map(str::trim);
-    let values = lines.filter_map(|line| {
-        let start = line.get(..key.len()).filter(|start| start.eq_ignore_ascii_case(key))?;
-        let rest = line[start.len()..].trim_start();
-        let is_separated = rest.len() < line.len() - start.len() || rest.starts_with(['=', ':']);
+    let mut last = None;
+    for line in text.lines().filter_map(|line| line.to_str().ok()).map(str::trim) {
+        let is_key = line.get(..key.len()).is_some_and(|start| start.eq_ignore_ascii_case(key));
+        let Some(behind) = line.get(key.len()..).filter(|_| is_key) else { continue };
+        let rest = behind.trim_start();
+        let is_separated = rest.len() < behind.len() || rest.starts_with(['=', ':']);
         let value = rest.trim_start_matches(['=', ':']).trim().trim_end_matches(';').trim_matches(['"', '\'']);
-        (is_separated && !value.is_empty()).then(|| value.to_owned())
-    });
-    values.last()
+        if is_separated && !value.is_empty() {
+            last = Some(value.to_owned());
+        }
+    }
+    last
 }
 
 /// The folders that programs are looked for in: those of `PATH`, and the usual ones.

@@ -78,11 +78,10 @@ impl<'f, 'a> Finder<'f, 'a> {
         }
         found.retain(|node| {
             let path = self.unit.upper.path(*node);
-            let is_empty = || self.unit.upper.attributes(*node).size == 0;
-            !(rule.is_filled && is_empty())
-                && !keep.iter().any(|pattern| pattern.matches(&path))
-                && self.unit.options.keeps(&path).is_none()
-                && !self.plan.edits.is_gone(&self.unit.upper, *node)
+            let is_empty = rule.is_filled && self.unit.upper.attributes(*node).size == 0;
+            let is_kept = keep.iter().any(|pattern| pattern.matches(&path)) || self.unit.options.keeps(&path).is_some();
+            let is_gone = self.plan.edits.is_gone(&self.unit.upper, *node);
+            !is_empty && !is_kept && !is_gone
         });
         found
     }

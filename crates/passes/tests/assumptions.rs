@@ -11,9 +11,10 @@ use jettison_passes::{PASSES, assumptions};
 const HEAD: &str = "\
 # Assumptions
 
-`-O1` changes nothing that a container could see, unless its user names what is to go. What `-O2` and `-Os` take away they
-take for useless, and each pass names what it takes to hold. This page lists it all; `cargo xtask assumptions` writes it from the
-table of passes, and a test fails where it is not what the passes say.
+On images `-O1` changes nothing that a container could see, unless its user names what is to go. What `-O2` and `-Os` take
+away they take for useless, and on Dockerfiles some things cannot be read off the text: each pass names what it takes to
+hold. This page lists it all; `cargo xtask assumptions` writes it from the table of passes, and a test fails where it is
+not what they say.
 
 Any of them can be turned off by its name, and the passes then do without: `jettison optimize IMAGE -Os --skip NAME`,
 and the same with `rewrite`, `lint` and `build`. `jettison explain NAME` says what a name is, `--keep GLOB` keeps paths whatever

@@ -155,7 +155,10 @@ fn a_database_that_cannot_be_read_leaves_its_packages_as_they_are() {
     let folder = Folder::new();
     let ran = optimize(&folder, &Image::of(&broken), "-Os --remarks --skip package-caches,temporary-files").ok();
     assert_eq!(Written::at(folder.at("out")).image().seen(), Image::of(&broken).seen());
-    let said = ran.out.lines().find(|line| line.contains("build-packages:") && line.contains("/var/lib/dpkg/status"));
+    let said = ran
+        .out
+        .lines()
+        .find(|line| line.contains("build-only-packages: no packages are taken away: /var/lib/dpkg/status"));
     assert!(said.is_some(), "{}", ran.out);
     let folder = Folder::new();
     optimize(&folder, &Image::of(&broken), "--purge gcc").fails(2, &["no packages are taken away: ", "dpkg/status"]);
@@ -256,7 +259,7 @@ fn secrets_go_where_that_is_asked_for() {
 fn passes_on_images_are_listed_with_their_levels_and_assumptions_are_explained() {
     let out = run("passes").ok().out;
     let words: Vec<Vec<&str>> = out.lines().map(|line| line.split_whitespace().collect()).collect();
-    for (level, name) in [("-O1", "shipped-secrets"), ("-O2", "temporary-files"), ("-Os", "build-packages")] {
+    for (level, name) in [("-O1", "shipped-secrets"), ("-O2", "temporary-files"), ("-Os", "build-only-packages")] {
         assert!(words.iter().any(|line| line[..3] == [level, "image", name]), "{name}\n{out}");
     }
     let out = run("explain secrets-are-not-read").ok().out;

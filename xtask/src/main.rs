@@ -28,6 +28,8 @@ enum Command {
     Agreement(source::agreement::Options),
     /// Run the laws over the corpus and write what the passes make of it to bench/corpus.md.
     Corpus,
+    /// Write docs/ASSUMPTIONS.md from the table of passes.
+    Assumptions,
     /// Run one program and write what it cost (started by `bench`, once for every timed step).
     #[command(hide = true)]
     Measured(bench::MeasuredOptions),
@@ -42,6 +44,7 @@ fn main() -> Result<()> {
         Command::BenchSource(options) => source::bench::run(&options),
         Command::Agreement(options) => source::agreement::run(&options),
         Command::Corpus => source::bless(),
+        Command::Assumptions => source::assumptions(),
         Command::Measured(options) => bench::run_measured(&options),
     }
 }

@@ -15,6 +15,9 @@ pub const CONTAINERD_NAME: &str = "io.containerd.image.name";
 pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 /// The annotation that names the base image's reference.
 pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
+/// The annotation that names the blob of the receipt of jettison's work: an image's manifest has it, and the blob lies
+/// beside the image's others.
+pub const RECEIPT: &str = "dev.jettison.receipt";
 
 /// A content descriptor (image-spec, descriptor.md).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +105,21 @@ impl Manifest {
         self.rest.get("annotations")?.get(key)?.as_str()
     }
 
+    /// Sets one annotation.
+    pub fn set_annotation(&mut self, key: &str, value: &str) {
+        let annotations = self.rest.entry("annotations").or_insert(Value::Null);
+        match annotations.as_object_mut() {
+            Some(annotations) => drop(annotations.insert(key.to_owned(), Value::from(value))),
+            None => *annotations = Value::Object(Map::from_iter([(key.to_owned(), Value::from(value))])),
+        }
+    }
+
+    /// The digest of the receipt's blob, where one was attached.
+    #[must_use]
+    pub fn receipt(&self) -> Option<Digest> {
+        self.annotation(RECEIPT)?.parse().ok()
+    }
+
     /// Takes one annotation away and says what it was. An `annotations` object left empty goes with it.
     pub fn remove_annotation(&mut self, key: &str) -> Option<Value> {
         let annotations = self.rest.get_mut("annotations")?.as_object_mut()?;
@@ -147,6 +165,20 @@ mod tests {
         let manifest: Manifest = serde_json::from_str(text).expect("parses");
         assert_eq!(serde_json::to_string(&manifest).expect("prints"), text);
         assert_eq!(manifest.annotation("a"), Some("b"));
+    }
+
+    #[test]
+    fn an_annotation_is_set_where_there_are_others_and_where_there_are_none() {
+        let bare = r#""schemaVersion":2,"config":{"mediaType":"c","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0},"layers":[]"#;
+        for (before, after) in [
+            ("", r#","annotations":{"a":"new"}"#),
+            (r#","annotations":null"#, r#","annotations":{"a":"new"}"#),
+            (r#","annotations":{"b":"c","a":"old"}"#, r#","annotations":{"b":"c","a":"new"}"#),
+        ] {
+            let mut manifest: Manifest = serde_json::from_str(&format!("{{{bare}{before}}}")).expect("parses");
+            manifest.set_annotation("a", "new");
+            assert_eq!(serde_json::to_string(&manifest).expect("prints"), format!("{{{bare}{after}}}"));
+        }
     }
 
     #[test]

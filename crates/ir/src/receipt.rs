@@ -4,8 +4,8 @@ use bstr::ByteSlice as _;
 use serde::{Deserialize, Serialize};
 
 use crate::edits::Changed;
-use crate::finding::Finding;
-use crate::unit::ImageUnit;
+use crate::finding::{Edit, Finding};
+use crate::unit::{ImageUnit, Owner};
 use jettison_image::tree::{Cause, Hidden};
 use jettison_image::{Kind, Node};
 
@@ -41,8 +41,20 @@ pub struct ReceiptItem {
     /// The same packed as layers are; none where it was not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<i64>,
+    /// The packages that are gone, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<ReceiptPackage>,
     /// The paths, in the order of the tree.
     pub paths: Vec<ReceiptPath>,
+}
+
+/// A package that is gone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ReceiptPackage {
+    /// Its name, without the architecture.
+    pub name: String,
+    /// Its version, as its database had it.
+    pub version: String,
 }
 
 /// A path that was changed.
@@ -98,9 +110,22 @@ impl ReceiptItem {
             instruction: unit.instructions.get(finding.shipped_by).cloned().unwrap_or_default(),
             bytes: paths.iter().map(|path| path.bytes.saturating_sub(path.left)).sum(),
             stored: None,
+            packages: packages(unit, &finding.fix.edit),
             paths,
         }
     }
+}
+
+/// The packages that an edit takes away, by name.
+fn packages(unit: &ImageUnit<'_>, edit: &Edit) -> Vec<ReceiptPackage> {
+    let Edit::RemovePackages(owners) = edit else { return Vec::new() };
+    let databases = unit.packages().unwrap_or_default();
+    let package = |(database, at): &Owner| databases.get(*database)?.packages.get(*at);
+    let gone = owners.iter().filter_map(package);
+    let mut gone: Vec<ReceiptPackage> =
+        gone.map(|one| ReceiptPackage { name: one.name.clone(), version: one.version.clone() }).collect();
+    gone.sort();
+    gone
 }
 
 /// What of one kind no container sees, as an item: every copy with its path.
@@ -141,6 +166,7 @@ pub fn unshipped(unit: &ImageUnit<'_>, pass: &str, finding: &Finding) -> Option<
         instruction: instruction(finding.shipped_by),
         bytes: finding.bytes,
         stored: None,
+        packages: Vec::new(),
         paths,
     })
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::receipt::Receipt;
+use crate::secret::SecretFates;
 use crate::verdict::Verdict;
 
 /// Numbers of an image.
@@ -58,6 +59,8 @@ pub struct OptimizeReport {
     pub acted: Vec<Acted>,
     /// What was changed of what a container sees.
     pub receipt: Receipt,
+    /// The secrets that the input ships, and what became of them.
+    pub secrets: SecretFates,
     /// What is worth knowing: dropped referrers, links that were followed, a rewrite that did not pay.
     pub notes: Vec<String>,
     /// Why passes left something alone, for `--remarks`.

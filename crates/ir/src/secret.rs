@@ -72,6 +72,37 @@ pub struct SecretFate<'s> {
     pub still_in: Option<usize>,
 }
 
+/// The secrets of an image, and what became of them in the one that was written from it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecretFates {
+    /// The secrets, by layer.
+    pub secrets: Vec<ShippedSecret>,
+    /// For each of them the lowest layer of the written image that still has its content.
+    pub still_in: Vec<Option<usize>>,
+    /// The instruction behind each layer that was read; empty where the history does not say.
+    pub instructions: Vec<String>,
+}
+
+impl SecretFates {
+    /// What became of `secrets` in an image with these layers, as they were read back.
+    #[must_use]
+    pub fn of<'l>(
+        secrets: Vec<ShippedSecret>,
+        instructions: Vec<String>,
+        written: impl IntoIterator<Item = &'l Layer>,
+    ) -> Self {
+        let still_in = ShippedSecret::fates(&secrets, written).into_iter().map(|fate| fate.still_in).collect();
+        Self { secrets, still_in, instructions }
+    }
+
+    /// Each secret with its fate.
+    #[must_use]
+    pub fn fates(&self) -> Vec<SecretFate<'_>> {
+        let pairs = self.secrets.iter().zip(&self.still_in);
+        pairs.map(|(secret, still_in)| SecretFate { secret, still_in: *still_in }).collect()
+    }
+}
+
 impl ShippedSecret {
     /// The secrets of all layers of `tree`, visible or not, by layer and path. `secrets_in` says what the content
     /// with this digest at this path holds.

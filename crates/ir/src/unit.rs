@@ -11,6 +11,7 @@ use jettison_image::tree::{Origin, TreeError};
 use jettison_image::{Base, Config, Digest, Entry, Kind, Layer, Node, Tree, history};
 
 use crate::options::ImageOptions;
+use crate::secret::ShippedSecret;
 
 /// Reads contents out of an image's layers.
 pub trait ReadContent {
@@ -34,6 +35,8 @@ pub struct ImageUnit<'a> {
     pub own_layers: usize,
     /// What else was asked for.
     pub options: ImageOptions,
+    /// The secrets that its layers ship, as far as somebody looked for them.
+    pub secrets: Vec<ShippedSecret>,
     /// The contents of files, where they can be read.
     contents: Option<&'a dyn ReadContent>,
     packages: OnceCell<Result<Vec<Packages>, PackagesError>>,
@@ -78,6 +81,7 @@ impl<'a> ImageUnit<'a> {
             upper,
             own_layers,
             options: ImageOptions::default(),
+            secrets: Vec::new(),
             contents: None,
             packages: OnceCell::new(),
             owned: OnceCell::new(),
@@ -90,6 +94,12 @@ impl<'a> ImageUnit<'a> {
     #[must_use]
     pub fn with(self, contents: Option<&'a dyn ReadContent>, options: ImageOptions) -> Self {
         Self { contents, options, ..self }
+    }
+
+    /// The same with the secrets that were found in its layers.
+    #[must_use]
+    pub fn with_secrets(self, secrets: Vec<ShippedSecret>) -> Self {
+        Self { secrets, ..self }
     }
 
     /// The layers above the base.

@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Weigh(Weigh),
     /// Write a smaller image, proven equal to the input
     Optimize(Optimize),
+    /// Show what `optimize` took out of an image, from the receipt that the image carries
+    Receipt(ReceiptArgs),
     /// Rewrite a Dockerfile to its release form, or to its development form
     #[command(mut_args(source::needs_proof))]
     Rewrite(Rewrite),
@@ -193,9 +195,27 @@ pub(crate) struct Optimize {
     pub(crate) passes: PassArgs,
     #[command(flatten)]
     pub(crate) keeping: KeepArgs,
+    /// Write the receipt to a file as JSON: every path that was changed, with the pass and the reason; `-` is standard
+    /// output, and the report then goes to standard error
+    #[arg(long, value_name = "FILE", conflicts_with = "plan", help_heading = "Receipt")]
+    pub(crate) receipt: Option<PathBuf>,
+    /// Have the receipt go with the image, where `jettison receipt OUT` finds it
+    #[arg(long, conflicts_with = "plan", help_heading = "Receipt")]
+    pub(crate) attach_receipt: bool,
     /// Have the judge compare after every pass
     #[arg(long, help_heading = "Passes")]
     pub(crate) verify_each: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ReceiptArgs {
+    /// The image
+    pub(crate) image: Reference,
+    /// human or json
+    #[arg(long, default_value = "human")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
 }
 
 /// What stays and what goes, whatever the passes say.

@@ -8,7 +8,9 @@ use anyhow::{Context as _, Result};
 use jettison_image::changes::Part;
 use jettison_image::manifest::{BASE_DIGEST, BASE_NAME};
 use jettison_image::{Base, Compression, Config, Descriptor, Digest, Layer, Manifest, Tree, history, media};
-use jettison_ir::{ImageOptions, ImageUnit, Level, Measure, OptimizeReport, Receipt, Verdict, with_edits};
+use jettison_ir::{
+    ImageOptions, ImageUnit, Level, Measure, OptimizeReport, Plan, Receipt, SecretFates, Verdict, with_edits,
+};
 use jettison_passes::Outcome;
 use jettison_store::{
     Encoding, Opened, Output, PlainContents, Reference, ScannedLayer, Scans, Selector, StoredImage, Transport, Wanted,
@@ -21,11 +23,12 @@ use crate::base;
 use crate::cli::{BaseArgs, PassArgs, ReadArgs};
 use crate::contents::LayerContents;
 use crate::error::Usage;
-use crate::load::{Loaded, load};
+use crate::load::{Loaded, load, load_watched};
 use crate::pipeline::{self, Subject};
 use crate::printer::Printer;
 use crate::progress::Stage;
-use crate::receipt;
+use crate::receipt::{self, Attached};
+use crate::secrets::{self, SecretWatch};
 
 /// What the user asked for.
 pub(crate) struct Request<'r> {
@@ -44,6 +47,8 @@ pub(crate) struct Request<'r> {
     pub(crate) is_plan: bool,
     /// What else is wished of the image.
     pub(crate) options: ImageOptions,
+    /// Whether the receipt goes with the image.
+    pub(crate) attaches_receipt: bool,
 }
 
 /// One image on its way through.
@@ -74,9 +79,10 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
     let opened = open(request.input, &request.read.wanted()?, request.read.limits())?;
     let mut output = Output::create(request.output, opened.transport)?;
     let scans = Scans::default();
+    let watch = SecretWatch::new()?;
     let mut inputs = Vec::new();
     for image in &opened.images {
-        inputs.push(read(request, image, &output, &scans, printer)?);
+        inputs.push(read(request, image, &output, &scans, &watch, printer)?);
     }
     let mut works = Vec::new();
     let mut platforms = Vec::new();
@@ -85,16 +91,21 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
         let unit = ImageUnit::new(&loaded.image.config, loaded.layers(), base.clone(), request.layers)
             .with_context(|| format!("{} cannot be merged", request.input))?
             .with(Some(contents), request.options.clone());
+        let found = secrets::find(&watch, &unit.upper);
+        let unit = unit.with_secrets(found);
         let outcome =
             pipeline::run(&unit, &loaded.image.config, &selection, request.passes, request.verify_each, printer)?;
         refused(&outcome)?;
         let mut notes = notes.clone();
         notes.extend(loaded.notes(&opened));
         notes.extend(link_notes(&unit.upper));
+        notes.extend(watch.notes());
         let mut work = Work { loaded, unit, outcome, notes, receipt: Receipt::default() };
-        let done = write(request, &mut work, &mut output, opened.transport, &scans, printer)?;
-        output.add_image(done.manifest.clone(), &done.manifest_bytes, &done.config_bytes)?;
+        let mut done = write(request, &mut work, &mut output, opened.transport, &scans, printer)?;
         work.receipt = receipt(request, &work)?;
+        let attached = work.attached(request);
+        work.notes.extend(receipt::attach(&loaded.image, attached, &mut done, &mut output)?);
+        output.add_image(done.manifest.clone(), &done.manifest_bytes, &done.config_bytes)?;
         // An index may say more of a platform than the config does.
         let listed = loaded.image.stored_manifest.as_ref().and_then(|(_, descriptor)| descriptor.platform.clone());
         let platform = listed.unwrap_or_else(|| done.config.platform());
@@ -141,6 +152,7 @@ fn read(
     image: &StoredImage,
     output: &Output,
     scans: &Scans,
+    watch: &SecretWatch,
     printer: &Printer,
 ) -> Result<Input> {
     let mut notes = Vec::new();
@@ -149,7 +161,8 @@ fn read(
     let is_asked = !request.options.purge.is_empty() || !request.options.virtuals.is_empty();
     let first = if request.level > Level::O1 || is_asked { 0 } else { base.layers };
     let unpack = Some((first, output.scratch()));
-    Ok((load(request.input, image.clone(), request.read, unpack, scans, printer)?, base, notes))
+    let loaded = load_watched(request.input, image.clone(), request.read, unpack, scans, printer, Some(watch))?;
+    Ok((loaded, base, notes))
 }
 
 /// Engines differ where an entry goes through a link; the first few are named.
@@ -197,7 +210,8 @@ fn write(
         anyhow::Ok(Some((parts, written)))
     })??;
     if let Some((parts, written)) = written {
-        if let Some(growth) = work.growth(&written, encoding) {
+        // What was asked for by name is done at any price.
+        if let Some(growth) = work.growth(&written, encoding).filter(|_| !work.is_asked()) {
             output.go_back(mark)?;
             work.notes.push(growth);
             work.outcome = Outcome { declines: std::mem::take(&mut work.outcome.declines), ..Outcome::as_shipped() };
@@ -238,6 +252,17 @@ pub(crate) fn growth(before: OwnBytes, after: OwnBytes, packed_alike: bool) -> O
 }
 
 impl Work<'_> {
+    /// The receipt that the image is to carry.
+    fn attached(&self, request: &Request<'_>) -> Attached<'_> {
+        let new = request.attaches_receipt.then_some(&self.receipt);
+        Attached { new, is_old_true: self.outcome.plan == Plan::as_shipped() }
+    }
+
+    /// Whether the image lacks something that its user named.
+    fn is_asked(&self) -> bool {
+        self.outcome.findings.iter().any(|made| ["asked-packages", "shipped-secrets"].contains(&made.pass))
+    }
+
     fn growth(&self, written: &[Rewritten], encoding: Encoding) -> Option<String> {
         let own = &self.loaded.scanned[self.unit.base.layers..];
         let before = OwnBytes {
@@ -382,6 +407,7 @@ fn judge_written(
         after: measure(&after, base, &after_tree),
         acted: work.outcome.acted,
         receipt: work.receipt,
+        secrets: SecretFates::of(work.unit.secrets.clone(), work.unit.instructions.clone(), after.layers()),
         notes: work.notes,
         declines,
         verdict,

@@ -24,6 +24,7 @@ mod image {
     pub(super) mod equal_files;
     pub(super) mod package_caches;
     pub(super) mod shadowed_files;
+    pub(super) mod shipped_secrets;
     pub(super) mod source_maps;
     pub(super) mod split_layers;
     pub(super) mod temporary_files;
@@ -75,6 +76,7 @@ pub use rewrite::{Allowed, Fixes, Found, LeftAlone, RewriteEvent, Rewritten, Sou
 #[rustfmt::skip]
 pub const PASSES: &[Pass] = &[
     image::asked_packages::PASS,
+    image::shipped_secrets::PASS,
     image::build_packages::PASS,
     // Behind the packages that go, so that no compiler and no reader of manuals among them counts.
     image::documentation::PASS,

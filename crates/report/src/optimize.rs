@@ -7,8 +7,12 @@ use serde_json::{Value, json};
 
 use crate::diff::differences;
 use crate::receipt::receipt_summary;
+use crate::secrets::{fates_human, fates_json};
 use crate::style::{BAD, FAINT, GOOD, HEADING, styled};
 use crate::text::{bytes, count, grouped, signed, table};
+
+/// The most secrets that are listed.
+const SECRETS: usize = 20;
 
 /// The report for people.
 #[must_use]
@@ -37,6 +41,11 @@ pub fn optimize_human(report: &OptimizeReport, remarks: bool) -> String {
     let changed = receipt_summary(&report.receipt);
     if !changed.is_empty() {
         let _ = writeln!(out, "{changed}");
+    }
+    let fates = fates_human(&report.secrets.fates(), SECRETS);
+    if !fates.is_empty() {
+        let advice = "revoke what was real: whoever has the input can read it";
+        let _ = writeln!(out, "{fates}{}\n", styled(FAINT, advice));
     }
     if report.acted.is_empty() {
         let _ = writeln!(out, "passes: none had anything to do");
@@ -120,6 +129,7 @@ pub fn optimize_json(report: &OptimizeReport) -> Value {
         "after": measure(&report.after),
         "passes": passes,
         "receipt": report.receipt,
+        "secrets": fates_json(&report.secrets.fates(), &report.secrets.instructions),
         "notes": report.notes,
         "declined": report.declines,
         "proof": { "equal": report.verdict.is_equal(), "paths": report.verdict.paths, "differences": report.verdict.differences },

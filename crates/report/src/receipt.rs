@@ -67,6 +67,9 @@ pub fn receipt_human(receipt: &Receipt) -> String {
             bytes(item.bytes),
             layer(item)
         );
+        for package in &item.packages {
+            let _ = writeln!(out, "  package {} {}", package.name, package.version);
+        }
         for path in &item.paths {
             let what = match path.change {
                 PathChange::Unshipped => format!("a copy that no container saw, {}", bytes(path.bytes)),

@@ -26,7 +26,7 @@ pub use contents::PlainContents;
 pub use error::{Error, Result};
 pub use local::{BlobWriter, Collected, Incoming, Listed, LocalStore, Named, Removed, Usage};
 pub use name::{ImageName, NameError};
-pub use open::{Opened, StoredImage, StoredLayer, Wanted, open, open_file};
+pub use open::{AttachedReceipt, Opened, StoredImage, StoredLayer, Wanted, open, open_file};
 pub use output::{Mark, Output, measure};
 pub use reference::{Reference, ReferenceError, Selector, Transport};
 pub use remote::RemoteError;

@@ -54,6 +54,33 @@ pub struct StoredImage {
     pub config_bytes: Vec<u8>,
     /// The layers, the lowest first.
     pub layers: Vec<StoredLayer>,
+    /// The receipt that was attached to it.
+    pub receipt: Option<AttachedReceipt>,
+}
+
+/// The receipt of an earlier optimization, which an annotation of the manifest names ([`jettison_image::manifest::RECEIPT`]).
+#[derive(Clone, Debug)]
+pub struct AttachedReceipt {
+    /// The digest that the annotation states.
+    pub digest: Digest,
+    /// The blob; none where whoever copied the image left it behind.
+    blob: Option<Section>,
+}
+
+impl AttachedReceipt {
+    fn of(archive: &Archive, manifest: &Manifest) -> Option<Self> {
+        let digest = manifest.receipt()?;
+        Some(Self { digest, blob: archive.section(&blob_name(digest)).ok() })
+    }
+
+    /// The receipt's bytes; none where the blob is not there, is damaged, or is too large to be one.
+    #[must_use]
+    pub fn bytes(&self) -> Option<Vec<u8>> {
+        /// A receipt names each path that was changed, some hundred bytes each.
+        const MOST: u64 = 256 << 20;
+        let blob = self.blob.as_ref().filter(|blob| blob.length() <= MOST)?;
+        blob.bytes().ok().filter(|bytes| Digest::of(bytes) == self.digest)
+    }
 }
 
 /// A layer's blob.
@@ -244,7 +271,7 @@ fn docker_image(archive: &Archive, image: &DockerImage) -> Result<StoredImage> {
     if layers.len() != config.diff_ids().len() {
         return Err(Error::Inconsistent { path: path.to_owned(), source: counts });
     }
-    Ok(StoredImage { manifest, stored_manifest: None, config, config_bytes, layers })
+    Ok(StoredImage { manifest, stored_manifest: None, config, config_bytes, layers, receipt: None })
 }
 
 fn media_dialect() -> media::Dialect {
@@ -427,8 +454,9 @@ fn stored_image(archive: &Archive, descriptor: &Descriptor) -> Result<StoredImag
         let name = blob_name(layer.digest);
         layers.push(StoredLayer { blob: archive.section(&name)?, name, descriptor: Some(layer.clone()) });
     }
+    let receipt = AttachedReceipt::of(archive, &manifest);
     let stored_manifest = Some((bytes, descriptor.clone()));
-    Ok(StoredImage { manifest, stored_manifest, config, config_bytes, layers })
+    Ok(StoredImage { manifest, stored_manifest, config, config_bytes, layers, receipt })
 }
 
 fn parse_config(archive: &Archive, name: &str, bytes: &[u8]) -> Result<Config> {

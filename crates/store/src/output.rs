@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use jettison_image::manifest::{CONTAINERD_NAME, REF_NAME};
+use jettison_image::manifest::{CONTAINERD_NAME, RECEIPT, REF_NAME};
 use jettison_image::tar::{END, blob_header, padding};
 use jettison_image::{Descriptor, Digest, Index, Layer, Manifest, media};
 use serde_json::{Value, json};
@@ -209,17 +209,30 @@ impl Output {
     /// # Errors
     /// Where they cannot be written.
     pub fn add_image(&mut self, manifest: Manifest, manifest_bytes: &[u8], config: &[u8]) -> Result<Digest> {
-        let target = self.target.clone();
-        for bytes in [config, manifest_bytes] {
-            let digest = Digest::of(bytes);
-            if !self.blobs.contains_key(&digest) {
-                let written = self.blob(|out| out.write_all(bytes).map(|()| (digest, ())));
-                written.map_err(Error::io("write", &target))?;
-            }
-        }
+        self.small_blob(config)?;
+        self.small_blob(manifest_bytes)?;
         let descriptor = Descriptor::of(media::OCI_MANIFEST, manifest_bytes);
         let digest = descriptor.digest;
         self.images.push((descriptor, manifest));
+        Ok(digest)
+    }
+
+    /// Adds the blob of a receipt, which an annotation of the image's manifest is to name
+    /// ([`jettison_image::manifest::RECEIPT`]); gives its digest. No index lists it: tools that expect one image in a
+    /// layout without names take a further manifest in its index for a second one.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn attach(&mut self, receipt: &[u8]) -> Result<Digest> {
+        self.small_blob(receipt)
+    }
+
+    fn small_blob(&mut self, bytes: &[u8]) -> Result<Digest> {
+        let (digest, target) = (Digest::of(bytes), self.target.clone());
+        if !self.blobs.contains_key(&digest) {
+            let written = self.blob(|out| out.write_all(bytes).map(|()| (digest, ())));
+            written.map_err(Error::io("write", &target))?;
+        }
         Ok(digest)
     }
 
@@ -237,9 +250,7 @@ impl Output {
                 descriptor.platform = serde_json::from_value(platform.clone()).ok();
             }
             let bytes = to_json(&Index::new(descriptors));
-            let digest = Digest::of(&bytes);
-            let written = self.blob(|out| out.write_all(&bytes).map(|()| (digest, ())));
-            written.map_err(Error::io("write", &target))?;
+            self.small_blob(&bytes)?;
             descriptors = vec![Descriptor::of(media::OCI_INDEX, &bytes)];
         }
         let mut listed = self.kept_descriptors(&names)?;
@@ -432,11 +443,12 @@ pub fn measure(encoding: Encoding, fill: impl FnOnce(&mut dyn Write) -> io::Resu
     encoder.finish().map(|count| count.0)
 }
 
-/// The digests of all descriptors within a document.
+/// The digests of all descriptors within a document, and of the receipts that it names.
 fn digests_in(value: &Value, out: &mut Vec<Digest>) {
     match value {
         Value::Object(map) => {
-            out.extend(map.get("digest").and_then(Value::as_str).and_then(|digest| digest.parse::<Digest>().ok()));
+            let named = ["digest", RECEIPT].into_iter().filter_map(|key| map.get(key)?.as_str());
+            out.extend(named.filter_map(|digest| digest.parse::<Digest>().ok()));
             map.values().for_each(|value| digests_in(value, out));
         }
         Value::Array(values) => values.iter().for_each(|value| digests_in(value, out)),

@@ -122,6 +122,7 @@ fn optimized(
         level: args.level.min(Level::O1),
         is_plan: false,
         options: ImageOptions::default(),
+        attaches_receipt: false,
         base: &BaseArgs { base: None, squash_all: false },
         layers: usize::from(args.layers),
         compression: Some(target.encoding()),

@@ -9,6 +9,7 @@ mod images;
 mod lint;
 mod optimize;
 mod passes;
+mod receipt;
 mod rewrite;
 mod weigh;
 
@@ -35,6 +36,7 @@ pub(crate) fn run(cli: &Cli, host: Option<&Host>, printer: &Printer) -> Result<E
         Command::Optimize(args) => optimize::run(args, printer),
         Command::Rewrite(args) => rewrite::run(args, host, printer),
         Command::Lint(args) => lint::run(args, printer),
+        Command::Receipt(args) => receipt::run(args, printer),
         Command::Diff(args) => diff::run(args, printer),
         Command::Dump(args) => dump::run(args, printer),
         Command::Demo(args) => demo::run(args, host, printer),

@@ -9,7 +9,7 @@ use jettison_image::{Digest, Layer, Limits};
 use serde_json::Value;
 
 use crate::image::seen;
-use crate::place::blob_of;
+use crate::place::{blob_name, blob_of};
 
 /// The files of an output.
 pub(crate) struct Written {
@@ -127,7 +127,12 @@ impl Written {
 
     /// The blobs that no image uses.
     pub(crate) fn unused(&self) -> Vec<&String> {
-        let used: BTreeSet<String> = self.descriptors().iter().map(blob_of).collect();
+        let mut used: BTreeSet<String> = self.descriptors().iter().map(blob_of).collect();
+        // A receipt is no descriptor's: an annotation of a manifest names it.
+        let manifests: Vec<Value> =
+            used.iter().filter_map(|name| serde_json::from_slice(&self.files[name]).ok()).collect();
+        let receipts = manifests.iter().filter_map(|manifest| manifest["annotations"]["dev.jettison.receipt"].as_str());
+        used.extend(receipts.map(blob_name));
         self.files.keys().filter(|name| name.starts_with("blobs/") && !used.contains(*name)).collect()
     }
 }

@@ -233,13 +233,20 @@ fn is_hash(field: &[u8]) -> bool {
 
 /// Whether the last components of `path` are those of `pattern`.
 fn ends_in(path: &[u8], pattern: &[u8]) -> bool {
+    // Nearly every path ends otherwise, and every file's path is asked.
+    if !pattern.ends_with(b"*") && path.last() != pattern.last() {
+        return false;
+    }
     let (mut path, mut pattern) = (path.rsplit(|&byte| byte == b'/'), pattern.rsplit(|&byte| byte == b'/'));
     pattern.all(|pattern| path.next().is_some_and(|name| is_named(name, pattern)))
 }
 
 fn is_named(name: &[u8], pattern: &[u8]) -> bool {
-    match pattern.split_once_str(b"*") {
+    match pattern.iter().position(|&byte| byte == b'*') {
         None => name == pattern,
-        Some((start, end)) => name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end),
+        Some(star) => {
+            let (start, end) = (&pattern[..star], &pattern[star + 1..]);
+            name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
+        }
     }
 }

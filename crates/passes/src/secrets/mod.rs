@@ -102,6 +102,9 @@ impl Scanner {
         if !is_binary && !is_one {
             self.scan_text(path, place, content, &mut found)?;
         }
+        if found.is_empty() {
+            return Ok(found);
+        }
         // A token in what a package brought is most likely nobody's secret, and so is a key among tests.
         let most = match place {
             _ if place::is_made_up(path) => Confidence::Low,

@@ -1,5 +1,6 @@
 //! The cases of passes on images, under their laws.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 use jettison_image::changes::{Changes, Contents};
@@ -7,7 +8,8 @@ use jettison_image::text::{ImageText, LayerText};
 use jettison_image::tree::Cause;
 use jettison_image::{Base, Config, Digest, Kind, Layer, Limits, Node, Tree, history};
 use jettison_ir::{
-    Claim, Claimed, Edit, ImageOptions, ImageUnit, Level, Pass, Plan, ReadContent, Run, Verdict, with_edits,
+    Claim, Claimed, Confidence, Edit, ImageOptions, ImageUnit, Level, Pass, Plan, ReadContent, Run, Secret,
+    ShippedSecret, Verdict, with_edits,
 };
 use jettison_passes::{Outcome, PASSES, Selection, assumptions, run};
 use jettison_verify::{Reads, Side, judge};
@@ -19,6 +21,7 @@ struct Case {
     name: String,
     before: String,
     options: ImageOptions,
+    secrets: Secrets,
     fixed: Option<String>,
     findings: String,
     declined: Option<String>,
@@ -33,6 +36,7 @@ fn cases(pass: &Pass) -> Vec<Case> {
             name: case.name.clone(),
             before: block(case, "layers").expect("a case starts with its layers"),
             options: options(&block(case, "options").unwrap_or_default()),
+            secrets: secrets(&block(case, "secrets").unwrap_or_default()),
             fixed: block(case, "fixed"),
             findings: block(case, "findings").unwrap_or_default(),
             declined: block(case, "declined"),
@@ -59,11 +63,45 @@ fn options(text: &str) -> ImageOptions {
     options
 }
 
+/// What files hold of secrets, by path.
+type Secrets = HashMap<Vec<u8>, Vec<Secret>>;
+
+/// The secrets of a case: path, rule, confidence, and `whole` or `part`, each on a line. They are stated, so that a page
+/// holds nothing that looks like one.
+fn secrets(text: &str) -> Secrets {
+    let mut secrets = Secrets::new();
+    for line in text.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [path, rule, confidence, extent] = words[..] else { panic!("{line:?} states no secret") };
+        let secret = Secret {
+            rule: rule.to_owned(),
+            description: rule.replace('-', " "),
+            line: None,
+            redacted: "… (20 characters)".to_owned(),
+            confidence: match confidence {
+                "low" => Confidence::Low,
+                "medium" => Confidence::Medium,
+                "high" => Confidence::High,
+                other => panic!("there is no confidence {other}"),
+            },
+            is_whole_file: match extent {
+                "whole" => true,
+                "part" => false,
+                other => panic!("a secret is a whole file or a part of one, not {other}"),
+            },
+        };
+        secrets.entry(path.trim_start_matches('/').as_bytes().to_vec()).or_default().push(secret);
+    }
+    secrets
+}
+
 /// An image built from a case, with its bytes.
+#[derive(Clone)]
 pub(crate) struct Image {
     config: Config,
     tars: Vec<Vec<u8>>,
     layers: Vec<Layer>,
+    secrets: Secrets,
 }
 
 impl Image {
@@ -72,13 +110,15 @@ impl Image {
         let tars = text.tars().expect("a case states its contents");
         let diff_ids: Vec<Digest> = tars.iter().map(|tar| Digest::of(tar)).collect();
         let config = text.config(&diff_ids).expect("a case has a config");
-        Self { config, layers: read(&tars), tars }
+        Self { config, layers: read(&tars), tars, secrets: Secrets::new() }
     }
 
     pub(crate) fn unit(&self, options: ImageOptions) -> ImageUnit<'_> {
         let base = Base::from_history(&self.config, self.layers.len());
         let unit = ImageUnit::new(&self.config, &self.layers, base, 1).expect("a case's layers make a tree");
-        unit.with(Some(self), options)
+        let in_file = |path: &[u8], _| self.secrets.get(path).map_or(&[][..], Vec::as_slice);
+        let secrets = ShippedSecret::all(&unit.upper, in_file);
+        unit.with(Some(self), options).with_secrets(secrets)
     }
 }
 
@@ -126,13 +166,14 @@ fn carry_out(image: &Image, unit: &ImageUnit<'_>, plan: &Plan) -> Image {
         Some((parts, written))
     });
     let Some((parts, written)) = parts.expect("the edits go together") else {
-        return Image { config: image.config.clone(), tars: image.tars.clone(), layers: image.layers.clone() };
+        return image.clone();
     };
     let tars: Vec<Vec<u8>> = image.tars[..base].iter().cloned().chain(written).collect();
     let sources: Vec<Vec<usize>> = parts.iter().map(|part| part.layers.clone()).collect();
     let history = history::merged(&image.config, image.layers.len(), base, &sources);
     let diff_ids = tars.iter().map(|tar| Digest::of(tar)).collect();
-    Image { config: image.config.with_layers(diff_ids, history), layers: read(&tars), tars }
+    let config = image.config.with_layers(diff_ids, history);
+    Image { config, layers: read(&tars), tars, secrets: image.secrets.clone() }
 }
 
 pub(crate) fn optimized(image: &Image, options: &ImageOptions, selection: &Selection) -> (Outcome, Image) {
@@ -189,7 +230,7 @@ fn own_bytes(image: &Image) -> i64 {
 /// The laws.
 fn check(pass: &Pass, case: &Case) {
     let name = &case.name;
-    let before = Image::of(&case.before);
+    let before = Image { secrets: case.secrets.clone(), ..Image::of(&case.before) };
     let options = &case.options;
     let (outcome, after) = optimized(&before, options, &only(pass));
     let expected = case.fixed.as_ref().map_or_else(|| read(&before.tars), |fixed| Image::of(fixed).layers);

@@ -49,6 +49,7 @@ pub(crate) fn cases(pass: &Pass, first: &str) -> Vec<PageCase> {
             "history",
             "packages",
             "options",
+            "secrets",
         ];
         assert!(known.contains(&&*kind), "{}: there are no {kind:?} blocks", pass.name);
         if kind == first {

@@ -118,6 +118,7 @@ impl LocalStore {
                 let manifest: Manifest = serde_json::from_slice(&bytes).map_err(invalid)?;
                 found.insert(manifest.config.digest);
                 found.extend(manifest.layers.iter().map(|layer| layer.digest));
+                found.extend(manifest.receipt());
             }
         }
         Ok(found)

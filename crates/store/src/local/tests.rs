@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
+use jettison_image::manifest::RECEIPT;
 use jettison_image::{Digest, Manifest, Platform, media};
 use serde_json::json;
 
@@ -131,6 +132,27 @@ fn only_what_no_image_needs_and_is_old_is_collected() {
     assert_eq!((collected.blobs, collected.bytes), (3, usage.unused_bytes));
     assert!(store.has_blob(Digest::of(b"shared")) && !store.has_blob(Digest::of(b"of b")));
     assert!(store.find(&name("a"), &platform(), Limits::default()).expect("reads").is_some());
+}
+
+#[test]
+fn a_receipt_stays_with_its_image_and_goes_with_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = LocalStore::open(folder.path()).expect("opens");
+    let (config, manifest) = image(&[b"layer"]);
+    let receipt = store.put("receipt", b"{}").expect("writes");
+    let mut manifest: Manifest = serde_json::from_slice(&manifest).expect("parses");
+    manifest.set_annotation(RECEIPT, &receipt.digest.to_string());
+    store.put("layer", b"layer").expect("writes");
+    store.put(media::OCI_CONFIG, &config).expect("writes");
+    let manifest = serde_json::to_vec(&manifest).expect("prints");
+    let descriptor = store.put(media::OCI_MANIFEST, &manifest).expect("writes");
+    store.tag(&name("a"), &descriptor, &[receipt.digest]).expect("tags");
+    assert_eq!(store.collect(Duration::ZERO).expect("collects"), Collected::default());
+    let found = store.find(&name("a"), &platform(), Limits::default()).expect("reads").expect("is there");
+    let attached = found.images[0].receipt.clone().expect("a receipt");
+    assert_eq!((attached.digest, attached.bytes()), (receipt.digest, Some(b"{}".to_vec())));
+    store.untag(&name("a")).expect("untags");
+    assert_eq!(store.collect(Duration::ZERO).expect("collects").blobs, 4);
 }
 
 #[test]

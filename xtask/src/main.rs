@@ -28,6 +28,8 @@ enum Command {
     Agreement(source::agreement::Options),
     /// Run the laws over the corpus and write what the passes make of it to bench/corpus.md.
     Corpus,
+    /// Optimize the images of some projects at each level; writes bench/savings.snap.
+    Savings(prove_bench::savings::Options),
     /// Run one program and write what it cost (started by `bench`, once for every timed step).
     #[command(hide = true)]
     Measured(bench::MeasuredOptions),
@@ -42,6 +44,7 @@ fn main() -> Result<()> {
         Command::BenchSource(options) => source::bench::run(&options),
         Command::Agreement(options) => source::agreement::run(&options),
         Command::Corpus => source::bless(),
+        Command::Savings(options) => prove_bench::savings::run(&options),
         Command::Measured(options) => bench::run_measured(&options),
     }
 }

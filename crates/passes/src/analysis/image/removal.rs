@@ -1,7 +1,7 @@
 //! Which packages can go: those that are named, with what is there for them alone, without what anything that stays uses:
 //! a package that needs them, a file that loads or runs something of theirs, the image's command, a link.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bstr::ByteSlice as _;
 use jettison_image::elf::Program;
@@ -246,7 +246,11 @@ impl<'u, 'a> Users<'u, 'a> {
     /// The layer that ships the most bytes of some packages, and their files with their bytes.
     pub(crate) fn weight(&self, of: &BTreeSet<usize>) -> (usize, usize, u64) {
         let tree = &self.unit.upper;
-        let files = of.iter().flat_map(|at| &self.packages.packages[*at].files).filter_map(|path| tree.find(path));
+        let staying = self.packages.packages.iter().enumerate().filter(|(at, _)| !of.contains(at));
+        // What another package has as well stays.
+        let shared: HashSet<&Vec<u8>> = staying.flat_map(|(_, package)| &package.files).collect();
+        let files = of.iter().flat_map(|at| &self.packages.packages[*at].files).filter(|path| !shared.contains(path));
+        let files = files.filter_map(|path| tree.find(path));
         let files: BTreeSet<Node> = files.filter(|node| tree.kind(*node) != Kind::Directory).collect();
         let mut layers: BTreeMap<usize, u64> = BTreeMap::new();
         for node in &files {

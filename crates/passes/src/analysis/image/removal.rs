@@ -174,7 +174,7 @@ impl<'u, 'a> Users<'u, 'a> {
         if wish == Wish::Found && held.is_empty() {
             held.extend(
                 gone.iter()
-                    .filter(|at| !named.contains(at) && self.is_unseen(**at, gone))
+                    .filter(|at| !named.contains(at) && self.is_unseen(**at, &all_gone))
                     .map(|at| (*at, Held::Unseen)),
             );
         }
@@ -207,7 +207,8 @@ impl<'u, 'a> Users<'u, 'a> {
     pub(crate) fn is_of_base(&self, at: usize) -> bool {
         let tree = &self.unit.upper;
         let files = self.packages.packages[at].files.iter().filter_map(|path| tree.find(path));
-        let mut files = files.filter(|node| tree.kind(*node) != Kind::Directory);
+        // Packages list `/lib` as well, which is a link of the base's to a folder.
+        let mut files = files.filter(|node| !is_folder(self.unit, *node));
         files.any(|node| !self.unit.is_own(node))
     }
 

@@ -28,12 +28,6 @@ impl Pattern {
         let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
         (0..=names.len()).any(|length| matches(&self.names, &names[..length]))
     }
-
-    /// Whether it matches just this path, given by its names.
-    #[must_use]
-    pub fn matches_names(&self, names: &[&[u8]]) -> bool {
-        matches(&self.names, names)
-    }
 }
 
 fn matches(pattern: &[Vec<u8>], names: &[&[u8]]) -> bool {
@@ -46,7 +40,9 @@ fn matches(pattern: &[Vec<u8>], names: &[&[u8]]) -> bool {
     }
 }
 
-fn matches_name(pattern: &[u8], name: &[u8]) -> bool {
+/// Whether a name is one of a pattern's, which has no folders: `*`, `?`, `[a-z]`.
+#[must_use]
+pub fn matches_name(pattern: &[u8], name: &[u8]) -> bool {
     match pattern.split_first() {
         None => name.is_empty(),
         Some((b'*', rest)) => (0..=name.len()).any(|skip| matches_name(rest, &name[skip..])),

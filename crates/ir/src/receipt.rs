@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::edits::Changed;
 use crate::finding::Finding;
 use crate::unit::ImageUnit;
+use jettison_image::tree::{Cause, Hidden};
 use jettison_image::{Kind, Node};
 
 /// Everything that was changed of what a container sees.
@@ -61,6 +62,8 @@ pub struct ReceiptPath {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PathChange {
+    /// A copy that no container saw is no longer shipped.
+    Unshipped,
     /// It is gone.
     Removed,
     /// Its content was rewritten, as a database without what is gone.
@@ -74,6 +77,12 @@ pub enum PathChange {
 }
 
 impl ReceiptItem {
+    /// How many paths of it a container saw.
+    #[must_use]
+    pub fn seen(&self) -> usize {
+        self.paths.iter().filter(|path| path.change != PathChange::Unshipped).count()
+    }
+
     /// What a finding's changes were.
     #[must_use]
     pub fn of(unit: &ImageUnit<'_>, pass: &str, finding: &Finding, changes: &[(Node, Changed)]) -> Self {
@@ -92,6 +101,48 @@ impl ReceiptItem {
             paths,
         }
     }
+}
+
+/// What of one kind no container sees, as an item: every copy with its path.
+#[must_use]
+pub fn unshipped(unit: &ImageUnit<'_>, pass: &str, finding: &Finding) -> Option<ReceiptItem> {
+    let (cause, hidden_by) = (finding.cause?, finding.hidden_by?);
+    let is_of_this =
+        |one: &&Hidden| one.shipped.layer == finding.shipped_by && one.by.layer == hidden_by && one.cause == cause;
+    let copies = unit.upper.hidden().iter().filter(is_of_this).filter_map(|one| unit.upper.entry(one.shipped));
+    let mut paths: Vec<ReceiptPath> = copies
+        .map(|(layer, entry)| ReceiptPath {
+            path: format!("/{}", layer.path(entry).escape_bytes()),
+            change: PathChange::Unshipped,
+            bytes: entry.size,
+            left: 0,
+        })
+        .collect();
+    paths.sort_by(|a, b| a.path.cmp(&b.path));
+    let instruction = |layer: usize| unit.instructions.get(layer).cloned().unwrap_or_default();
+    let (what, help) = match cause {
+        Cause::Overwritten => {
+            ("copies that were overwritten", "write the file once, or overwrite it in the RUN that makes it")
+        }
+        Cause::MetadataOnly => (
+            "copies that were shipped again for a mode, owner or time",
+            "use `COPY --chown --chmod`, or change them in the RUN that makes them",
+        ),
+        Cause::Deleted => ("copies that were deleted", "delete them in the RUN that makes them"),
+        Cause::Opaque => ("copies in folders that were replaced", "make the folder once"),
+        Cause::TypeChanged => ("copies whose path became something else", "make the path once"),
+    };
+    let by = instruction(hidden_by);
+    Some(ReceiptItem {
+        pass: pass.to_owned(),
+        what: format!("{what} by layer {}{}{by}", hidden_by + 1, if by.is_empty() { "" } else { ": " }),
+        help: help.to_owned(),
+        layer: finding.shipped_by + 1,
+        instruction: instruction(finding.shipped_by),
+        bytes: finding.bytes,
+        stored: None,
+        paths,
+    })
 }
 
 fn path(unit: &ImageUnit<'_>, node: Node, changed: &Changed) -> ReceiptPath {

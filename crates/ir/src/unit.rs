@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use jettison_image::elf::{Environment, Linkage, Program};
 use jettison_image::layer::LayerError;
 use jettison_image::packages::{self, Packages, PackagesError};
-use jettison_image::tree::TreeError;
+use jettison_image::tree::{Origin, TreeError};
 use jettison_image::{Base, Config, Digest, Entry, Kind, Layer, Node, Tree, history};
 
 use crate::options::ImageOptions;
@@ -111,6 +111,13 @@ impl<'a> ImageUnit<'a> {
             return None;
         }
         let origin = self.upper.origin(node);
+        let (layer, entry) = self.upper.entry(origin)?;
+        layer.sparse(entry).is_none().then(|| self.read(origin.layer, entry))?
+    }
+
+    /// The content of a copy that a layer ships, whether a container sees it or not; none where it cannot be had.
+    #[must_use]
+    pub fn shipped(&self, origin: Origin) -> Option<Vec<u8>> {
         let (layer, entry) = self.upper.entry(origin)?;
         layer.sparse(entry).is_none().then(|| self.read(origin.layer, entry))?
     }

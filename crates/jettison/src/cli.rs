@@ -174,7 +174,7 @@ pub(crate) struct Optimize {
     pub(crate) plan: bool,
     /// 0: copy as it is; 1: lossless; 2: without what no program reads when it runs; s: without what a container does not
     /// need to run
-    #[arg(short = 'O', value_name = "LEVEL", default_value = "1")]
+    #[arg(short = 'O', value_name = "LEVEL", default_value = "2")]
     pub(crate) level: Level,
     #[command(flatten)]
     pub(crate) base: BaseArgs,
@@ -210,9 +210,9 @@ pub(crate) struct KeepArgs {
     #[arg(long, value_name = "LANG", value_delimiter = ',')]
     pub(crate) keep_locale: Vec<String>,
     /// Remove these packages, and what was installed for them alone; one that is needed is refused
-    #[arg(long, value_name = "NAME", value_delimiter = ',', num_args = 1..)]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) purge: Vec<String>,
-    /// Remove a group of packages that `apk add --virtual NAME` made, or `NAME=PACKAGE,PACKAGE…`
+    /// Remove a group of packages: one that `apk add --virtual NAME` made, or a package that is nothing but a name for others
     #[arg(long, value_name = "NAME")]
     pub(crate) r#virtual: Vec<String>,
     /// Remove the configuration of packages that go as well

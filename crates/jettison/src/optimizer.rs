@@ -130,7 +130,7 @@ fn receipt(request: &Request<'_>, work: &Work<'_>) -> Result<Receipt> {
         level: request.level.to_string(),
         platform: work.loaded.image.config.platform().to_string(),
         input: input.unwrap_or_default(),
-        ..receipt::of(&work.unit, &work.outcome, Some(encoding.unwrap_or(Encoding::GZIP)))?
+        ..receipt::of(&work.unit, &work.outcome, Some(encoding.unwrap_or(Encoding::GZIP)), request.is_plan)?
     })
 }
 

@@ -76,6 +76,8 @@ pub(crate) fn run(
     let changes = Changes::between(&unit.lower, &unit.upper);
     let mut started = Instant::now();
     let mut failure = None;
+    // A pass that changed nothing broke nothing.
+    let mut verified = Plan::as_shipped();
     let outcome = jettison_passes::run(unit, &changes, selection, &mut |event| match event {
         Event::Start(_) => started = Instant::now(),
         Event::End(name, plan, claims) => {
@@ -83,15 +85,17 @@ pub(crate) fn run(
                 printer.say(&format!("pass {name}: {:.1} ms", started.elapsed().as_secs_f64() * 1000.0));
             }
             let is_printed = args.print_after.as_deref() == Some(name);
-            if !is_printed && !verify_each {
+            let is_new = verify_each && *plan != verified;
+            if !is_printed && !is_new {
                 return;
             }
+            verified = plan.clone();
             let told = with_edits(unit, &plan.edits, |changes, edits| {
                 let layers = planned(unit, changes, plan);
                 if is_printed {
                     printer.say(&format!("after {name}:\n{}", ImageText::of(config, &layers)));
                 }
-                if verify_each { verify(unit, config, &layers, changes, edits, claims) } else { Ok(()) }
+                if is_new { verify(unit, config, &layers, changes, edits, claims) } else { Ok(()) }
             });
             if let Err(error) = told.map_err(Into::into).flatten() {
                 failure.get_or_insert((name, error));

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use jettison_ir::{Measure, OptimizeReport};
+use jettison_ir::{Measure, OptimizeReport, ReceiptItem};
 use serde_json::{Value, json};
 
 use crate::diff::differences;
@@ -60,11 +60,10 @@ pub fn optimize_human(report: &OptimizeReport, remarks: bool) -> String {
     let _ = match report.verdict.is_equal() {
         true => {
             let paths = count(report.verdict.paths, "path");
-            let proof = if report.receipt.items.is_empty() {
-                "proof: equal".to_owned()
-            } else {
-                let changed: usize = report.receipt.items.iter().map(|item| item.paths.len()).sum();
-                format!("proof: equal but for {} in the receipt", count(changed, "path"))
+            let changed: usize = report.receipt.items.iter().map(ReceiptItem::seen).sum();
+            let proof = match changed {
+                0 => "proof: equal".to_owned(),
+                _ => format!("proof: equal but for {} in the receipt", count(changed, "path")),
             };
             writeln!(out, "{} ({paths} and all settings compared, {seconds:.2} s)", styled(GOOD, &proof))
         }

@@ -7,6 +7,8 @@ use jettison_ir::{PathChange, Receipt, ReceiptItem};
 use crate::style::{FAINT, HEADING, styled};
 use crate::text::{bytes, count, one_line, signed, table};
 
+/// The longest description of what was found.
+const WHAT: usize = 72;
 /// The longest instruction that is shown.
 const INSTRUCTION: usize = 48;
 
@@ -26,7 +28,8 @@ pub fn receipt_summary(receipt: &Receipt) -> String {
     for item in receipt.items.iter().filter(|item| !item.help.is_empty()) {
         if !said.contains(&item.help.as_str()) {
             said.push(&item.help);
-            let _ = writeln!(out, "{} {}: {}", styled(FAINT, "in the Dockerfile:"), item.what, item.help);
+            let what = one_line(&item.what, WHAT);
+            let _ = writeln!(out, "{} {what}: {}", styled(FAINT, "in the Dockerfile:"), item.help);
         }
     }
     out
@@ -51,7 +54,7 @@ pub fn receipt_human(receipt: &Receipt) -> String {
         let _ = writeln!(out, "made from {}", receipt.input);
     }
     if receipt.items.is_empty() {
-        let _ = writeln!(out, "nothing that a container sees was changed");
+        let _ = writeln!(out, "nothing was taken away");
     }
     for item in &receipt.items {
         let files = count(item.paths.len(), "path");
@@ -66,6 +69,7 @@ pub fn receipt_human(receipt: &Receipt) -> String {
         );
         for path in &item.paths {
             let what = match path.change {
+                PathChange::Unshipped => format!("a copy that no container saw, {}", bytes(path.bytes)),
                 PathChange::Removed if path.bytes == 0 => "removed".to_owned(),
                 PathChange::Removed => format!("removed, {}", bytes(path.bytes)),
                 PathChange::Rewritten => format!("rewritten, {} → {}", bytes(path.bytes), bytes(path.left)),

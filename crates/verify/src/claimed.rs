@@ -114,8 +114,8 @@ impl Judge<'_, '_> {
         self.removal.as_ref().is_some_and(|removal| removal.covers(shown, &is_gone))
     }
 
-    /// Whether names that a file had and has no longer are gone altogether, and names that it has now were said to be
-    /// names of it.
+    /// Whether names that a file had and has no longer are gone altogether, and files that it shares its content with now
+    /// were said to be names of it.
     fn are_links_explained(&self, path: &[u8]) -> bool {
         let names = |tree: &Tree<'_>, links: &HashMap<Inode, Vec<Node>>| -> BTreeSet<Vec<u8>> {
             let Some(node) = tree.find(path) else { return BTreeSet::new() };
@@ -123,20 +123,26 @@ impl Judge<'_, '_> {
             names.into_iter().map(|node| tree.path(node)).collect()
         };
         let (old, new) = (names(self.before, &self.names.0), names(self.after, &self.names.1));
-        let mut lost = old.difference(&new);
-        let mut won = new.difference(&old).peekable();
-        let is_said =
-            won.peek().is_none() || self.linked.contains(path) || old.iter().any(|old| self.linked.contains(old));
-        lost.all(|path| self.after.find(path).is_none())
-            && is_said
-            && won.all(|path| self.linked.contains(path) || self.shares_with_linked(path))
+        // Of the files that became one all but the first were said to be names of it.
+        let files: BTreeSet<Option<Inode>> =
+            new.iter().map(|path| Some(self.before.inode(self.before.find(path)?))).collect();
+        let is_said = |file: &Option<Inode>| {
+            let names = file.map(|file| new.iter().filter(move |path| self.is_name_of(path, file)));
+            names.is_some_and(|mut names| names.any(|path| self.shares_with_linked(path)))
+        };
+        old.difference(&new).all(|path| self.after.find(path).is_none())
+            && files.iter().filter(|file| !is_said(file)).count() <= 1
     }
 
-    /// Whether a path was another name of one that was said to be linked.
+    fn is_name_of(&self, path: &[u8], file: Inode) -> bool {
+        self.before.find(path).is_some_and(|node| self.before.inode(node) == file)
+    }
+
+    /// Whether a path, or another name of the same file, was said to be linked.
     fn shares_with_linked(&self, path: &[u8]) -> bool {
         let Some(node) = self.before.find(path) else { return false };
         let names = self.names.0.get(&self.before.inode(node)).map_or(&[][..], Vec::as_slice);
-        names.iter().any(|name| self.linked.contains(&self.before.path(*name)))
+        self.linked.contains(path) || names.iter().any(|name| self.linked.contains(&self.before.path(*name)))
     }
 
     /// Whether a file is said to be stripped, under any of its names, and is what it was without debug information.

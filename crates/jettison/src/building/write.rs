@@ -102,7 +102,10 @@ impl<'r> Release<'r> {
         let outcome = pipeline::run(&unit, image.config, &selection, wish.passes, wish.verify_each, printer)?;
         let mut notes = link_notes(&unit.upper);
         if wish.level > Level::O1 {
-            notes.push(format!("{}: no pass on images goes beyond -O1 in this version", wish.level));
+            notes.push(format!(
+                "{}: what was built is packed without loss; `jettison optimize` drops what a container does not need",
+                wish.level
+            ));
         }
         Ok(Self { image, unit, outcome, notes })
     }

@@ -104,6 +104,14 @@ mod tests {
             assert!(!rule.paths.is_empty() && !rule.help.is_empty(), "{} has paths and help", rule.what);
             for path in rule.paths.iter().chain(&rule.keep) {
                 assert!(path.starts_with(['/', '~', '$']) && !path.ends_with("/**"), "{path}");
+                // Folders of any depth stand behind names that are known.
+                let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
+                let first = names.iter().position(|name| name.contains(['*', '?', '[']));
+                let deep = names.iter().position(|name| *name == "**");
+                assert!(
+                    deep.is_none() || (deep == first && names.iter().filter(|name| **name == "**").count() == 1),
+                    "{path}"
+                );
             }
         }
     }

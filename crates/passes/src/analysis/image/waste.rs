@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::ByteSlice as _;
 use jettison_image::{Kind, Node, packages};
-use jettison_ir::{Changed, Claim, Decline, Edit, Finding, Fix, ImageUnit, Pattern, Plan, Remark};
+use jettison_ir::{Changed, Claim, Decline, Edit, Finding, Fix, ImageUnit, Pattern, Plan, Remark, matches_name};
 
 use super::mentions::Mentions;
 use super::places;
@@ -94,16 +94,41 @@ impl<'f, 'a> Finder<'f, 'a> {
         // The last name is matched, not followed: a link is not what it leads to.
         let literal = literal.min(names.len().saturating_sub(1));
         let Some(anchor) = packages::follow(tree, names[..literal].join("/").as_bytes()) else { return };
-        let Ok(pattern) = format!("/{}", names[literal..].join("/")).parse::<Pattern>() else { return };
-        let mut stack: Vec<(Node, Vec<&[u8]>)> = vec![(anchor, Vec::new())];
-        while let Some((folder, names)) = stack.pop() {
+        let names: Vec<&[u8]> = names[literal..].iter().map(|name| name.as_bytes()).collect();
+        match names.split_first() {
+            Some((&b"**", names)) => self.select_anywhere(anchor, names, rule, out),
+            _ => self.select_below(anchor, &names, rule, out),
+        }
+    }
+
+    /// What lies below a folder at the names of a pattern, one a level.
+    fn select_below(&self, folder: Node, names: &[&[u8]], rule: &Rule, out: &mut BTreeSet<Node>) {
+        let tree = &self.unit.upper;
+        let Some((first, rest)) = names.split_first() else { return };
+        for child in tree.children(folder).into_iter().filter(|child| matches_name(first, tree.name(*child))) {
+            if !rest.is_empty() {
+                self.select_below(child, rest, rule, out);
+            } else if self.is_meant(rule, child) {
+                self.take(child, out);
+            }
+        }
+    }
+
+    /// What lies anywhere below a folder and ends with the names of a pattern.
+    fn select_anywhere(&self, anchor: Node, names: &[&[u8]], rule: &Rule, out: &mut BTreeSet<Node>) {
+        let tree = &self.unit.upper;
+        let ends_so = |node: Node| {
+            let own = tree.ancestors(node).take_while(|node| *node != anchor);
+            let mut own = own.map(|node| tree.name(node));
+            names.iter().rev().all(|name| own.next().is_some_and(|own| matches_name(name, own)))
+        };
+        let mut stack = vec![anchor];
+        while let Some(folder) = stack.pop() {
             for child in tree.children(folder) {
-                let mut names = names.clone();
-                names.push(tree.name(child));
-                if pattern.matches_names(&names) && self.is_meant(rule, child) {
+                if ends_so(child) && self.is_meant(rule, child) {
                     self.take(child, out);
                 } else if tree.kind(child) == Kind::Directory {
-                    stack.push((child, names));
+                    stack.push(child);
                 }
             }
         }

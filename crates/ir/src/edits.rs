@@ -155,10 +155,14 @@ impl Edits {
     }
 
     /// Adds changes, and gives those that were made: of a path that was changed before the first change stays, unless it is
-    /// to be gone now; a folder goes only with all that is in it.
+    /// to be gone now, or what was made of it is that of another path, too; a folder goes only with all that is in it.
     pub fn add(&mut self, tree: &Tree<'_>, new: &[(Node, Changed)]) -> Vec<(Node, Changed)> {
         let is_first = |node: Node, changed: &Changed| {
-            let is_later = self.of(node).is_some_and(|old| *changed != Changed::Gone || *old == Changed::Gone);
+            let is_later = self.of(node).is_some_and(|old| match (changed, old) {
+                (Changed::Gone, old) => *old == Changed::Gone,
+                (Changed::LinkTo(_), Changed::Made { .. }) => false,
+                _ => true,
+            });
             !is_later && !self.is_gone(tree, node)
         };
         let mut made: Vec<_> = new.iter().filter(|(node, changed)| is_first(*node, changed)).cloned().collect();
@@ -203,6 +207,10 @@ impl Edits {
         }
         for (path, _, changed) in links {
             let Changed::LinkTo(first) = changed else { continue };
+            // Where the other one is to be gone after all, this one stays what it is.
+            if self.is_gone(tree, *first) {
+                continue;
+            }
             builder.push(&NewEntry { link: &tree.path(*first), ..NewEntry::new(path, Kind::HardLink) })?;
         }
         let layer = builder.finish();

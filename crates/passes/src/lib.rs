@@ -17,11 +17,15 @@ mod image {
     pub(super) mod backup_files;
     pub(super) mod build_logs;
     pub(super) mod build_packages;
+    pub(super) mod compiled_python;
+    pub(super) mod debug_symbols;
+    pub(super) mod equal_files;
     pub(super) mod package_caches;
     pub(super) mod shadowed_files;
     pub(super) mod split_layers;
     pub(super) mod temporary_files;
     pub(super) mod tool_caches;
+    pub(super) mod vcs_folders;
 }
 mod source {
     pub(super) mod adjacent_runs;
@@ -73,6 +77,10 @@ pub const PASSES: &[Pass] = &[
     image::temporary_files::PASS,
     image::build_logs::PASS,
     image::backup_files::PASS,
+    image::vcs_folders::PASS,
+    image::compiled_python::PASS,
+    image::debug_symbols::PASS,
+    image::equal_files::PASS,
     image::split_layers::PASS,
     source::latest_tag::PASS,
     source::unpinned_base::PASS,

@@ -9,6 +9,7 @@ use jettison_image::{Node, Tree};
 use jettison_ir::{Claim, Claimed, Difference, Place};
 
 use crate::packages::{Image, Read, Removal, bytes};
+use crate::records;
 
 /// The contents of two images' files.
 pub struct Reads<'r> {
@@ -24,7 +25,7 @@ pub(crate) fn uncovered<'r, 'a: 'r>(
     claims: &[Claimed],
     before: &'r Tree<'a>,
     after: &'r Tree<'a>,
-    reads: Reads<'r>,
+    mut reads: Reads<'r>,
 ) -> Vec<Difference> {
     let of = |wanted: fn(&Claim) -> bool| -> HashSet<Vec<u8>> {
         claims.iter().filter(|one| wanted(&one.claim)).flat_map(|one| one.paths.iter().cloned()).collect()
@@ -39,14 +40,16 @@ pub(crate) fn uncovered<'r, 'a: 'r>(
         removal: None,
     };
     // Whether a file is what it should be without its symbols is asked before the databases take the contents over.
-    let stripped: HashSet<Vec<u8>> = differences
+    let rewritten: BTreeSet<Vec<u8>> = differences
         .iter()
         .filter(|difference| ["content", "size"].contains(&difference.what.as_str()))
         .filter_map(path)
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .filter(|path| judge.is_stripped(path, reads.before, reads.after))
         .collect();
+    let mut stripped: HashSet<Vec<u8>> =
+        rewritten.iter().filter(|path| judge.is_stripped(path, reads.before, reads.after)).cloned().collect();
+    let lists: Vec<Vec<u8>> =
+        records::lists(&rewritten).filter(|path| judge.is_same_list(path, &stripped, &mut reads)).cloned().collect();
+    stripped.extend(lists);
     let packages: Vec<&str> = claims
         .iter()
         .filter_map(|one| if let Claim::PackagesGone(names) = &one.claim { Some(names) } else { None })
@@ -123,26 +126,28 @@ impl Judge<'_, '_> {
             names.into_iter().map(|node| tree.path(node)).collect()
         };
         let (old, new) = (names(self.before, &self.names.0), names(self.after, &self.names.1));
-        // Of the files that became one all but the first were said to be names of it.
-        let files: BTreeSet<Option<Inode>> =
-            new.iter().map(|path| Some(self.before.inode(self.before.find(path)?))).collect();
-        let is_said = |file: &Option<Inode>| {
-            let names = file.map(|file| new.iter().filter(move |path| self.is_name_of(path, file)));
-            names.is_some_and(|mut names| names.any(|path| self.shares_with_linked(path)))
-        };
-        old.difference(&new).all(|path| self.after.find(path).is_none())
-            && files.iter().filter(|file| !is_said(file)).count() <= 1
+        let mut lost = old.difference(&new);
+        lost.all(|path| self.after.find(path).is_none()) && self.is_union_said(&new)
     }
 
-    fn is_name_of(&self, path: &[u8], file: Inode) -> bool {
-        self.before.find(path).is_some_and(|node| self.before.inode(node) == file)
+    /// Whether names that are one file's now were those of one file before and otherwise said to be linked with it, all
+    /// of a file's names or none.
+    fn is_union_said(&self, names: &BTreeSet<Vec<u8>>) -> bool {
+        let unsaid = names.iter().filter(|name| !self.linked.contains(*name));
+        let inodes: Option<BTreeSet<Inode>> =
+            unsaid.map(|name| self.before.find(name).map(|node| self.before.inode(node))).collect();
+        inodes.is_some_and(|inodes| inodes.len() <= 1)
     }
 
-    /// Whether a path, or another name of the same file, was said to be linked.
-    fn shares_with_linked(&self, path: &[u8]) -> bool {
-        let Some(node) = self.before.find(path) else { return false };
-        let names = self.names.0.get(&self.before.inode(node)).map_or(&[][..], Vec::as_slice);
-        self.linked.contains(path) || names.iter().any(|name| self.linked.contains(&self.before.path(*name)))
+    /// Whether a list of what was installed is said to be changed, and follows what was stripped.
+    fn is_same_list(&self, path: &[u8], stripped: &HashSet<Vec<u8>>, reads: &mut Reads<'_>) -> bool {
+        let (Some(old), Some(new)) = (self.before.find(path), self.after.find(path)) else { return false };
+        let mut contents = || Some(((reads.before)(old)?, (reads.after)(new)?));
+        let is_stripped = |path: &[u8]| stripped.contains(path);
+        self.stripped.contains(path)
+            && contents().is_some_and(|(old, new)| {
+                records::is_same_list(path, (&old, &new), (self.before, self.after), &is_stripped)
+            })
     }
 
     /// Whether a file is said to be stripped, under any of its names, and is what it was without debug information.

@@ -9,6 +9,7 @@ mod forms;
 pub mod packages;
 mod part;
 mod proof;
+mod records;
 mod stripped;
 
 pub use claimed::Reads;

@@ -6,7 +6,9 @@ use jettison_image::changes::{Changes, Contents};
 use jettison_image::text::{ImageText, LayerText};
 use jettison_image::tree::Cause;
 use jettison_image::{Base, Config, Digest, Kind, Layer, Limits, Node, Tree, history};
-use jettison_ir::{Claim, Claimed, Edit, ImageOptions, ImageUnit, Level, Pass, Plan, ReadContent, Run, with_edits};
+use jettison_ir::{
+    Claim, Claimed, Edit, ImageOptions, ImageUnit, Level, Pass, Plan, ReadContent, Run, Verdict, with_edits,
+};
 use jettison_passes::{Outcome, PASSES, Selection, assumptions, run};
 use jettison_verify::{Reads, Side, judge};
 
@@ -58,14 +60,14 @@ fn options(text: &str) -> ImageOptions {
 }
 
 /// An image built from a case, with its bytes.
-struct Image {
+pub(crate) struct Image {
     config: Config,
     tars: Vec<Vec<u8>>,
     layers: Vec<Layer>,
 }
 
 impl Image {
-    fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         let text: ImageText = text.parse().expect("a case is valid text");
         let tars = text.tars().expect("a case states its contents");
         let diff_ids: Vec<Digest> = tars.iter().map(|tar| Digest::of(tar)).collect();
@@ -73,7 +75,7 @@ impl Image {
         Self { config, layers: read(&tars), tars }
     }
 
-    fn unit(&self, options: ImageOptions) -> ImageUnit<'_> {
+    pub(crate) fn unit(&self, options: ImageOptions) -> ImageUnit<'_> {
         let base = Base::from_history(&self.config, self.layers.len());
         let unit = ImageUnit::new(&self.config, &self.layers, base, 1).expect("a case's layers make a tree");
         unit.with(Some(self), options)
@@ -88,7 +90,7 @@ impl ReadContent for Image {
 }
 
 /// The content of a file of an image's tree.
-fn content(image: &Image, tree: &Tree<'_>, node: Node) -> Option<Vec<u8>> {
+pub(crate) fn content(image: &Image, tree: &Tree<'_>, node: Node) -> Option<Vec<u8>> {
     let origin = tree.origin(node);
     let (_, entry) = tree.entry(origin).filter(|(_, entry)| entry.kind == Kind::File)?;
     image.read(origin.layer, entry.data_offset, entry.size)
@@ -133,7 +135,7 @@ fn carry_out(image: &Image, unit: &ImageUnit<'_>, plan: &Plan) -> Image {
     Image { config: image.config.with_layers(diff_ids, history), layers: read(&tars), tars }
 }
 
-fn optimized(image: &Image, options: &ImageOptions, selection: &Selection) -> (Outcome, Image) {
+pub(crate) fn optimized(image: &Image, options: &ImageOptions, selection: &Selection) -> (Outcome, Image) {
     let unit = image.unit(options.clone());
     let changes = Changes::between(&unit.lower, &unit.upper);
     let outcome = run(&unit, &changes, selection, &mut |_| {}).expect("the edits go together");
@@ -170,7 +172,7 @@ fn findings(outcome: &Outcome) -> String {
 }
 
 /// What a pass left alone, a line each.
-fn declined(outcome: &Outcome) -> String {
+pub(crate) fn declined(outcome: &Outcome) -> String {
     outcome.declines.iter().map(|(_, decline)| format!("{}\n", decline.reason)).collect()
 }
 
@@ -228,20 +230,32 @@ fn check(pass: &Pass, case: &Case) {
     }
 }
 
+/// What a container sees of an image.
+pub(crate) fn tree(image: &Image) -> Tree<'_> {
+    Tree::of(&image.layers).expect("a tree")
+}
+
+/// What the judge says of a change for which these claims are made.
+fn judged(before: &Image, after: &Image, claims: &[Claimed]) -> Verdict {
+    let (old, new) = (tree(before), tree(after));
+    let mut of_old = |node| content(before, &old, node);
+    let mut of_new = |node| content(after, &new, node);
+    let reads = Reads { before: &mut of_old, after: &mut of_new };
+    let after = Side { tree: &new, config: &after.config };
+    judge(Side { tree: &old, config: &before.config }, after, claims, Some(reads))
+}
+
+/// Whether the judge accepts a change.
+pub(crate) fn judge_accepts(before: &Image, after: &Image, claims: &[Claimed]) -> bool {
+    judged(before, after, claims).is_equal()
+}
+
 /// The judge accepts what was made, and nothing of it without the claims.
-fn judge_holds(name: &str, before: &Image, after: &Image, outcome: &Outcome) {
-    let (old, new) = (Tree::of(&before.layers).expect("a tree"), Tree::of(&after.layers).expect("a tree"));
-    let judged = |claims: &[Claimed]| {
-        let mut of_old = |node| content(before, &old, node);
-        let mut of_new = |node| content(after, &new, node);
-        let reads = Reads { before: &mut of_old, after: &mut of_new };
-        let after = Side { tree: &new, config: &after.config };
-        judge(Side { tree: &old, config: &before.config }, after, claims, Some(reads))
-    };
-    let verdict = judged(&outcome.claims);
+pub(crate) fn judge_holds(name: &str, before: &Image, after: &Image, outcome: &Outcome) {
+    let verdict = judged(before, after, &outcome.claims);
     assert!(verdict.is_equal(), "{name}: {:?}", verdict.differences);
     let is_changed = outcome.claims.iter().any(|one| one.claim != Claim::NoDifference);
-    assert_eq!(judged(&[]).is_equal(), !is_changed, "{name}: without claims each change is refused");
+    assert_eq!(judged(before, after, &[]).is_equal(), !is_changed, "{name}: without claims each change is refused");
 }
 
 #[test]

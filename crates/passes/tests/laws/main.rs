@@ -3,5 +3,7 @@
 mod development;
 mod evidence;
 mod image;
+mod links;
 mod pages;
 mod source;
+mod stripping;

@@ -1,7 +1,11 @@
 //! What passes on images share: rules of what is waste, what the image names itself, and which homes and settings it has.
 
+pub(crate) mod digests;
+pub(crate) mod histories;
 pub(crate) mod mentions;
 pub(crate) mod places;
+pub(crate) mod records;
 pub(crate) mod removal;
 pub(crate) mod rules;
+pub(crate) mod trees;
 pub(crate) mod waste;

@@ -22,14 +22,24 @@ enum Stays {
 
 /// Runs the rules of a pass.
 pub(crate) fn run(unit: &ImageUnit<'_>, plan: &Plan, pass: &str) -> Vec<Remark> {
+    run_with(unit, plan, pass, |_, _, _| Vec::new())
+}
+
+/// The same where a pass knows more than places: `narrow` takes out of what a rule found what is no waste, and says why.
+pub(crate) fn run_with<'a>(
+    unit: &ImageUnit<'a>,
+    plan: &Plan,
+    pass: &str,
+    mut narrow: impl FnMut(&Finder<'_, 'a>, &Rule, &mut BTreeSet<Node>) -> Vec<Remark>,
+) -> Vec<Remark> {
     let finder = Finder::new(unit, plan);
-    rules::of(pass).flat_map(|rule| finder.remarks(rule)).collect()
+    rules::of(pass).flat_map(|rule| finder.remarks(rule, &mut narrow)).collect()
 }
 
 /// An image that is searched.
 pub(crate) struct Finder<'f, 'a> {
     pub(crate) unit: &'f ImageUnit<'a>,
-    plan: &'f Plan,
+    pub(crate) plan: &'f Plan,
     homes: Vec<String>,
     pub(crate) mentions: Mentions,
     /// What symbolic links lead to, each with the links.
@@ -48,8 +58,12 @@ impl<'f, 'a> Finder<'f, 'a> {
         Self { unit, plan, homes: places::homes(unit), mentions: Mentions::of(unit), led_to }
     }
 
-    fn remarks(&self, rule: &Rule) -> Vec<Remark> {
-        let found = self.find(rule);
+    fn remarks(
+        &self,
+        rule: &Rule,
+        narrow: &mut impl FnMut(&Self, &Rule, &mut BTreeSet<Node>) -> Vec<Remark>,
+    ) -> Vec<Remark> {
+        let mut found = self.find(rule);
         if found.is_empty() {
             return Vec::new();
         }
@@ -61,7 +75,9 @@ impl<'f, 'a> Finder<'f, 'a> {
         if let Some(program) = user {
             return vec![decline(None, format!("{}: {program} is there, which uses it", rule.what))];
         }
-        self.sort(rule, found)
+        let mut remarks = narrow(self, rule, &mut found);
+        remarks.extend(self.sort(rule, found));
+        remarks
     }
 
     /// The paths that a rule speaks of, files and folders, without those that are gone already or kept by the user.

@@ -16,8 +16,7 @@ use crate::tools::{run, shared, text};
 /// The levels that take away what is visible.
 const LEVELS: [(&str, &str); 2] = [("two", "-O2"), ("small", "-Os")];
 /// Installs something more, with what it needs.
-const INSTALL_MORE: &str =
-    "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq less make && less --version && make --version";
+const INSTALL_MORE: &str = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq less make && less --version && make --version";
 
 fn files(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/slimmed").join(name)
@@ -91,7 +90,8 @@ fn python(bench: &Bench) {
         let report = subject.optimize(tag, &[level]);
         let after = subject.unpack(tag);
         says_the_same(&before, &after, &commands);
-        let left = ["python3", "libmagic1", "openssl", "gawk", "vim-tiny", "libc6", "zlib1g", "libexpat1", "gcc-12-base"];
+        let left =
+            ["python3", "libmagic1", "openssl", "gawk", "vim-tiny", "libc6", "zlib1g", "libexpat1", "gcc-12-base"];
         let gone = ["gcc", "gcc-12", "cpp", "libc6-dev", "python3-dev", "git", "binutils", "linux-libc-dev"];
         is_gone(&before, &after, if level == "-Os" { &gone } else { &[] }, &left);
         assert!(paths_of(&report, "temporary-files").contains("/tmp/download"), "{report}");
@@ -200,7 +200,13 @@ fn images_of_other_managers_run_the_same_and_install_more() {
     let bench = managers::bench();
     for (name, install, listed, verify, more) in [
         ("rpm", "dnf install -y gcc runs", "rpm -qa --qf '%{NAME}\n'", "rpm --verify --all", "dnf install -y idle"),
-        ("pacman", "pacman -Sy --noconfirm gcc runs", "pacman -Qq 2>/dev/null", "pacman -Qkk 2>&1", "pacman -Sy --noconfirm idle"),
+        (
+            "pacman",
+            "pacman -Sy --noconfirm gcc runs",
+            "pacman -Qq 2>/dev/null",
+            "pacman -Qkk 2>&1",
+            "pacman -Sy --noconfirm idle",
+        ),
     ] {
         let copies = "COPY --from=repositories:1 /repo /repo\nCOPY --from=repositories:1 /pkgs /pkgs";
         let dockerfile = format!("FROM {name}:1\n{copies}\nRUN {install} && gcc /usr/bin/app\nCMD [\"app\"]\n");

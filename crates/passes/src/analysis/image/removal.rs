@@ -14,6 +14,9 @@ use super::mentions::Mentions;
 /// Where `update-alternatives` keeps its links: what they lead to is managed, and no use.
 const ALTERNATIVES: &[u8] = b"etc/alternatives/";
 
+/// Examples of how a package is used may ask for others that it does not depend on: mawk's for gawk.
+const EXAMPLES: &[u8] = b"usr/share/doc/";
+
 /// Why a package stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Held {
@@ -93,7 +96,8 @@ impl<'u, 'a> Users<'u, 'a> {
         let of = |node: Node| owners.get(&node).map_or(&[][..], Vec::as_slice);
         let mut uses = Vec::new();
         for from in tree.walk().filter(|node| tree.kind(*node) != Kind::Directory) {
-            if is_managed_link(unit, from) || plan.edits.is_gone(tree, from) {
+            let is_example = tree.path(from).starts_with(EXAMPLES);
+            if is_example || is_managed_link(unit, from) || plan.edits.is_gone(tree, from) {
                 continue;
             }
             let needs = linkage.needs(from).iter().map(|to| (*to, true));

@@ -30,6 +30,8 @@ enum Command {
     Corpus,
     /// Write docs/ASSUMPTIONS.md from the table of passes.
     Assumptions,
+    /// Optimize the images of some projects at each level; writes bench/savings.snap.
+    Savings(prove_bench::savings::Options),
     /// Run one program and write what it cost (started by `bench`, once for every timed step).
     #[command(hide = true)]
     Measured(bench::MeasuredOptions),
@@ -45,6 +47,7 @@ fn main() -> Result<()> {
         Command::Agreement(options) => source::agreement::run(&options),
         Command::Corpus => source::bless(),
         Command::Assumptions => source::assumptions(),
+        Command::Savings(options) => prove_bench::savings::run(&options),
         Command::Measured(options) => bench::run_measured(&options),
     }
 }

@@ -70,11 +70,12 @@ pub use driver::{Event, Made, Outcome, Selection, SelectionError, Withdrawn, ass
 pub use lines::LineMap;
 pub use rewrite::{Allowed, Fixes, Found, LeftAlone, RewriteEvent, Rewritten, Source, rewrite};
 
-/// Every pass, in execution order. On images what a container
-/// does not need goes first, then what nobody sees, so that what is merged is small. On
+/// Every pass, in execution order. On images what nobody sees goes first: whatever writes layers anew leaves it out, and it
+/// would be told, and counted, as that pass's. Then goes what a container does not need, so that what is merged is small. On
 /// Dockerfiles settings and files are put in place before RUNs meet, and leftovers are looked for in what they became.
 #[rustfmt::skip]
 pub const PASSES: &[Pass] = &[
+    image::shadowed_files::PASS,
     image::asked_packages::PASS,
     image::shipped_secrets::PASS,
     image::build_packages::PASS,
@@ -93,7 +94,6 @@ pub const PASSES: &[Pass] = &[
     image::compiled_python::PASS,
     image::debug_symbols::PASS,
     image::equal_files::PASS,
-    image::shadowed_files::PASS,
     image::split_layers::PASS,
     source::latest_tag::PASS,
     source::unpinned_base::PASS,

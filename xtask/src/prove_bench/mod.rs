@@ -9,6 +9,7 @@
 mod bases;
 mod measured;
 mod projects;
+pub(crate) mod savings;
 mod smoke;
 mod table;
 mod tool;

@@ -33,7 +33,9 @@ mod reference;
 mod registries;
 mod removals;
 mod rewrites;
+mod running;
 mod saved;
+mod slimmed;
 mod stripped;
 #[path = "../build/suite.rs"]
 mod suite;

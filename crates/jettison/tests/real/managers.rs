@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::packages::{Bench, gone, withdrawn};
 
 /// Images with these managers, and with the packages.
-fn bench() -> Bench {
+pub(crate) fn bench() -> Bench {
     let bench = Bench::new();
     for target in ["repositories", "rpm", "pacman"] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_jettison"));

@@ -17,20 +17,35 @@ pub(crate) struct Bench {
 impl Bench {
     /// Debian as an image in a cache.
     pub(crate) fn new() -> Self {
+        let bench = Self::empty();
+        let root = bench.at("base/root.tar");
+        run("mmdebstrap", &["--variant=minbase", "--quiet", "bookworm", text(&root)]);
+        bench.base("debian:bookworm-slim", "FROM scratch\nADD root.tar /\nCMD [\"bash\"]\n");
+        bench.file("app/main.c", "int main(void) { return 7; }\n");
+        bench
+    }
+
+    /// Nothing yet.
+    pub(crate) fn empty() -> Self {
         let bench = Self { folder: folder() };
         for name in ["base", "app"] {
             fs::create_dir_all(bench.at(name)).expect("a folder");
         }
-        let root = bench.at("base/root.tar");
-        run("mmdebstrap", &["--variant=minbase", "--quiet", "bookworm", text(&root)]);
-        fs::write(bench.at("base/Dockerfile"), "FROM scratch\nADD root.tar /\nCMD [\"bash\"]\n").expect("writes");
+        bench
+    }
+
+    /// Builds an image of that name of what is in the folder `base`.
+    pub(crate) fn base(&self, name: &str, dockerfile: &str) {
+        self.file("base/Dockerfile", dockerfile);
         let mut command = Command::new(env!("CARGO_BIN_EXE_jettison"));
-        command.args(["build", "-O0", "--offline", "--network=none", "--progress=quiet", "-t", "debian:bookworm-slim"]);
-        let output = command.arg("--cache-dir").arg(bench.at("cache")).arg(bench.at("base")).output();
+        command.args(["build", "-O0", "--offline", "--network=none", "--progress=quiet", "-t", name]);
+        let output = command.arg("--cache-dir").arg(self.at("cache")).arg(self.at("base")).output();
         let output = output.expect("jettison");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        fs::write(bench.at("app/main.c"), "int main(void) { return 7; }\n").expect("writes");
-        bench
+    }
+
+    fn file(&self, name: &str, content: &str) {
+        fs::write(self.at(name), content).expect("writes");
     }
 
     pub(crate) fn at(&self, name: &str) -> PathBuf {

@@ -135,8 +135,9 @@ fn declines(packages: &Packages, users: &Users<'_, '_>, removal: &Removal, named
     let of_base: BTreeSet<usize> = of_base.map(|(at, _)| *at).collect();
     let base = (!of_base.is_empty()).then(|| {
         let listed = listed(packages, &of_base);
+        let stay = if of_base.len() == 1 { "stays" } else { "stay" };
         decline(format!(
-            "{listed} stay: base layers stay as they are so that they stay shared; --squash-all merges them"
+            "{listed} {stay}: base layers stay as they are so that they stay shared; --squash-all merges them"
         ))
     });
     let others = removal.held.iter().filter(|(at, held)| {

@@ -1,7 +1,7 @@
 //! Which packages can go: those that are named, with what is there for them alone, without what anything that stays uses:
 //! a package that needs them, a file that loads or runs something of theirs, the image's command, a link.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bstr::ByteSlice as _;
 use jettison_image::elf::Program;
@@ -13,6 +13,9 @@ use super::mentions::Mentions;
 
 /// Where `update-alternatives` keeps its links: what they lead to is managed, and no use.
 const ALTERNATIVES: &[u8] = b"etc/alternatives/";
+
+/// Examples of how a package is used may ask for others that it does not depend on: mawk's for gawk.
+const EXAMPLES: &[u8] = b"usr/share/doc/";
 
 /// Why a package stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +96,8 @@ impl<'u, 'a> Users<'u, 'a> {
         let of = |node: Node| owners.get(&node).map_or(&[][..], Vec::as_slice);
         let mut uses = Vec::new();
         for from in tree.walk().filter(|node| tree.kind(*node) != Kind::Directory) {
-            if is_managed_link(unit, from) || plan.edits.is_gone(tree, from) {
+            let is_example = tree.path(from).starts_with(EXAMPLES);
+            if is_example || is_managed_link(unit, from) || plan.edits.is_gone(tree, from) {
                 continue;
             }
             let needs = linkage.needs(from).iter().map(|to| (*to, true));
@@ -174,7 +178,7 @@ impl<'u, 'a> Users<'u, 'a> {
         if wish == Wish::Found && held.is_empty() {
             held.extend(
                 gone.iter()
-                    .filter(|at| !named.contains(at) && self.is_unseen(**at, gone))
+                    .filter(|at| !named.contains(at) && self.is_unseen(**at, &all_gone))
                     .map(|at| (*at, Held::Unseen)),
             );
         }
@@ -207,7 +211,8 @@ impl<'u, 'a> Users<'u, 'a> {
     pub(crate) fn is_of_base(&self, at: usize) -> bool {
         let tree = &self.unit.upper;
         let files = self.packages.packages[at].files.iter().filter_map(|path| tree.find(path));
-        let mut files = files.filter(|node| tree.kind(*node) != Kind::Directory);
+        // Packages list `/lib` as well, which is a link of the base's to a folder.
+        let mut files = files.filter(|node| !is_folder(self.unit, *node));
         files.any(|node| !self.unit.is_own(node))
     }
 
@@ -246,7 +251,11 @@ impl<'u, 'a> Users<'u, 'a> {
     /// The layer that ships the most bytes of some packages, and their files with their bytes.
     pub(crate) fn weight(&self, of: &BTreeSet<usize>) -> (usize, usize, u64) {
         let tree = &self.unit.upper;
-        let files = of.iter().flat_map(|at| &self.packages.packages[*at].files).filter_map(|path| tree.find(path));
+        let staying = self.packages.packages.iter().enumerate().filter(|(at, _)| !of.contains(at));
+        // What another package has as well stays.
+        let shared: HashSet<&Vec<u8>> = staying.flat_map(|(_, package)| &package.files).collect();
+        let files = of.iter().flat_map(|at| &self.packages.packages[*at].files).filter(|path| !shared.contains(path));
+        let files = files.filter_map(|path| tree.find(path));
         let files: BTreeSet<Node> = files.filter(|node| tree.kind(*node) != Kind::Directory).collect();
         let mut layers: BTreeMap<usize, u64> = BTreeMap::new();
         for node in &files {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use bstr::ByteSlice as _;
 use jettison_image::packages::{Package, Packages};
+use jettison_image::{Node, Tree};
 use jettison_ir::{Assumption, Claim, Decline, Edit, Finding, Fix, ImageUnit, Level, Pass, Plan, Remark, Run, Safety};
 
 use crate::analysis::build_tools::{build_package, compiles_where_used};
@@ -93,7 +94,8 @@ fn builds_later(unit: &ImageUnit<'_>) -> Option<String> {
         let folder = || tree.parent(node).map(|folder| tree.name(folder));
         let stem = match name.strip_suffix(b".dist-info") {
             Some(stem) => stem.split(|byte| *byte == b'-').next()?,
-            None if folder() == Some(b"node_modules") => name,
+            // npm brings node-gyp along for what it installs, wherever it is.
+            None if folder() == Some(b"node_modules") && !is_npms(tree, node) => name,
             None if folder() == Some(b"gems") => name.rsplit_once_str("-").map_or(name, |(stem, _)| stem),
             None => return None,
         };
@@ -102,6 +104,11 @@ fn builds_later(unit: &ImageUnit<'_>) -> Option<String> {
     });
     compiling
         .map(|name| format!("no packages that serve to build are taken away: {name} is there, which calls compilers"))
+}
+
+/// Whether a module is one of npm's own: `npm/node_modules/NAME`.
+fn is_npms(tree: &Tree<'_>, module: Node) -> bool {
+    tree.parent(module).and_then(|modules| tree.parent(modules)).is_some_and(|owner| tree.name(owner) == b"npm")
 }
 
 fn finding(database: usize, packages: &Packages, users: &Users<'_, '_>, removal: &Removal) -> Finding {

@@ -16,7 +16,7 @@ mod image {
     pub(super) mod asked_packages;
     pub(super) mod backup_files;
     pub(super) mod build_logs;
-    pub(super) mod build_packages;
+    pub(super) mod build_only_packages;
     pub(super) mod compiled_python;
     pub(super) mod debug_symbols;
     pub(super) mod development_files;
@@ -78,7 +78,7 @@ pub const PASSES: &[Pass] = &[
     image::shadowed_files::PASS,
     image::asked_packages::PASS,
     image::shipped_secrets::PASS,
-    image::build_packages::PASS,
+    image::build_only_packages::PASS,
     // Behind the packages that go, so that no compiler and no reader of manuals among them counts.
     image::documentation::PASS,
     image::unused_locales::PASS,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jettison_image::packages::Packages;
 use jettison_ir::{Assumption, Claim, Decline, Edit, Finding, Fix, ImageUnit, Level, Pass, Plan, Remark, Run, Safety};
 
-use super::build_packages::listed;
+use super::build_only_packages::listed;
 use crate::analysis::image::mentions::Mentions;
 use crate::analysis::image::removal::{Users, Wish};
 

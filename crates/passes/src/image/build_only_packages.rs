@@ -26,7 +26,7 @@ pub(crate) const PASS: Pass = Pass {
     summary: "compilers, headers and build tools that nothing that stays needs, with their entries in the package database",
     level: Level::Os,
     safety: Safety::Assuming(ASSUMES),
-    page: include_str!("build_packages.md"),
+    page: include_str!("build_only_packages.md"),
     aliases: &[],
     run: Run::Image(run),
 };

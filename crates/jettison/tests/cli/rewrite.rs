@@ -303,8 +303,6 @@ fn contradictions_are_refused() {
         assert_eq!(run(line).code, Some(2), "{line}");
     }
     run("rewrite -O0").fails(2, &["rewritten at the levels 1, 2 and s"]);
-    run("optimize a -o b -O2").fails(2, &["this version optimizes images up to -O1"]);
-    run("optimize a -o b -Os").fails(2, &["this version optimizes images up to -O1"]);
 }
 
 #[test]

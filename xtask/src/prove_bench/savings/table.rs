@@ -86,7 +86,7 @@ mod tests {
             "app on base:1 (0.0 kB, moving)",
             "  -Os        2      1000.0 kB       500.0 kB        7",
             "    package-caches               -4000.0 kB",
-            "  -O0             10000.0 kB      5000.0 kB",
+            "  -O0              10000.0 kB      5000.0 kB",
             "    package-caches               -8000.0 kB",
         ] {
             assert!(text.lines().any(|one| one == line), "{line:?} is missing in\n{text}");

@@ -58,9 +58,6 @@ impl<'b> Subject<'b> {
         assert!(output.status.success(), "{} {arguments:?}: {}", self.name, String::from_utf8_lossy(&output.stderr));
         let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
         assert_eq!(report.pointer("/proof/equal"), Some(&Value::Bool(true)), "{report}");
-        for line in told(&report) {
-            println!("{} {arguments:?}: {line}", self.name);
-        }
         report
     }
 
@@ -120,14 +117,6 @@ impl Drop for Root {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.bundle);
     }
-}
-
-/// What a report tells of passes, a line each.
-fn told(report: &Value) -> Vec<String> {
-    let items = report.pointer("/receipt/items").and_then(Value::as_array).expect("items");
-    let found = items.iter().map(|item| format!("{}: {}: {} bytes", item["pass"], item["what"], item["bytes"]));
-    let declined = report["declined"].as_array().expect("a list").iter().map(|one| format!("declined: {one}"));
-    found.chain(declined).collect()
 }
 
 /// Bytes of an image, unpacked.

@@ -7,8 +7,8 @@ import os
 import pkgutil
 import sys
 
-# The first opens a browser, the second prints, the third asks for a terminal.
-LEFT_OUT = {"antigravity", "this", "imports", "main", "__main__"}
+# The first opens a browser, the second prints; `test` has Python's tests of itself, which are taken away as others are.
+LEFT_OUT = {"antigravity", "this", "test", "imports", "main", "__main__"}
 os.environ["TERM"] = "dumb"
 names = {module.name for module in pkgutil.iter_modules()} | set(sys.builtin_module_names)
 for distribution in importlib.metadata.distributions():

@@ -50,7 +50,6 @@ impl<'b> Subject<'b> {
     }
 
     /// Optimizes the image as it was built, into the same layout.
-    #[expect(clippy::print_stdout, reason = "a test that fails shows what its image was made of")]
     pub(crate) fn optimize(&self, tag: &str, arguments: &[&str]) -> Value {
         let mut command = Command::new(env!("CARGO_BIN_EXE_jettison"));
         command.args(["optimize", "--format=json", "-o", &self.place(tag), &self.place("before")]).args(arguments);

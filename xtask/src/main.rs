@@ -31,7 +31,7 @@ enum Command {
     /// Write docs/ASSUMPTIONS.md from the table of passes.
     Assumptions,
     /// Optimize the images of some projects at each level; writes bench/savings.snap.
-    Savings(prove_bench::savings::Options),
+    Savings(prove_bench::Common),
     /// Run one program and write what it cost (started by `bench`, once for every timed step).
     #[command(hide = true)]
     Measured(bench::MeasuredOptions),

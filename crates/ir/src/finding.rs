@@ -1,7 +1,7 @@
 //! What a pass finds, what it proposes, and what it claims about that.
 
 use jettison_image::Node;
-use jettison_image::tree::Cause;
+use jettison_image::tree::{Cause, Hidden, Origin};
 
 use crate::edits::Changed;
 use crate::level::{Level, Safety};
@@ -80,6 +80,14 @@ impl Finding {
     pub fn of(shipped_by: usize, fix: Fix) -> Self {
         let (what, help) = (String::new(), String::new());
         Self { shipped_by, hidden_by: None, cause: None, what, help, files: 0, bytes: 0, fix }
+    }
+
+    /// The copies of files that no container sees, where it is about such; none otherwise.
+    pub fn copies(&self, unit: &ImageUnit<'_>) -> impl Iterator<Item = Origin> {
+        let (shipped_by, key) = (self.shipped_by, (self.hidden_by, self.cause));
+        let is_of_this =
+            move |one: &&Hidden| one.shipped.layer == shipped_by && (Some(one.by.layer), Some(one.cause)) == key;
+        unit.upper.hidden().iter().filter(is_of_this).map(|one| one.shipped)
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::edits::Changed;
 use crate::finding::{Edit, Finding};
 use crate::unit::{ImageUnit, Owner};
-use jettison_image::tree::{Cause, Hidden};
+use jettison_image::tree::Cause;
 use jettison_image::{Kind, Node};
 
 /// Everything that was changed of what a container sees.
@@ -132,9 +132,7 @@ fn packages(unit: &ImageUnit<'_>, edit: &Edit) -> Vec<ReceiptPackage> {
 #[must_use]
 pub fn unshipped(unit: &ImageUnit<'_>, pass: &str, finding: &Finding) -> Option<ReceiptItem> {
     let (cause, hidden_by) = (finding.cause?, finding.hidden_by?);
-    let is_of_this =
-        |one: &&Hidden| one.shipped.layer == finding.shipped_by && one.by.layer == hidden_by && one.cause == cause;
-    let copies = unit.upper.hidden().iter().filter(is_of_this).filter_map(|one| unit.upper.entry(one.shipped));
+    let copies = finding.copies(unit).filter_map(|one| unit.upper.entry(one));
     let mut paths: Vec<ReceiptPath> = copies
         .map(|(layer, entry)| ReceiptPath {
             path: format!("/{}", layer.path(entry).escape_bytes()),

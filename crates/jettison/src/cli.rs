@@ -61,7 +61,7 @@ pub(crate) enum Command {
     Rmi(RemoveImages),
     /// Show what an image weighs: layers, waste and its causes, what -O1 would save
     Weigh(Weigh),
-    /// Write a smaller image, proven equal to the input
+    /// Write a smaller image, proven to be the input but for what it lists
     Optimize(Optimize),
     /// Show what `optimize` took out of an image, from the receipt that the image carries
     Receipt(ReceiptArgs),

@@ -6,7 +6,6 @@ use std::io::Write;
 use anyhow::Result;
 use jettison_image::Node;
 use jettison_image::manifest::RECEIPT;
-use jettison_image::tree::Hidden;
 use jettison_ir::{Changed, Finding, ImageUnit, Receipt, ReceiptItem, unshipped};
 use jettison_passes::Outcome;
 use jettison_store::{Encoding, Output, StoredImage, measure};
@@ -76,14 +75,8 @@ pub(crate) fn attach(
 
 /// The packed bytes of copies that nobody saw.
 fn hidden(unit: &ImageUnit<'_>, finding: &Finding, encoding: Encoding) -> Result<i64> {
-    let is_of_this = |one: &&Hidden| {
-        one.shipped.layer == finding.shipped_by
-            && Some(one.by.layer) == finding.hidden_by
-            && Some(one.cause) == finding.cause
-    };
     let packed = measure(encoding, |out: &mut dyn Write| {
-        let mut copies = unit.upper.hidden().iter().filter(is_of_this);
-        copies.try_for_each(|one| out.write_all(&unit.shipped(one.shipped).unwrap_or_default()))
+        finding.copies(unit).try_for_each(|one| out.write_all(&unit.shipped(one).unwrap_or_default()))
     })?;
     Ok(packed.cast_signed())
 }

@@ -17,7 +17,7 @@ mod tool;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::bench::table::load;
 use crate::bench::{jettison_binary, workspace_root};
@@ -30,19 +30,16 @@ use tool::Tool;
 /// Projects that need no network and are built in a second or two.
 const QUICK: [&str; 3] = ["alpine-cron-backup", "alpine-static-site", "busybox-words"];
 
-/// Arguments of `cargo xtask bench-prove`.
+/// What the benches on projects have in common.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct Common {
     /// Folder for base images, caches and results; base images are kept there from run to run.
     #[arg(long, value_name = "DIR", default_value = "target/bench-prove")]
     work: PathBuf,
     /// Only the projects whose name holds NAME (repeatable).
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
-    /// Go on with an interrupted run: projects that were measured are not measured again.
-    #[arg(long)]
-    resume: bool,
-    /// Three projects that need no network: shows in some seconds that the bench works.
+    /// Few projects that need no network: shows in some seconds that the bench works.
     #[arg(long)]
     quick: bool,
     /// A step of a build is stopped, and the project's row says so, after this time.
@@ -56,18 +53,59 @@ pub(crate) struct Options {
     images: Option<PathBuf>,
 }
 
+impl Common {
+    /// The folder to work in, made where it is missing, and the program to measure.
+    fn start(&self, root: &Path) -> Result<(PathBuf, Tool)> {
+        std::fs::create_dir_all(&self.work).with_context(|| format!("cannot create {}", self.work.display()))?;
+        let tool = Tool { program: jettison_binary(self.jettison.as_deref(), root)?, limit: self.limit };
+        Ok((self.work.canonicalize()?, tool))
+    }
+
+    /// The bases to build upon.
+    fn bases<'t>(&self, tool: &'t Tool, work: &Path, root: &Path) -> Result<Bases<'t>> {
+        Bases::new(tool, work, &root.join("bench/bases"), self.images.clone())
+    }
+
+    /// Those of the projects that were asked for, of which `quick` are those of the quick form.
+    fn chosen(&self, mut projects: Vec<Project>, quick: &[&str]) -> Result<Vec<Project>> {
+        if self.quick {
+            projects.retain(|project| quick.contains(&project.name.as_str()));
+            ensure!(projects.len() == quick.len(), "the projects of --quick are not all there");
+        }
+        if !self.only.is_empty() {
+            projects.retain(|project| self.only.iter().any(|only| project.name.contains(only.as_str())));
+        }
+        ensure!(!projects.is_empty(), "no project is named so");
+        Ok(projects)
+    }
+
+    /// Whether all projects are measured: what is committed comes from such runs alone.
+    fn is_whole(&self) -> bool {
+        !self.quick && self.only.is_empty()
+    }
+}
+
+/// Arguments of `cargo xtask bench-prove`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    common: Common,
+    /// Go on with an interrupted run: projects that were measured are not measured again.
+    #[arg(long)]
+    resume: bool,
+}
+
 /// Runs `cargo xtask bench-prove`.
 ///
 /// # Errors
 /// Base images cannot be made, jettison does not build, a project failed, or a proven form behaves in another way.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let root = workspace_root()?;
-    std::fs::create_dir_all(&options.work).with_context(|| format!("cannot create {}", options.work.display()))?;
-    let work = options.work.canonicalize()?;
-    let tool = Tool { program: jettison_binary(options.jettison.as_deref(), &root)?, limit: options.limit };
+    let common = &options.common;
+    let (work, tool) = common.start(&root)?;
     let before = load();
-    let projects = chosen(options, projects::all(&root.join("bench/projects"))?)?;
-    let mut bases = Bases::new(&tool, &work, &root.join("bench/bases"), options.images.clone())?;
+    let projects = common.chosen(projects::all(&root.join("bench/projects"))?, &QUICK)?;
+    let mut bases = common.bases(&tool, &work, &root)?;
     let results = work.join("results");
     if !options.resume {
         tool::remove(&results);
@@ -86,25 +124,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         };
         rows.push(row);
     }
-    let results = Results { load: before, quick: options.quick, version: tool.version(), rows: &rows };
-    write_results(options, &root, &work, &results)?;
+    let results = Results { load: before, quick: common.quick, version: tool.version(), rows: &rows };
+    write_results(common, &root, &work, &results)?;
     let wrong: Vec<String> = rows.iter().filter_map(Measured::wrong).collect();
     ensure!(wrong.is_empty(), "{} of {} projects went wrong:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
     Ok(())
-}
-
-fn chosen(options: &Options, mut projects: Vec<Project>) -> Result<Vec<Project>> {
-    if options.quick {
-        projects.retain(|project| QUICK.contains(&project.name.as_str()));
-        ensure!(projects.len() == QUICK.len(), "the projects of --quick are not all there");
-    }
-    if !options.only.is_empty() {
-        projects.retain(|project| options.only.iter().any(|only| project.name.contains(only.as_str())));
-    }
-    if projects.is_empty() {
-        bail!("no project is named so");
-    }
-    Ok(projects)
 }
 
 fn measure(tool: &Tool, bases: &mut Bases<'_>, project: &Project, work: &Path) -> Measured {
@@ -118,9 +142,8 @@ fn measure(tool: &Tool, bases: &mut Bases<'_>, project: &Project, work: &Path) -
 }
 
 /// The committed `bench/prove.md` comes from whole runs only; others stay in the work folder.
-fn write_results(options: &Options, root: &Path, work: &Path, results: &Results<'_>) -> Result<()> {
-    let whole = !options.quick && options.only.is_empty();
-    let folder = if whole { root.join("bench") } else { work.to_owned() };
+fn write_results(common: &Common, root: &Path, work: &Path, results: &Results<'_>) -> Result<()> {
+    let folder = if common.is_whole() { root.join("bench") } else { work.to_owned() };
     let markdown = table::markdown(results);
     std::fs::write(folder.join("prove.md"), &markdown)?;
     print!("{markdown}");

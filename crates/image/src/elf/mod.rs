@@ -11,7 +11,7 @@ mod opens;
 mod script;
 mod strip;
 
-pub use facts::{DebugLink, Elf, Strippable, facts};
+pub use facts::{Elf, Strippable, facts};
 pub use linkage::{Environment, Linkage, Reach, configured_folders, has_checksum_beside, with_origin};
 pub use loading::{Class, Loading, ObjectKind};
 pub use opens::may_open;

@@ -4,10 +4,8 @@ mod assembled;
 mod linkage;
 mod stripping;
 
-use assembled::{NEEDED, RPATH, RUNPATH, SONAME, library, object, part, program};
-use jettison_image::elf::{
-    Class, DebugLink, Loading, NotStripped, ObjectKind, Program, Script, Strip, Strippable, facts, strip,
-};
+use assembled::{NEEDED, RPATH, RUNPATH, SONAME, library, object, program};
+use jettison_image::elf::{Class, Loading, NotStripped, ObjectKind, Program, Script, Strip, Strippable, facts, strip};
 use proptest::prelude::*;
 
 #[test]
@@ -25,40 +23,9 @@ fn what_a_loader_reads_is_read_of_all_classes_and_byte_orders() {
         assert_eq!(elf.soname.as_deref(), Some(&b"liba.so.2"[..]));
         assert_eq!(elf.rpath, [b"/a".to_vec(), b"$ORIGIN/b".to_vec()]);
         assert_eq!(elf.runpath, [b"/c"]);
-        assert!(!elf.is_static && !elf.has_debug && !elf.has_symbols && elf.is_dynamic);
+        assert!(!elf.has_debug && !elf.has_symbols && elf.is_dynamic);
         assert_eq!(elf.strippable, Strippable::No(NotStripped::Nothing));
     }
-}
-
-#[test]
-fn who_made_a_file_and_what_for_is_known_by_its_sections() {
-    let of = |parts: &[assembled::Part]| {
-        let mut file = library(&[]);
-        file.parts.extend_from_slice(parts);
-        facts(&file.bytes()).expect("an ELF file")
-    };
-    assert!(of(&[part(".go.buildinfo", 1, b"x")]).is_go && !of(&[]).is_go);
-    assert!(of(&[part(".rustc", 1, b"x")]).is_rust && !of(&[]).is_rust);
-    let mut panics = library(&[]);
-    panics.texts = [b"/rustc/".as_slice(), &[b'a'; 40], b"/library/core/src/x.rs"].concat();
-    assert!(facts(&panics.bytes()).expect("an ELF file").is_rust);
-    let link = part(".gnu_debuglink", 1, b"a.debug\0\x01\x02\x03\x04");
-    assert_eq!(of(&[link]).debug_link, Some(DebugLink { file: b"a.debug".to_vec(), checksum: 0x0403_0201 }));
-    let note = [&4u32.to_le_bytes()[..], &3u32.to_le_bytes(), &3u32.to_le_bytes(), b"GNU\0", b"abc\0"].concat();
-    assert_eq!(of(&[part(".note.gnu.build-id", 7, &note)]).build_id.as_deref(), Some(&b"abc"[..]));
-    let mut module = object(true, false);
-    module.parts.push(part(".modinfo", 1, b"license=GPL\0"));
-    assert!(facts(&module.bytes()).expect("an ELF file").is_kernel_module);
-    assert!(!facts(&object(true, false).bytes()).expect("an ELF file").is_kernel_module);
-}
-
-#[test]
-fn static_programs_need_no_loader() {
-    let mut file = library(&[]);
-    file.kind = 2;
-    assert!(facts(&file.bytes()).expect("an ELF file").is_static);
-    assert!(!facts(&library(&[(SONAME, "libx.so")]).bytes()).expect("an ELF file").is_static);
-    assert!(!facts(&object(true, false).bytes()).expect("an ELF file").is_static);
 }
 
 #[test]

@@ -4,16 +4,17 @@
 mod table;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
+use super::Common;
 use super::bases::Bases;
 use super::projects::{self, Project};
 use super::tool::{self, Subject, Tool};
-use crate::bench::{jettison_binary, workspace_root};
+use crate::bench::workspace_root;
 
 /// The projects, some of each kind; those that need no network are told by [`PINNED`].
 const PROJECTS: [&str; 12] = [
@@ -35,29 +36,6 @@ const PINNED: [&str; 4] = ["alpine-static-site", "alpine-unpacked-data", "busybo
 /// The project of the quick form.
 const QUICK: &str = "alpine-static-site";
 const LEVELS: [&str; 3] = ["-O1", "-O2", "-Os"];
-
-/// Arguments of `cargo xtask savings`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {
-    /// Folder for base images and caches; those of `bench-prove` are used.
-    #[arg(long, value_name = "DIR", default_value = "target/bench-prove")]
-    work: PathBuf,
-    /// Only the projects whose name holds NAME (repeatable).
-    #[arg(long, value_name = "NAME")]
-    only: Vec<String>,
-    /// One project that needs no network: shows in some seconds that the bench works.
-    #[arg(long)]
-    quick: bool,
-    /// A step of a build is stopped after this time.
-    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
-    limit: u64,
-    /// The binary to measure, instead of building `target/release/jettison`.
-    #[arg(long, value_name = "FILE")]
-    jettison: Option<PathBuf>,
-    /// Folder of images that holds an Alpine root file system and busybox; without it, `$JETTISON_SHARED/images`.
-    #[arg(long, value_name = "DIR")]
-    images: Option<PathBuf>,
-}
 
 /// An image at a level.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -91,14 +69,15 @@ struct Row {
 ///
 /// # Errors
 /// Base images cannot be made, jettison does not build, or a project's image cannot be built or optimized.
-pub(crate) fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Common) -> Result<()> {
     let root = workspace_root()?;
-    fs::create_dir_all(&options.work).with_context(|| format!("cannot create {}", options.work.display()))?;
-    let work = options.work.canonicalize()?;
-    let tool = Tool { program: jettison_binary(options.jettison.as_deref(), &root)?, limit: options.limit };
-    let mut bases = Bases::new(&tool, &work, &root.join("bench/bases"), options.images.clone())?;
+    let (work, tool) = options.start(&root)?;
+    let mut bases = options.bases(&tool, &work, &root)?;
+    let mut projects = projects::all(&root.join("bench/projects"))?;
+    projects.retain(|project| PROJECTS.contains(&project.name.as_str()));
+    ensure!(projects.len() == PROJECTS.len(), "the projects are not all there");
     let mut rows = Vec::new();
-    for project in &chosen(options, projects::all(&root.join("bench/projects"))?)? {
+    for project in &options.chosen(projects, &[QUICK])? {
         let place = work.join("savings");
         tool::remove(&place);
         let row = measure(&tool, &mut bases, project, &place);
@@ -108,27 +87,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let text = table::text(&rows);
     // The committed table comes from whole runs only; others stay in the work folder.
-    let whole = !options.quick && options.only.is_empty();
-    let file = if whole { root.join("bench/savings.snap") } else { work.join("savings.snap") };
+    let file = if options.is_whole() { root.join("bench/savings.snap") } else { work.join("savings.snap") };
     fs::write(&file, &text)?;
     print!("{text}");
     eprintln!("written: {}", file.display());
     Ok(())
-}
-
-fn chosen(options: &Options, mut projects: Vec<Project>) -> Result<Vec<Project>> {
-    projects.retain(|project| PROJECTS.contains(&project.name.as_str()));
-    ensure!(projects.len() == PROJECTS.len(), "the projects are not all there");
-    if options.quick {
-        projects.retain(|project| project.name == QUICK);
-    }
-    if !options.only.is_empty() {
-        projects.retain(|project| options.only.iter().any(|only| project.name.contains(only.as_str())));
-    }
-    if projects.is_empty() {
-        bail!("no project is named so");
-    }
-    Ok(projects)
 }
 
 /// Builds the image as its Dockerfile is written, and optimizes it at each level.

@@ -7,6 +7,7 @@ use jettison_image::{Kind, Node, packages};
 use jettison_ir::ImageUnit;
 
 use super::rules::Setting;
+use crate::analysis::places::is_of_bases;
 
 /// The home folders, as paths with a leading slash: of the users that the image knows, and of its own `HOME`.
 pub(crate) fn homes(unit: &ImageUnit<'_>) -> Vec<String> {
@@ -56,32 +57,10 @@ fn within(unit: &ImageUnit<'_>, folder: &str) -> Vec<String> {
     names.map(|name| format!("{folder}/{name}")).collect()
 }
 
-/// Whether a value is a folder that may be nothing but a cache: absolute, and none of the system.
+/// Whether a value is a folder that may be nothing but a cache: absolute, and none that base images bring along.
 fn is_folder_name(value: &str) -> bool {
-    const SYSTEM: [&str; 20] = [
-        "/bin",
-        "/boot",
-        "/dev",
-        "/etc",
-        "/home",
-        "/lib",
-        "/lib64",
-        "/media",
-        "/mnt",
-        "/opt",
-        "/proc",
-        "/root",
-        "/run",
-        "/sbin",
-        "/srv",
-        "/sys",
-        "/tmp",
-        "/usr",
-        "/var",
-        "/usr/local",
-    ];
     let value = value.trim_end_matches('/');
-    value.starts_with('/') && value.len() > 1 && !value.contains(['*', '?', '$']) && !SYSTEM.contains(&value)
+    value.starts_with('/') && !value.contains(['*', '?', '$']) && !is_of_bases(value)
 }
 
 /// The last value of a key in a configuration file: behind `=`, `:` or blanks, in quotes or not.
@@ -142,6 +121,10 @@ mod tests {
     #[test]
     fn folders_of_the_system_are_no_caches() {
         assert!(["/srv/pip", "/cache", "/var/lib/x/"].iter().all(|value| is_folder_name(value)));
-        assert!(["/", "/usr", "/usr/", "relative", "", "/a/*"].iter().all(|value| !is_folder_name(value)));
+        assert!(
+            ["/", "/usr", "/usr/", "/usr/lib", "/var/lib", "relative", "", "/a/*"]
+                .iter()
+                .all(|value| !is_folder_name(value))
+        );
     }
 }

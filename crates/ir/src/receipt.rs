@@ -144,16 +144,14 @@ pub fn unshipped(unit: &ImageUnit<'_>, pass: &str, finding: &Finding) -> Option<
     paths.sort_by(|a, b| a.path.cmp(&b.path));
     let instruction = |layer: usize| unit.instructions.get(layer).cloned().unwrap_or_default();
     let (what, help) = match cause {
-        Cause::Overwritten => {
-            ("copies that were overwritten", "write the file once, or overwrite it in the RUN that makes it")
-        }
+        Cause::Overwritten => ("overwritten", "write the file once, or overwrite it in the RUN that makes it"),
         Cause::MetadataOnly => (
-            "copies that were shipped again for a mode, owner or time",
+            "shipped again for a mode, owner or time",
             "use `COPY --chown --chmod`, or change them in the RUN that makes them",
         ),
-        Cause::Deleted => ("copies that were deleted", "delete them in the RUN that makes them"),
-        Cause::Opaque => ("copies in folders that were replaced", "make the folder once"),
-        Cause::TypeChanged => ("copies whose path became something else", "make the path once"),
+        Cause::Deleted => ("deleted", "delete them in the RUN that makes them"),
+        Cause::Opaque => ("in a folder that was replaced", "make the folder once"),
+        Cause::TypeChanged => ("at a path that became something else", "make the path once"),
     };
     let by = instruction(hidden_by);
     Some(ReceiptItem {

@@ -8,9 +8,9 @@ use crate::style::{FAINT, HEADING, styled};
 use crate::text::{bytes, count, one_line, signed, table};
 
 /// The longest description of what was found.
-const WHAT: usize = 72;
+const WHAT: usize = 46;
 /// The longest instruction that is shown.
-const INSTRUCTION: usize = 48;
+const INSTRUCTION: usize = 40;
 
 /// What was changed, a finding a row, and what to write in a Dockerfile instead; empty where nothing was.
 #[must_use]
@@ -19,7 +19,7 @@ pub fn receipt_summary(receipt: &Receipt) -> String {
         return String::new();
     }
     let rows = receipt.items.iter().map(|item| {
-        let stored = item.stored.map_or_else(|| "?".to_owned(), signed);
+        let stored = item.stored.map_or_else(|| "-".to_owned(), signed);
         vec![item.pass.clone(), item.what.clone(), bytes(item.bytes), stored, item.paths.len().to_string(), layer(item)]
     });
     let headings = ["pass", "what", "unpacked", "stored", "paths", "shipped by"];

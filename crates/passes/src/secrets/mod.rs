@@ -13,6 +13,7 @@ mod rules;
 mod values;
 mod windows;
 
+use aho_corasick::AhoCorasick;
 use bstr::ByteSlice as _;
 use jettison_ir::{Confidence, Secret};
 
@@ -53,6 +54,13 @@ pub enum SecretsError {
         #[source]
         source: redact_secret::SecretScanError,
     },
+    /// The words that name secrets are wrong.
+    #[error("the words for secrets make no search")]
+    Words {
+        /// What the library says.
+        #[source]
+        source: aho_corasick::BuildError,
+    },
     /// A file cannot be looked through: more finds than the library counts.
     #[error("the file has more finds than can be told apart")]
     File {
@@ -65,6 +73,8 @@ pub enum SecretsError {
 /// Looks for secrets. Made once and shared by all threads.
 pub struct Scanner {
     rules: Rules,
+    /// The words by which settings name secrets.
+    names: AhoCorasick,
 }
 
 impl Scanner {
@@ -73,7 +83,8 @@ impl Scanner {
     /// # Errors
     /// Where the rules and the library do not fit together.
     pub fn new() -> Result<Self, SecretsError> {
-        Ok(Self { rules: Rules::new()? })
+        let names = windows::names().map_err(|source| SecretsError::Words { source })?;
+        Ok(Self { rules: Rules::new()?, names })
     }
 
     /// Whether the content of the file at `path` is worth reading: decided by its cleaned path and its size alone.
@@ -128,15 +139,16 @@ impl Scanner {
         found.retain(|secret| secret.line.is_none() || keys.iter().all(|key| key.line != secret.line));
         let has_key = !keys.is_empty();
         found.extend(keys);
-        let hits = if place.is_configuration(path) {
-            self.rules.everything(content)?
+        let mut hits = Vec::new();
+        if place.is_configuration(path) {
+            for window in windows::of_settings(content, &self.names) {
+                hits.extend(self.rules.everything(&content[window.clone()], window.start)?);
+            }
         } else {
-            let mut hits = Vec::new();
             for window in windows::of(content, place != Place::Software) {
                 hits.extend(self.rules.tokens(place, &content[window.clone()], window.start)?);
             }
-            hits
-        };
+        }
         for hit in hits {
             let line = line_of(content, hit.start);
             // A form says the same with more words; and what looks like a token inside a key is the key.

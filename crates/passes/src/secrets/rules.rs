@@ -72,9 +72,9 @@ impl Rules {
         look(if place == Place::Software { &self.tokens } else { &self.forms }, window, offset)
     }
 
-    /// What is found in somebody's settings.
-    pub(super) fn everything(&self, content: &[u8]) -> Result<Vec<Hit>, SecretsError> {
-        look(&self.everything, content, 0)
+    /// What is found in a window that starts at `offset` of somebody's settings.
+    pub(super) fn everything(&self, window: &[u8], offset: usize) -> Result<Vec<Hit>, SecretsError> {
+        look(&self.everything, window, offset)
     }
 
     /// The private keys.

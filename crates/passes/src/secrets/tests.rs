@@ -1,5 +1,7 @@
 //! What is a secret and what is none. All of them are made up when the tests run, so that none stands in this file.
 
+use std::ops::Range;
+
 use super::*;
 
 /// Text that looks random, always the same.
@@ -254,5 +256,34 @@ fn any_bytes_are_looked_through_without_harm() {
         for path in ["app/.env", "root/.npmrc", "app/tls.key", "app/a.p12", "etc/shadow", "root/.netrc", "app/x.py"] {
             let _ = scan(path, &bytes[cut..]);
         }
+    }
+}
+
+#[test]
+fn windows_of_settings_show_what_the_whole_file_does() {
+    let hex = random(HEXADECIMAL, 32);
+    let filler = "colour: blue\nwidth: 17\n".repeat(400);
+    let rules = Rules::new().expect("the rules");
+    let names = windows::names().expect("the words");
+    let texts = [
+        format!("{filler}datadog_api_{}: {hex}\n{filler}", "key"),
+        format!("{filler}db_{}: {}\n{filler}", "password", password()),
+        format!("{filler}env:\n  - name: MISTRAL_API_{}\n    value: {hex}\n{filler}", "KEY"),
+        format!("{filler}github: {}\n{filler}", github()),
+        format!("{filler}url: postgres://app:{}@db/app\n{filler}", password()),
+    ];
+    for text in texts {
+        let hits = |windows: Vec<Range<usize>>| -> Vec<(String, usize)> {
+            let look = |window: Range<usize>| {
+                rules.everything(&text.as_bytes()[window.clone()], window.start).expect("a scan")
+            };
+            windows.into_iter().flat_map(look).map(|hit| (hit.rule, hit.start)).collect()
+        };
+        let all = std::iter::once(0..text.len()).collect();
+        let windows = windows::of_settings(text.as_bytes(), &names);
+        assert!(windows.iter().map(Range::len).sum::<usize>() < 1000, "{windows:?}");
+        let expected = hits(all);
+        assert!(!expected.is_empty(), "{text}");
+        assert_eq!(hits(windows), expected);
     }
 }

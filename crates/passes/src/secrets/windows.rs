@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use aho_corasick::{AhoCorasick, BuildError};
 use bstr::ByteSlice as _;
 
 /// The shortest run: an AWS access key has 20 characters, and hardly anything that can be known has fewer.
@@ -20,11 +21,34 @@ const USER_INFO: usize = 256;
 /// The windows of a text: whole lines where they are short, in order and without overlaps. `urls` asks for URLs with
 /// a password as well.
 pub(super) fn of(content: &[u8], urls: bool) -> Vec<Range<usize>> {
-    let mut windows: Vec<Range<usize>> = runs(content).map(|run| around(content, &run)).collect();
+    let mut windows: Vec<Range<usize>> = runs(content, is_likely).map(|run| around(content, &run)).collect();
     if urls {
         windows.extend(urls_with_password(content).map(|url| around(content, &url)));
-        windows.sort_by_key(|window| window.start);
     }
+    merged(windows)
+}
+
+/// The windows of somebody's settings, where values are known by the names beside them: lines with a long run of any
+/// kind or with a word that names secrets, each with the lines before and after it, where a name or a value may stand.
+pub(super) fn of_settings(content: &[u8], names: &AhoCorasick) -> Vec<Range<usize>> {
+    let named = names.find_iter(content).map(|found| found.range());
+    let runs = runs(content, |content, run| content[run.clone()].iter().any(u8::is_ascii_digit));
+    let urls = urls_with_password(content);
+    merged(named.chain(runs).chain(urls).map(|found| with_neighbours(content, &found)).collect())
+}
+
+/// Finds parts of the words by which settings name their secrets.
+///
+/// # Errors
+/// Where the words make no automaton.
+pub(super) fn names() -> Result<AhoCorasick, BuildError> {
+    let words = ["auth", "cred", "key", "pass", "pwd", "secret", "token"];
+    AhoCorasick::builder().ascii_case_insensitive(true).build(words)
+}
+
+/// Windows in order, those that touch as one.
+fn merged(mut windows: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    windows.sort_by_key(|window| window.start);
     let mut merged: Vec<Range<usize>> = Vec::new();
     for window in windows {
         match merged.last_mut() {
@@ -35,8 +59,8 @@ pub(super) fn of(content: &[u8], urls: bool) -> Vec<Range<usize>> {
     merged
 }
 
-/// The runs that can be tokens. Only every twentieth byte is looked at until one is in a run.
-fn runs(content: &[u8]) -> impl Iterator<Item = Range<usize>> {
+/// The long runs of a kind. Only every twentieth byte is looked at until one is in a run.
+fn runs(content: &[u8], is_wanted: fn(&[u8], &Range<usize>) -> bool) -> impl Iterator<Item = Range<usize>> {
     let mut at = RUN - 1;
     std::iter::from_fn(move || {
         while let Some(&byte) = content.get(at) {
@@ -48,16 +72,17 @@ fn runs(content: &[u8]) -> impl Iterator<Item = Range<usize>> {
             let after = content[at..].iter().take_while(|&&byte| is_of_token(byte)).count();
             let run = at - before..at + after;
             at = run.end + RUN;
-            if run.len() >= RUN
-                && can_be_token(&content[run.clone()])
-                && !is_digest(content, &run)
-                && !is_wrapped(content, &run)
-            {
+            if run.len() >= RUN && is_wanted(content, &run) {
                 return Some(run);
             }
         }
         None
     })
+}
+
+/// Whether a run can be a token that is known by its form.
+fn is_likely(content: &[u8], run: &Range<usize>) -> bool {
+    can_be_token(&content[run.clone()]) && !is_digest(content, run) && !is_wrapped(content, run)
 }
 
 fn is_of_token(byte: u8) -> bool {
@@ -110,4 +135,12 @@ fn around(content: &[u8], run: &Range<usize>) -> Range<usize> {
     let after = &content[run.end..(run.end + NEAR).min(content.len())];
     let start = before.rfind_byte(b'\n').map_or(run.start - before.len(), |at| run.start - before.len() + at + 1);
     start..run.end + after.find_byte(b'\n').unwrap_or(after.len())
+}
+
+/// The line that something is in with the one before and the one after it, each cut where it is long.
+fn with_neighbours(content: &[u8], found: &Range<usize>) -> Range<usize> {
+    let own = around(content, found);
+    let before = around(content, &(own.start.saturating_sub(1)..own.start));
+    let after = around(content, &(own.end..(own.end + 1).min(content.len())));
+    before.start.min(own.start)..after.end.max(own.end)
 }

@@ -158,8 +158,7 @@ impl<'r> Resolver<'r> {
             })
         };
         let here = here.filter(fits);
-        let options =
-            Options { mirrors: self.request.mirrors.clone(), offline: self.request.offline, ..Options::default() };
+        let options = Options { offline: self.request.offline, ..self.request.registry.clone() };
         match &here {
             Some(_) if !self.request.pull || self.request.offline => {}
             None if self.request.offline => return Err(BaseError::Offline { name: name.full() }),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use anyhow::Result;
 use jettison_image::layer::ContentWatch;
 use jettison_image::{Layer, Limits, Platform};
-use jettison_store::{Opened, Reference, ScannedLayer, Scans, Scope, StoredImage, Wanted, open, scan_watched};
+use jettison_report::PushReport;
+use jettison_store::registry::Pushed;
+use jettison_store::{Opened, Reference, ScannedLayer, Scans, Scope, StoredImage, Wanted, open_with, scan_watched};
 
 use crate::cli::ReadArgs;
 use crate::error::Usage;
@@ -30,6 +32,16 @@ impl ReadArgs {
         })
     }
 
+    /// The same for what is copied: every platform, where none is named.
+    pub(crate) fn wanted_or_all(&self) -> Result<Wanted> {
+        if self.platform.is_none() { Ok(Wanted::All) } else { self.wanted() }
+    }
+
+    /// Opens an image as the arguments say.
+    pub(crate) fn open(&self, reference: &Reference, wanted: &Wanted) -> Result<Opened> {
+        Ok(open_with(reference, wanted, self.limits(), &self.registry.options()?)?)
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         let default = Limits::default();
         Limits { layer_bytes: self.max_layer_size.unwrap_or(default.layer_bytes), ..default }
@@ -48,6 +60,12 @@ pub(crate) fn this_platform() -> Platform {
     Platform { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: None, rest: Default::default() }
 }
 
+/// What a push says of its blobs, for reports.
+pub(crate) fn pushed(pushed: Pushed) -> PushReport {
+    let Pushed { there, mounted, uploaded, bytes } = pushed;
+    PushReport { there, mounted, uploaded, uploaded_bytes: bytes }
+}
+
 /// Opens the one image that a command works on.
 pub(crate) fn open_one(reference: &Reference, read: &ReadArgs) -> Result<(Opened, StoredImage)> {
     let wanted = read.wanted()?;
@@ -55,7 +73,7 @@ pub(crate) fn open_one(reference: &Reference, read: &ReadArgs) -> Result<(Opened
         let hint = "name one platform, as in --platform linux/arm64";
         return Err(Usage::new("this command works on one platform").with_hint(hint).into());
     }
-    let mut opened = open(reference, &wanted, read.limits())?;
+    let mut opened = read.open(reference, &wanted)?;
     let image = opened.images.remove(0);
     Ok((opened, image))
 }

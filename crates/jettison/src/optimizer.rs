@@ -12,9 +12,10 @@ use jettison_ir::{
     ImageOptions, ImageUnit, Level, Measure, OptimizeReport, Plan, Receipt, SecretFates, Verdict, with_edits,
 };
 use jettison_passes::Outcome;
+use jettison_report::push_human;
 use jettison_store::{
     Encoding, Opened, Output, PlainContents, Reference, ScannedLayer, Scans, Selector, StoredImage, Transport, Wanted,
-    open,
+    registry,
 };
 use jettison_verify::{Reads, Side, judge};
 use serde_json::Value;
@@ -23,7 +24,7 @@ use crate::base;
 use crate::cli::{BaseArgs, PassArgs, ReadArgs};
 use crate::contents::LayerContents;
 use crate::error::Usage;
-use crate::load::{Loaded, load, load_watched};
+use crate::load::{self, Loaded, load, load_watched};
 use crate::pipeline::{self, Subject};
 use crate::printer::Printer;
 use crate::progress::Stage;
@@ -49,6 +50,8 @@ pub(crate) struct Request<'r> {
     pub(crate) options: ImageOptions,
     /// Whether the receipt goes with the image.
     pub(crate) attaches_receipt: bool,
+    /// How the output's registry is spoken to.
+    pub(crate) target_options: registry::Options,
 }
 
 /// One image on its way through.
@@ -76,8 +79,9 @@ pub(crate) struct Done {
 pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<OptimizeReport>> {
     let start = Instant::now();
     let selection = pipeline::selection(request.level, request.passes, Subject::Images)?;
-    let opened = open(request.input, &request.read.wanted()?, request.read.limits())?;
-    let mut output = Output::create(request.output, opened.transport)?;
+    let mut opened = request.read.open(request.input, &request.read.wanted()?)?;
+    let mut output = Output::create_with(request.output, opened.transport, &request.target_options)?;
+    fetch(request, &mut opened, &output, printer)?;
     let scans = Scans::default();
     let watch = SecretWatch::new()?;
     let mut inputs = Vec::new();
@@ -119,9 +123,25 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
         reports.push(judge_written(request, work, &output, digest, &opened, &scans, start, printer)?);
     }
     if !request.is_plan && reports.iter().all(|report| report.verdict.is_equal()) {
-        output.publish()?;
+        let stage = Stage::start(printer, format!("pushing {}", request.output), output.to_push());
+        let pushed = output.publish(&stage)?;
+        stage.end();
+        if let (Some(pushed), Some(report)) = (pushed, reports.last_mut()) {
+            report.notes.push(format!("pushed: {}", push_human(&load::pushed(pushed))));
+        }
     }
     Ok(reports)
+}
+
+/// Fetches what lies on a registry once, where all of it is to lie here in the end.
+fn fetch(request: &Request<'_>, opened: &mut Opened, output: &Output, printer: &Printer) -> Result<()> {
+    let total = opened.elsewhere();
+    if total > 0 && request.output.on_registry().is_none() && !request.is_plan {
+        let stage = Stage::start(printer, format!("fetching {}", request.input), total);
+        opened.fetch(&output.scratch(), &stage)?;
+        stage.end();
+    }
+    Ok(())
 }
 
 /// What was asked for by name and cannot be done is an error, not a remark.
@@ -156,7 +176,7 @@ fn read(
     printer: &Printer,
 ) -> Result<Input> {
     let mut notes = Vec::new();
-    let base = base::find(request.base, request.input, image, request.read.limits(), &mut notes)?;
+    let base = base::find(request.base, request.input, image, request.read, &mut notes)?;
     // From -O2 on passes look into files, also into those of the base.
     let is_asked = !request.options.purge.is_empty() || !request.options.virtuals.is_empty();
     let first = if request.level > Level::O1 || is_asked { 0 } else { base.layers };
@@ -375,7 +395,8 @@ fn judge_written(
     let staged =
         Reference { selector: (!opened.is_index).then_some(Selector::Digest(digest)), transport, ..output.staged() };
     let wanted = if opened.is_index { Wanted::All } else { Wanted::Platform(work.loaded.image.config.platform()) };
-    let images = open(&staged, &wanted, request.read.limits()).context("the written image cannot be read back")?.images;
+    let images =
+        output.reopen(&staged, &wanted, request.read.limits()).context("the written image cannot be read back")?.images;
     let is_this = |image: &StoredImage| image.stored_manifest.as_ref().is_some_and(|(_, d)| d.digest == digest);
     let image = images.into_iter().find(is_this).context("the written image is not where it was written to")?;
     let shown = Reference { path: staged.path.clone(), transport: None, selector: None };

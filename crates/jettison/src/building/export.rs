@@ -236,7 +236,7 @@ impl Export<'_> {
         self.read_back(release, &written, &output, manifest.digest)?;
         let verdict = release.judge(&written)?;
         if verdict.is_equal() {
-            output.publish()?;
+            output.publish(&())?;
         }
         let summary = summary(release, &written, &manifest, verdict.paths);
         Ok(Product {

@@ -1,6 +1,6 @@
 //! Writing what was built at a level: planned by the passes, written once, read back, judged.
 
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -252,9 +252,9 @@ pub(crate) fn base_scans(base: &BuiltBase) -> Vec<ScannedLayer> {
 
 /// What a blob's first bytes show.
 fn compression_of(stored: &jettison_store::StoredLayer) -> Compression {
-    let mut first = vec![0; usize::try_from(stored.blob.length().min(512)).unwrap_or_default()];
-    match stored.blob.read_at(0, &mut first) {
-        Ok(()) => Compression::of_magic(&first),
+    let mut first = Vec::new();
+    match stored.blob.reader().take(512).read_to_end(&mut first) {
+        Ok(_) => Compression::of_magic(&first),
         Err(_) => Compression::None,
     }
 }

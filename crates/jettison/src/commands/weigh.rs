@@ -26,7 +26,7 @@ use crate::secrets::{self, SecretWatch};
 pub(crate) fn run(args: &Weigh, printer: &Printer) -> Result<ExitCode> {
     let (opened, image) = open_one(&args.image, &args.read)?;
     let mut notes = Vec::new();
-    let base = base::find(&args.base, &args.image, &image, args.read.limits(), &mut notes)?;
+    let base = base::find(&args.base, &args.image, &image, &args.read, &mut notes)?;
     // Databases of packages lie in the base as well.
     let by_package = args.by.waste().is_none();
     let from = if by_package { 0 } else { base.layers };

@@ -243,7 +243,9 @@ mod tests {
     #[test]
     fn what_comes_later_or_contradicts_itself_is_refused() {
         for (line, part) in [
-            ("--push", "--push"),
+            ("--push", "without a name"),
+            ("-o type=registry", "without a name"),
+            ("--push -t host/app -o out", "--push"),
             ("--load", "--load"),
             ("-o - -o type=tar,dest=-", "standard output"),
             ("-o - --format json", "standard output"),

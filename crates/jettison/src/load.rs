@@ -1,6 +1,5 @@
 //! Reading an image as a command line names it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -8,7 +7,9 @@ use jettison_image::layer::ContentWatch;
 use jettison_image::{Layer, Limits, Platform};
 use jettison_report::PushReport;
 use jettison_store::registry::Pushed;
-use jettison_store::{Opened, Reference, ScannedLayer, Scans, Scope, StoredImage, Wanted, open_with, scan_watched};
+use jettison_store::{
+    Opened, Reference, ScannedLayer, Scans, Scope, StoredImage, Unpack, Wanted, open_with, scan_watched,
+};
 
 use crate::cli::ReadArgs;
 use crate::error::Usage;
@@ -83,7 +84,7 @@ pub(crate) fn load(
     reference: &Reference,
     image: StoredImage,
     read: &ReadArgs,
-    unpack: Option<(usize, PathBuf)>,
+    unpack: Option<Unpack>,
     scans: &Scans,
     printer: &Printer,
 ) -> Result<Loaded> {
@@ -95,7 +96,7 @@ pub(crate) fn load_watched(
     reference: &Reference,
     image: StoredImage,
     read: &ReadArgs,
-    unpack: Option<(usize, PathBuf)>,
+    unpack: Option<Unpack>,
     scans: &Scans,
     printer: &Printer,
     watch: Option<&SecretWatch>,

@@ -14,8 +14,8 @@ use jettison_ir::{
 use jettison_passes::Outcome;
 use jettison_report::push_human;
 use jettison_store::{
-    Encoding, Opened, Output, PlainContents, Reference, ScannedLayer, Scans, Selector, StoredImage, Transport, Wanted,
-    registry,
+    Encoding, Opened, Output, PlainContents, Reference, ScannedLayer, Scans, Selector, StoredImage, Transport, Unpack,
+    Wanted, registry,
 };
 use jettison_verify::{Reads, Side, judge};
 use serde_json::Value;
@@ -99,6 +99,10 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
         let unit = unit.with_secrets(found);
         let outcome =
             pipeline::run(&unit, &loaded.image.config, &selection, request.passes, request.verify_each, printer)?;
+        // A pass that could not look has left things alone; why is no remark but an error.
+        if let Some(error) = loaded.scanned.iter().find_map(|layer| layer.plain.take_failure()) {
+            return Err(error.into());
+        }
         refused(&outcome)?;
         let mut notes = notes.clone();
         notes.extend(loaded.notes(&opened));
@@ -177,10 +181,12 @@ fn read(
 ) -> Result<Input> {
     let mut notes = Vec::new();
     let base = base::find(request.base, request.input, image, request.read, &mut notes)?;
-    // From -O2 on passes look into files, also into those of the base.
+    // From -O2 on passes look into files, also into those of the base; one that lies elsewhere may do without.
     let is_asked = !request.options.purge.is_empty() || !request.options.virtuals.is_empty();
-    let first = if request.level > Level::O1 || is_asked { 0 } else { base.layers };
-    let unpack = Some((first, output.scratch()));
+    let looks = request.level > Level::O1 || is_asked;
+    let later = looks && image.layers.iter().any(|layer| layer.blob.section().is_none());
+    let first = if looks && !later { 0 } else { base.layers };
+    let unpack = Some(Unpack { first, later, folder: output.scratch() });
     let loaded = load_watched(request.input, image.clone(), request.read, unpack, scans, printer, Some(watch))?;
     Ok((loaded, base, notes))
 }

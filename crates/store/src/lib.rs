@@ -18,6 +18,7 @@ mod local;
 mod name;
 mod open;
 mod output;
+mod plain;
 mod reference;
 pub mod registry;
 mod remote;
@@ -34,9 +35,10 @@ pub use local::{BlobWriter, Collected, Incoming, Listed, LocalStore, Named, Remo
 pub use name::{ImageName, NameError};
 pub use open::{AttachedReceipt, Opened, StoredImage, StoredLayer, Wanted, open, open_file, open_with};
 pub use output::{Mark, Output, measure};
+pub use plain::Plain;
 pub use reference::{Reference, ReferenceError, Selector, Transport};
 pub use remote::RemoteError;
-pub use scan::{ScannedLayer, Scans, Scope, scan, scan_watched};
+pub use scan::{ScannedLayer, Scans, Scope, Unpack, scan, scan_watched};
 pub use section::Section;
 pub use stage::remove_all_stages;
 

@@ -17,6 +17,7 @@ use crate::Progress;
 use crate::decompress;
 use crate::error::{Error, Result};
 use crate::open::{StoredImage, StoredLayer};
+use crate::plain::{Later, Plain};
 use crate::remote::RemoteError;
 use crate::section::Section;
 
@@ -37,7 +38,7 @@ pub struct ScannedLayer {
     pub compression: Compression,
     /// The unpacked layer, where its content can be read again: the blob itself where it is not
     /// compressed, else a temporary file if one was asked for.
-    pub plain: Option<Section>,
+    pub plain: Plain,
 }
 
 /// What to read, and what to keep of it.
@@ -45,9 +46,19 @@ pub struct ScannedLayer {
 pub struct Scope {
     /// Bounds on what is read.
     pub limits: Limits,
-    /// Layers from this one on that are compressed, or lie elsewhere, are unpacked to temporary files in the folder, so
-    /// that their content can be read again.
-    pub unpack: Option<(usize, PathBuf)>,
+    /// Which layers' contents can be read again.
+    pub unpack: Option<Unpack>,
+}
+
+/// Which layers are unpacked to temporary files, if they are compressed or lie elsewhere.
+#[derive(Clone, Debug)]
+pub struct Unpack {
+    /// The first one that is; all above it are too.
+    pub first: usize,
+    /// Whether those below are as well, each when its content is first asked for.
+    pub later: bool,
+    /// Where the files are made.
+    pub folder: PathBuf,
 }
 
 /// Layers that were read before, by the digest of their blob: a layer that stands in several images, or
@@ -99,7 +110,8 @@ pub fn scan_watched(
                 loop {
                     let next = queue.lock().ok().and_then(|mut queue| queue.next());
                     let Some(at) = next else { return };
-                    let unpack = scope.unpack.as_ref().filter(|(first, _)| at >= *first).map(|(_, folder)| &**folder);
+                    let unpack = scope.unpack.as_ref().filter(|unpack| at >= unpack.first);
+                    let unpack = unpack.map(|unpack| &*unpack.folder);
                     let (stored, limits) = (&image.layers[at], scope.limits);
                     let job = Job { path, stored, limits, unpack, progress, watch };
                     let result = match job.known(scans) {
@@ -125,10 +137,26 @@ pub fn scan_watched(
             let source = Inconsistency::DiffId { layer: at + 1, expected, got: layer.diff_id };
             return Err(Error::Inconsistent { path: path.to_owned(), source });
         }
-        scanned.push(layer);
+        let plain = scope.later(path, image, at).unwrap_or_else(|| layer.plain.clone());
+        scanned.push(ScannedLayer { plain, ..layer });
         layers.push(entries);
     }
     Ok((scanned, layers))
+}
+
+impl Scope {
+    /// A layer that is to be unpacked when its content is first asked for.
+    fn later(&self, path: &Path, image: &StoredImage, at: usize) -> Option<Plain> {
+        let unpack = self.unpack.as_ref().filter(|unpack| unpack.later && at < unpack.first)?;
+        let (stored, folder) = (image.layers[at].clone(), unpack.folder.clone());
+        Some(Plain::later(Later { path: path.to_owned(), stored, limits: self.limits, folder }))
+    }
+}
+
+/// Unpacks a layer that was read before; one that lies plain in a file is that.
+pub(crate) fn unpack(path: &Path, stored: &StoredLayer, limits: Limits, folder: &Path) -> Result<Option<Section>> {
+    let job = Job { path, stored, limits, unpack: Some(folder), progress: &(), watch: None };
+    Ok(job.run()?.0.plain.section().cloned())
 }
 
 /// What one layer's reading gives.
@@ -195,6 +223,7 @@ impl Job<'_> {
             _ => None,
         };
         let stored_size = stored.blob.length();
+        let plain = plain.into();
         Ok((ScannedLayer { digest, diff_id, stored_size, compression, plain }, Arc::new(layer)))
     }
 
@@ -225,7 +254,7 @@ impl Job<'_> {
         let Some((scan, layer)) = scans.get(descriptor.digest) else { return Ok(None) };
         let compression = self.compression(stored)?;
         let plain = stored.blob.section().filter(|_| compression == Compression::None).cloned();
-        let found = (ScannedLayer { compression, plain, ..scan }, layer);
+        let found = (ScannedLayer { compression, plain: plain.into(), ..scan }, layer);
         let is_known = scans.was_read_back(descriptor.digest) || stored.blob.section().is_none();
         if is_known && stored.blob.length() == descriptor.size {
             self.progress.advance(descriptor.size);

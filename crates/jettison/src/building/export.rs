@@ -12,7 +12,7 @@ use jettison_image::changes::{Changes, Contents, Cut};
 use jettison_image::tar::END;
 use jettison_image::{Descriptor, Digest, Layer, Limits, Tree, media};
 use jettison_ir::Verdict;
-use jettison_store::{Output, PlainContents, Reference, Scans, Scope, Transport, Wanted, open, scan};
+use jettison_store::{Output, PlainContents, Reference, Scans, Scope, Transport, Unpack, Wanted, open, scan};
 use jettison_verify::{Side, compare};
 use serde_json::Value;
 
@@ -280,7 +280,10 @@ impl Export<'_> {
         let image = release.image;
         let mut plain = Vec::new();
         if let Some(base) = image.base {
-            let scope = Scope { limits: Limits::default(), unpack: Some((0, self.cache.to_owned())) };
+            let scope = Scope {
+                limits: Limits::default(),
+                unpack: Some(Unpack { first: 0, later: false, folder: self.cache.to_owned() }),
+            };
             let name = Path::new(&base.name);
             (plain, _) = scan(name, &base.image, &scope, &Scans::default(), &())?;
         }

@@ -12,7 +12,7 @@ use jettison_image::manifest::{BASE_DIGEST, BASE_NAME};
 use jettison_image::{Base, Compression, Config, Descriptor, Digest, Layer, Manifest, Tree, history, media};
 use jettison_ir::{Acted, ImageUnit, Level, Own, Verdict};
 use jettison_passes::Outcome;
-use jettison_store::{Encoding, Output, PlainContents, Progress, ScannedLayer};
+use jettison_store::{Encoding, Output, Plain, PlainContents, Progress, ScannedLayer};
 use jettison_verify::{Side, judge};
 use serde_json::{Map, Value, json};
 
@@ -244,7 +244,7 @@ pub(crate) fn base_scans(base: &BuiltBase) -> Vec<ScannedLayer> {
                 diff_id,
                 stored_size: stored.blob.length(),
                 compression: plain.or(told).unwrap_or_else(|| compression_of(stored)),
-                plain: None,
+                plain: Plain::default(),
             }
         })
         .collect()

@@ -13,6 +13,7 @@ use jettison_store::{
 
 use crate::cli::ReadArgs;
 use crate::error::Usage;
+use crate::folders;
 use crate::printer::Printer;
 use crate::progress::Stage;
 use crate::secrets::SecretWatch;
@@ -36,6 +37,12 @@ impl ReadArgs {
     /// The same for what is copied: every platform, where none is named.
     pub(crate) fn wanted_or_all(&self) -> Result<Wanted> {
         if self.platform.is_none() { Ok(Wanted::All) } else { self.wanted() }
+    }
+
+    /// What was read before, of layers on registries in the cache.
+    pub(crate) fn scans(&self) -> Scans {
+        folders::cache(self.cache_dir.as_deref())
+            .map_or_else(Scans::default, |cache| Scans::kept_in(cache.join("values")))
     }
 
     /// Opens an image as the arguments say.

@@ -82,7 +82,7 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
     let mut opened = request.read.open(request.input, &request.read.wanted()?)?;
     let mut output = Output::create_with(request.output, opened.transport, &request.target_options)?;
     fetch(request, &mut opened, &output, printer)?;
-    let scans = Scans::default();
+    let scans = request.read.scans();
     let watch = SecretWatch::new()?;
     let mut inputs = Vec::new();
     for image in &opened.images {

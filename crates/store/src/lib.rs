@@ -14,6 +14,7 @@ mod decompress;
 mod error;
 mod fetch;
 pub mod http;
+mod kept;
 mod local;
 mod name;
 mod open;

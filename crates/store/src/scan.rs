@@ -16,6 +16,7 @@ use jettison_image::{Compression, Digest, Hasher, Layer};
 use crate::Progress;
 use crate::decompress;
 use crate::error::{Error, Result};
+use crate::kept::Kept;
 use crate::open::{StoredImage, StoredLayer};
 use crate::plain::{Later, Plain};
 use crate::remote::RemoteError;
@@ -67,6 +68,7 @@ pub struct Unpack {
 pub struct Scans {
     known: Mutex<HashMap<Digest, Scan>>,
     read_back: Mutex<HashSet<Digest>>,
+    kept: Option<Kept>,
 }
 
 /// Reads all layers of an image.
@@ -115,7 +117,7 @@ pub fn scan_watched(
                     let (stored, limits) = (&image.layers[at], scope.limits);
                     let job = Job { path, stored, limits, unpack, progress, watch };
                     let result = match job.known(scans) {
-                        Ok(None) => job.run(),
+                        Ok(None) => job.kept_or_run(scans),
                         Ok(Some(known)) => Ok(known),
                         Err(error) => Err(error),
                     };
@@ -275,6 +277,31 @@ impl Job<'_> {
         Ok(Some(found))
     }
 
+    /// A layer on a registry whose contents are not asked for is not fetched where it is known from an earlier run.
+    fn kept_or_run(&self, scans: &Scans) -> Result<Scan> {
+        let descriptor = self.stored.descriptor.as_ref().filter(|_| self.stored.blob.section().is_none());
+        let Some((kept, blob)) = scans.kept.as_ref().zip(descriptor).filter(|_| self.unpack.is_none()) else {
+            return self.run();
+        };
+        if let Some((diff_id, layer)) = kept.find(blob.digest, self.watch) {
+            let compression = self.compression(self.stored)?;
+            self.progress.advance(blob.size);
+            let scan = ScannedLayer {
+                digest: blob.digest,
+                diff_id,
+                stored_size: blob.size,
+                compression,
+                plain: Plain::default(),
+            };
+            return Ok((scan, Arc::new(layer)));
+        }
+        let (scan, layer) = self.run()?;
+        if let Some(watch) = self.watch {
+            kept.keep(blob.digest, scan.diff_id, &layer, watch);
+        }
+        Ok((scan, layer))
+    }
+
     fn read_pieces<'r>(
         &self,
         input: Box<dyn Read + Send + 'r>,
@@ -349,6 +376,12 @@ impl Job<'_> {
 }
 
 impl Scans {
+    /// The same, and what is read of layers on registries is kept in a folder from run to run.
+    #[must_use]
+    pub fn kept_in(folder: PathBuf) -> Self {
+        Self { kept: Some(Kept::in_folder(folder)), ..Self::default() }
+    }
+
     /// Remembers layers that were read and whose digests were found right.
     pub fn remember(&self, scanned: &[ScannedLayer], layers: &[Arc<Layer>]) {
         let Ok(mut known) = self.known.lock() else { return };

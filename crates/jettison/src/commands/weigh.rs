@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Weigh, printer: &Printer) -> Result<ExitCode> {
     let unpack =
         (by_package || !args.no_measure).then(|| Unpack { first: from, later: false, folder: std::env::temp_dir() });
     let watch = SecretWatch::new()?;
-    let loaded = load_watched(&args.image, image, &args.read, unpack, &Scans::default(), printer, Some(&watch))?;
+    let loaded = load_watched(&args.image, image, &args.read, unpack, &args.read.scans(), printer, Some(&watch))?;
     let unit = ImageUnit::new(&loaded.image.config, loaded.layers(), base, 1)
         .with_context(|| format!("{} cannot be weighed", args.image))?;
     notes.extend(loaded.notes(&opened));

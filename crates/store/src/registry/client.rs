@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::credentials::Login;
 use super::{Options, Place};
-use crate::remote::{CONNECT_TIMEOUT, READ_TIMEOUT, RemoteError, Retry, USER_AGENT, chain, is_loopback};
+use crate::remote::{CONNECT_TIMEOUT, RemoteError, Retry, USER_AGENT, chain, is_loopback};
 
 /// Redirections that are followed: registries keep their blobs elsewhere.
 const MAX_REDIRECTS: usize = 10;
@@ -251,7 +251,7 @@ fn http(host: &str, options: &Options) -> Result<reqwest::Client, RemoteError> {
         .user_agent(USER_AGENT)
         .redirect(redirect::Policy::limited(MAX_REDIRECTS))
         .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(READ_TIMEOUT)
+        .read_timeout(options.patience)
         .tls_certs_merge(options.authorities.iter().cloned());
     // A proxy never stands before this machine.
     let builder = if is_loopback(host) { builder.no_proxy() } else { builder };

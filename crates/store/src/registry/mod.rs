@@ -5,6 +5,8 @@
 
 mod client;
 mod credentials;
+#[cfg(test)]
+mod layers_tests;
 mod push;
 #[cfg(test)]
 mod push_tests;
@@ -17,13 +19,14 @@ mod tests;
 mod upload;
 
 use std::path::Path;
+use std::time::Duration;
 
 use jettison_image::{Descriptor, Digest, Index, Manifest, Platform, media};
 
 use crate::Progress;
 use crate::local::{Incoming, LocalStore};
 use crate::name::ImageName;
-use crate::remote::{RemoteError, Retry, block_on};
+use crate::remote::{READ_TIMEOUT, RemoteError, Retry, block_on};
 
 pub use credentials::Credentials;
 pub use push::Pushed;
@@ -38,7 +41,7 @@ const DEFAULT_HOST: &str = "registry-1.docker.io";
 const MAX_NESTING: usize = 8;
 
 /// How registries are spoken to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Hosts, with ports where they have them, that are asked first for images of the default registry.
     pub mirrors: Vec<String>,
@@ -52,6 +55,22 @@ pub struct Options {
     pub authorities: Vec<reqwest::Certificate>,
     /// Speak plain HTTP, to whatever host.
     pub plain_http: bool,
+    /// How long a server may be silent before a connection counts as cut.
+    pub patience: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            mirrors: Vec::new(),
+            credentials: Credentials::default(),
+            offline: false,
+            retry: Retry::default(),
+            authorities: Vec::new(),
+            plain_http: false,
+            patience: READ_TIMEOUT,
+        }
+    }
 }
 
 impl Options {

@@ -12,7 +12,7 @@ use jettison_report::{
     PackagesReport, Saving, SecretsReport, WeighReport, packages_human, packages_json, secrets_human, secrets_json,
     weigh_human, weigh_json,
 };
-use jettison_store::{Encoding, PlainContents, Scans, Unpack, measure};
+use jettison_store::{Encoding, PlainContents, Unpack, measure};
 
 use crate::base;
 use crate::cli::{Format, Weigh};

@@ -42,14 +42,14 @@ fn what_is_pushed_others_read_and_what_is_there_is_not_sent() {
     let folder = folder();
     let context = folder.path().join("context");
     fs::create_dir(&context).expect("a folder");
-    let lines =
-        "FROM base\nRUN head -c 20000000 /dev/urandom > /a\nRUN head -c 1000 /a > /b && rm /a\nRUN echo c > /c\n";
-    fs::write(context.join("Dockerfile"), lines).expect("writes");
+    let base = place("glibc:1").replace("docker://", "");
+    let lines = "RUN head -c 20000000 /dev/urandom > /a\nRUN head -c 1000 /a > /b && rm /a\nRUN echo c > /c\n";
+    fs::write(context.join("Dockerfile"), format!("FROM {base}\n{lines}")).expect("writes");
     let cache = text(&folder.path().join("cache")).to_owned();
-    let base = format!("base={source}");
     let pushed = place("app:1").replace("docker://", "");
-    let build = ["build", "-O0", "--cache-dir", &cache, "--build-context", &base, "-t", &pushed, "--push"];
-    jettison(&[&build[..], &[text(&context)]].concat());
+    let build = ["build", "-O0", "--cache-dir", &cache, "-t", &pushed, "--push", "--format", "json"];
+    let said = jettison(&[&build[..], &[text(&context)]].concat());
+    assert!(said.contains("1 mounted"), "the base lies on the same registry: {said}");
     let weighed = jettison(&["weigh", &place("app:1"), "--no-measure"]);
     assert!(weighed.contains("/a") || weighed.contains("20.0 MB"), "{weighed}");
     let report = jettison(&["optimize", &place("app:1"), "-O1", "-o", &place("small:1")]);

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use crate::engines::Docker;
 use crate::registries::{PASSWORD, Registry, USER};
 use crate::tools::{folder, jettison, run, shared, text};
 
@@ -115,4 +116,24 @@ fn a_killed_push_leaves_no_tag_and_the_next_one_is_whole() {
     }
     jettison(&["copy", &format!("docker-archive:{}", text(&tar)), &place]);
     jettison(&["diff", &format!("docker-archive:{}", text(&tar)), &place]);
+}
+
+#[test]
+fn docker_pulls_and_runs_what_was_pushed() {
+    let registry = Registry::start(false);
+    let docker = Docker::start();
+    let name = format!("{}/suite/musl:1", registry.host);
+    let place = format!("docker://{name}");
+    for compression in ["gzip", "none"] {
+        let more = ["-O1", "--squash-all", "--layers", "3", "--compression", compression, "--attach-receipt"];
+        jettison(&[&["optimize", &archive("busybox-musl.oci.tar"), "-o", &place], &more[..]].concat());
+        docker.run(&["pull", "-q", &name]);
+        let said = docker.run(&["run", "--rm", "--network=none", &name, "busybox", "echo", "it runs"]);
+        assert_eq!(said.trim(), "it runs");
+        docker.run(&["rmi", "-f", &name]);
+        // The receipt is a manifest about the image, which the registry keeps with it.
+        assert!(jettison(&["receipt", &place]).contains("receipt of -O1"));
+        let tag = digest(&place).replace(':', "-");
+        assert!(tags(&registry, "suite/musl").contains(&tag), "Debian's registry lists no referrers by itself");
+    }
 }

@@ -24,6 +24,11 @@ pub(super) struct RemoteTarget {
 }
 
 impl Output {
+    /// Whether it goes to a registry.
+    pub(crate) fn is_pushed(&self) -> bool {
+        self.remote.is_some()
+    }
+
     /// The bytes that publishing will bring to a registry, or find there.
     #[must_use]
     pub fn to_push(&self) -> u64 {

@@ -7,6 +7,7 @@ mod commands;
 mod contents;
 mod context;
 mod dockerfile;
+mod engines;
 mod error;
 mod folders;
 mod installed;
@@ -57,8 +58,9 @@ fn main() -> ExitCode {
         }
     };
     install_interruption();
-    let found = folders::find_images(&mut cli);
-    match found.and_then(|()| commands::run(&cli, host.as_ref(), &printer)) {
+    // What engines gave goes with it.
+    let found = folders::find_images(&mut cli, &printer);
+    match found.and_then(|_brought| commands::run(&cli, host.as_ref(), &printer)) {
         Ok(code) => code,
         Err(error) => {
             printer.error(&error);

@@ -23,6 +23,7 @@ use serde_json::Value;
 use crate::base;
 use crate::cli::{BaseArgs, PassArgs, ReadArgs};
 use crate::contents::LayerContents;
+use crate::engines;
 use crate::error::Usage;
 use crate::load::{self, Loaded, load, load_watched};
 use crate::pipeline::{self, Subject};
@@ -130,6 +131,7 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
         let stage = Stage::start(printer, format!("pushing {}", request.output), output.to_push());
         let pushed = output.publish(&stage)?;
         stage.end();
+        engines::deliver(request.output, printer)?;
         if let (Some(pushed), Some(report)) = (pushed, reports.last_mut()) {
             report.notes.push(format!("pushed: {}", push_human(&load::pushed(pushed))));
         }
@@ -255,7 +257,8 @@ fn write(
 }
 
 fn encoding(request: &Request<'_>, default: Transport) -> Encoding {
-    let plain = request.output.transport.unwrap_or(default) == Transport::DockerArchive;
+    let transport = request.output.transport.unwrap_or(default);
+    let plain = transport == Transport::DockerArchive || transport.is_engine();
     request.compression.unwrap_or(if plain { Encoding::NONE } else { Encoding::GZIP })
 }
 

@@ -10,6 +10,7 @@ mod blob;
 mod compress;
 mod contents;
 mod copy;
+pub mod daemon;
 mod decompress;
 mod error;
 mod fetch;

@@ -21,6 +21,7 @@ use crate::blob::Blob;
 use crate::compress::{Encoder, Encoding};
 use crate::error::{Error, Result};
 use crate::local::{LocalStore, annotated};
+use crate::name::ImageName;
 use crate::open::{Opened, StoredLayer, Wanted, blob_name, open_staged};
 use crate::reference::{Reference, Selector, Transport};
 use crate::registry::{self, Pushed};
@@ -83,9 +84,10 @@ impl Output {
     /// # Errors
     /// As [`Output::create`].
     pub fn create_with(target: &Reference, default: Transport, options: &registry::Options) -> Result<Self> {
-        // A bare path is no place on a registry, whatever the input was.
+        // A bare path is no place on a registry or in an engine, whatever the input was.
         let transport = target.transport.unwrap_or(match default {
             Transport::Registry => Transport::OciArchive,
+            engine if engine.is_engine() => Transport::DockerArchive,
             other => other,
         });
         let store = (transport == Transport::Local).then(|| LocalStore::open(&target.path)).transpose()?;
@@ -108,6 +110,7 @@ impl Output {
             }
         };
         let tag = match &target.selector {
+            Some(Selector::Name(name)) if transport == Transport::ContainersStorage => Some(of_podman(name)),
             Some(Selector::Name(name)) => Some(name.clone()),
             _ => None,
         };
@@ -313,7 +316,7 @@ impl Output {
         self.listed.clone_from(&listed);
         self.small_file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         self.small_file("index.json", &to_json(&Index::new(listed)))?;
-        if self.transport == Transport::DockerArchive {
+        if self.transport == Transport::DockerArchive || self.transport.is_engine() {
             let tags: Vec<&String> = names.iter().filter(|name| name.contains(':')).collect();
             // Engines load images; what tells of them is none.
             let images = self.images.iter().filter(|(descriptor, _)| !descriptor.is_referrer());
@@ -331,7 +334,11 @@ impl Output {
     pub fn staged(&self) -> Reference {
         // What is staged for the local store or a registry is a layout of its own.
         let is_layout = self.store.is_some() || self.remote.is_some();
-        let transport = if is_layout { Transport::Oci } else { self.transport };
+        let transport = match self.transport {
+            _ if is_layout => Transport::Oci,
+            engine if engine.is_engine() => Transport::DockerArchive,
+            other => other,
+        };
         Reference { transport: Some(transport), path: self.stage.path(STAGED), selector: None }
     }
 
@@ -520,6 +527,18 @@ fn digests_in(value: &Value, out: &mut Vec<Digest>) {
         }
         Value::Array(values) => values.iter().for_each(|value| digests_in(value, out)),
         _ => {}
+    }
+}
+
+/// The name that podman gives to what is built here under a name without a registry.
+fn of_podman(name: &str) -> String {
+    match name.parse::<ImageName>() {
+        Ok(full) if full.is_of_default_registry() && !name.contains("docker.io/") => {
+            let tag = full.tag().map(|tag| format!(":{tag}")).unwrap_or_default();
+            format!("localhost/{}{tag}", name.split([':', '@']).next().unwrap_or_default())
+        }
+        Ok(full) => full.full(),
+        Err(_) => name.to_owned(),
     }
 }
 

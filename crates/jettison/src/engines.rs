@@ -3,7 +3,8 @@
 
 mod endpoint;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result};
 use jettison_engine::containers;
@@ -11,8 +12,22 @@ use jettison_store::daemon::Daemon;
 use jettison_store::{ImageName, Reference, Selector, Transport};
 use tempfile::TempDir;
 
+use crate::plugin::Engine;
 use crate::printer::Printer;
 use crate::progress::Stage;
+
+/// What docker says of its engine, where this program is its plugin.
+static TOLD: OnceLock<Engine> = OnceLock::new();
+
+/// Takes note of what the docker command was told.
+pub(crate) fn told(engine: Engine) {
+    let _ = TOLD.set(engine);
+}
+
+/// Whether the user asks by way of docker: bare names are then those of its engine first.
+pub(crate) fn is_plugin() -> bool {
+    TOLD.get().is_some()
+}
 
 /// The name that an engine knows an image by.
 fn name(reference: &Reference) -> Option<&str> {
@@ -80,6 +95,12 @@ pub(crate) fn find(text: &str) -> Option<Reference> {
         return format!("docker-daemon:{text}").parse().ok();
     }
     containers::has(text).then(|| format!("containers-storage:{text}").parse().ok()).flatten()
+}
+
+/// Where an image goes that gets a new name: to where the one that it is made from was.
+pub(crate) fn beside(input: &Reference) -> Reference {
+    let transport = input.transport.filter(|transport| transport.is_engine()).unwrap_or(Transport::Local);
+    Reference { transport: Some(transport), path: PathBuf::new(), selector: None }
 }
 
 /// A folder for the images of engines, removed with all that is in it.

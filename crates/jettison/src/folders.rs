@@ -32,15 +32,13 @@ pub(crate) fn images(cache: &Path) -> PathBuf {
 /// Has the images that a command names by `local:NAME`, or reads by a name that the local store has, found there.
 /// The images of engines are brought to files in the folder that is returned.
 pub(crate) fn find_images(cli: &mut Cli, printer: &Printer) -> anyhow::Result<Option<TempDir>> {
-    let (inputs, output, asked) = match &mut cli.command {
-        Command::Weigh(args) => (vec![Some(&mut args.image), args.base.base.as_mut()], None, &args.read.cache_dir),
-        Command::Optimize(args) => {
-            (vec![Some(&mut args.image), args.base.base.as_mut()], args.output.as_mut(), &args.read.cache_dir)
-        }
-        Command::Diff(args) => (vec![Some(&mut args.before), Some(&mut args.after)], None, &args.read.cache_dir),
-        Command::Copy(args) => (vec![Some(&mut args.source)], Some(&mut args.target), &args.read.cache_dir),
-        Command::Receipt(args) => (vec![Some(&mut args.image)], None, &args.read.cache_dir),
-        Command::Dump(args) => (vec![Some(&mut args.image)], None, &args.read.cache_dir),
+    let (inputs, asked) = match &mut cli.command {
+        Command::Weigh(args) => (vec![Some(&mut args.image), args.base.base.as_mut()], &args.read.cache_dir),
+        Command::Optimize(args) => (vec![Some(&mut args.image), args.base.base.as_mut()], &args.read.cache_dir),
+        Command::Diff(args) => (vec![Some(&mut args.before), Some(&mut args.after)], &args.read.cache_dir),
+        Command::Copy(args) => (vec![Some(&mut args.source)], &args.read.cache_dir),
+        Command::Receipt(args) => (vec![Some(&mut args.image)], &args.read.cache_dir),
+        Command::Dump(args) => (vec![Some(&mut args.image)], &args.read.cache_dir),
         _ => return Ok(None),
     };
     let folder = cache(asked.as_deref()).map(|cache| images(&cache));
@@ -53,6 +51,14 @@ pub(crate) fn find_images(cli: &mut Cli, printer: &Printer) -> anyhow::Result<Op
             brought = Some(place);
         }
     }
+    let output = match &mut cli.command {
+        Command::Optimize(args) if args.output.is_none() && !args.tags.is_empty() => {
+            Some(args.output.insert(engines::beside(&args.image)))
+        }
+        Command::Optimize(args) => args.output.as_mut(),
+        Command::Copy(args) => Some(&mut args.target),
+        _ => None,
+    };
     if let Some(output) = output {
         *output = in_folder(output, folder.as_deref(), |output, folder| Ok(output.in_store(folder)))?;
         if output.transport.is_some_and(Transport::is_engine) {
@@ -64,21 +70,20 @@ pub(crate) fn find_images(cli: &mut Cli, printer: &Printer) -> anyhow::Result<Op
     Ok(brought)
 }
 
-/// An input where it is: a file, the local store, and last the engines of this machine.
+/// An input where it is: a file, the local store, and last the engines of this machine; by way of docker, these first.
 fn found(input: &Reference, folder: Option<&Path>) -> anyhow::Result<Reference> {
     let is_bare = input.transport.is_none() && !input.path.exists() && input.path != Path::new("-");
-    let here = in_folder(input, folder, Reference::found_in_store);
-    let is_missing = |found: &anyhow::Result<Reference>| match found {
-        Ok(found) => found.transport.is_none(),
-        Err(_) => true,
-    };
-    if is_bare
-        && is_missing(&here)
-        && let Some(found) = engines::find(&input.to_string())
+    let in_engine = || if is_bare { engines::find(&input.to_string()) } else { None };
+    if engines::is_plugin()
+        && let Some(found) = in_engine()
     {
         return Ok(found);
     }
-    here
+    let here = in_folder(input, folder, Reference::found_in_store);
+    if here.as_ref().is_ok_and(|found| found.transport.is_some()) {
+        return here;
+    }
+    in_engine().map_or(here, Ok)
 }
 
 fn in_folder(

@@ -15,6 +15,7 @@ mod linter;
 mod load;
 mod optimizer;
 mod pipeline;
+mod plugin;
 mod printer;
 mod progress;
 mod proving;
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
     // A step's runner is this program too: it has nothing to do with what follows.
     sandbox::run_if_asked();
     install_panic_message();
-    let mut cli = match Cli::try_parse() {
+    let mut cli = match parse() {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors; clap prints them to the right stream.
@@ -65,6 +66,22 @@ fn main() -> ExitCode {
         Err(error) => {
             printer.error(&error);
             ExitCode::from(error::exit_code(&error))
+        }
+    }
+}
+
+/// The command line; by way of docker, what docker says of its engine counts.
+fn parse() -> Result<Cli, clap::Error> {
+    match plugin::call(std::env::args_os().collect()) {
+        plugin::Call::Plain(words) => Cli::try_parse_from(words),
+        plugin::Call::Metadata => {
+            anstream::print!("{}", plugin::metadata());
+            #[allow(clippy::exit)] // Nothing was started yet.
+            std::process::exit(0);
+        }
+        plugin::Call::Plugin { words, engine } => {
+            engines::told(engine);
+            Cli::try_parse_from(words)
         }
     }
 }

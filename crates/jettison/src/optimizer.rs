@@ -14,8 +14,8 @@ use jettison_ir::{
 use jettison_passes::Outcome;
 use jettison_report::push_human;
 use jettison_store::{
-    Encoding, Opened, Output, PlainContents, Reference, ScannedLayer, Scans, Selector, StoredImage, Transport, Unpack,
-    Wanted, registry,
+    Encoding, ImageName, Opened, Output, PlainContents, Reference, ScannedLayer, Scans, Selector, StoredImage,
+    Transport, Unpack, Wanted, registry,
 };
 use jettison_verify::{Reads, Side, judge};
 use serde_json::Value;
@@ -53,6 +53,22 @@ pub(crate) struct Request<'r> {
     pub(crate) attaches_receipt: bool,
     /// How the output's registry is spoken to.
     pub(crate) target_options: registry::Options,
+}
+
+impl Request<'_> {
+    /// The output as people would write it.
+    fn shown_output(&self) -> String {
+        let place = self.output.transport.and_then(Transport::before_name);
+        match (self.names, place) {
+            _ if self.is_plan => "planned".to_owned(),
+            (Some(names), Some(place)) if self.output.selector.is_none() => {
+                let short =
+                    |name: &String| name.parse().map_or_else(|_| name.clone(), |name: ImageName| name.to_string());
+                format!("{place}{}", names.iter().map(short).collect::<Vec<_>>().join(", "))
+            }
+            _ => self.output.to_string(),
+        }
+    }
 }
 
 /// One image on its way through.
@@ -428,7 +444,7 @@ fn judge_written(
     let declines = work.outcome.declines.iter().map(|(pass, decline)| format!("{pass}: {}", decline.reason)).collect();
     Ok(OptimizeReport {
         input: request.input.to_string(),
-        output: if request.is_plan { "planned".to_owned() } else { request.output.to_string() },
+        output: request.shown_output(),
         level: request.level.to_string(),
         platform: work.loaded.image.config.platform().to_string(),
         base: work.unit.base.evidence.to_string(),

@@ -256,8 +256,23 @@ fn distance(one: &str, other: &str) -> usize {
 }
 
 impl Transport {
+    /// The name in full by which a place lists what is put there under a name.
+    #[must_use]
+    pub fn stored_name(self, name: &str) -> String {
+        match (self, name.parse::<ImageName>()) {
+            // As podman names what is built on this machine.
+            (Self::ContainersStorage, Ok(full)) if full.is_of_default_registry() && !name.contains("docker.io/") => {
+                let tag = full.tag().map(|tag| format!(":{tag}")).unwrap_or_default();
+                format!("localhost/{}{tag}", name.split([':', '@']).next().unwrap_or_default())
+            }
+            (Self::ContainersStorage | Self::DockerDaemon | Self::Local, Ok(full)) => full.full(),
+            _ => name.to_owned(),
+        }
+    }
+
     /// What stands before the name of an image, where a place knows its images by names alone.
-    fn before_name(self) -> Option<&'static str> {
+    #[must_use]
+    pub fn before_name(self) -> Option<&'static str> {
         match self {
             Self::Local => Some("local:"),
             Self::Registry => Some("docker://"),
@@ -328,6 +343,13 @@ mod tests {
         for text in ["docker-daemon:app:dev", "containers-storage:localhost/app:dev", "containers-storage:app"] {
             assert_eq!(text.parse::<Reference>().expect(text).to_string(), text);
         }
+        for (name, stored) in
+            [("app:1", "localhost/app:1"), ("me/app", "localhost/me/app:latest"), ("h.io/a:1", "h.io/a:1")]
+        {
+            assert_eq!(Transport::ContainersStorage.stored_name(name), stored);
+        }
+        assert_eq!(Transport::DockerDaemon.stored_name("app:1"), "docker.io/library/app:1");
+        assert_eq!(Transport::Oci.stored_name("v1"), "v1");
         assert!(
             "docker-daemon:App".parse::<Reference>().is_err() && "containers-storage:".parse::<Reference>().is_err()
         );

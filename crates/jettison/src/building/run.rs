@@ -173,7 +173,7 @@ pub(crate) fn run(
     };
     let mut exported = export.all(&Ingredients { base, own: &own, config: &built.config }, read, &checked.targets)?;
     if exported.is_equal() {
-        push_all(args, checked, engine.images(), &mut exported.products, export.printer)?;
+        pass_all_on(args, checked, engine.images(), &mut exported.products, export.printer)?;
     }
     let lines = if checked.reports.is_empty() || !exported.is_equal() {
         None
@@ -205,8 +205,8 @@ pub(crate) fn run(
     Ok(code)
 }
 
-/// Pushes what is to be pushed; all of it was written and proven.
-pub(crate) fn push_all(
+/// Has images go on to registries and engines; all of them were written and proven.
+pub(crate) fn pass_all_on(
     args: &Build,
     checked: &Checked,
     images: &dyn Images,
@@ -215,8 +215,10 @@ pub(crate) fn push_all(
 ) -> Result<()> {
     let options = args.images.registry.options()?;
     let written = checked.targets.iter().filter(|target| target.kind != Kind::Nothing);
-    for (_, product) in written.zip(products).filter(|(target, _)| target.pushes) {
-        pushing::push(&images.reference(), product, &options, printer)?;
+    for (target, product) in written.zip(products) {
+        if let Some(to) = target.goes_to {
+            pushing::pass_on(&images.reference(), product, to, &options, printer)?;
+        }
     }
     Ok(())
 }

@@ -164,14 +164,15 @@ pub(crate) struct CachePlace {
 #[command(next_help_heading = "Results")]
 pub(crate) struct ResultArgs {
     /// Where to write: type=oci|docker|local|tar,dest=PATH[,…], type=cacheonly for nothing, a folder for the tree, `-` for its tar on stdout, or
-    /// oci:DIR, oci-archive:FILE, docker-archive:FILE, local:NAME, docker://NAME [default: the local images]
+    /// oci:DIR, oci-archive:FILE, docker-archive:FILE, local:NAME, docker://NAME,
+    /// docker-daemon:NAME, containers-storage:NAME [default: the local images]
     #[arg(short, long = "output", value_name = "OUT")]
     pub(crate) outputs: Vec<String>,
     /// Push the image to the registries that its tags name
     #[arg(long)]
     pub(crate) push: bool,
-    /// Not in this version
-    #[arg(long, hide = true)]
+    /// Load the image into Docker's engine
+    #[arg(long)]
     pub(crate) load: bool,
     /// Write the image's ID to a file
     #[arg(long, value_name = "FILE")]

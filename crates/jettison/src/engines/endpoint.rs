@@ -26,6 +26,12 @@ pub(super) fn of_user() -> String {
     let settings = variable("DOCKER_CONFIG").map(PathBuf::from);
     let settings = settings.or_else(|| variable("HOME").map(|home| Path::new(&home).join(".docker")));
     let context = || settings.as_deref().and_then(|folder| of_context(folder, variable("DOCKER_CONTEXT")));
+    if let Some(told) = super::TOLD.get() {
+        let named = || of_context(settings.as_deref()?, told.context.clone());
+        if let Some(address) = told.host.clone().or_else(|| told.context.as_ref().and_then(|_| named())) {
+            return address;
+        }
+    }
     variable("DOCKER_HOST").or_else(context).unwrap_or_else(|| {
         let own = variable("XDG_RUNTIME_DIR").map(|folder| format!("unix://{folder}/docker.sock"));
         let usual_is_there = is_socket(USUAL);

@@ -21,7 +21,6 @@ use crate::blob::Blob;
 use crate::compress::{Encoder, Encoding};
 use crate::error::{Error, Result};
 use crate::local::{LocalStore, annotated};
-use crate::name::ImageName;
 use crate::open::{Opened, StoredLayer, Wanted, blob_name, open_staged};
 use crate::reference::{Reference, Selector, Transport};
 use crate::registry::{self, Pushed};
@@ -110,8 +109,7 @@ impl Output {
             }
         };
         let tag = match &target.selector {
-            Some(Selector::Name(name)) if transport == Transport::ContainersStorage => Some(of_podman(name)),
-            Some(Selector::Name(name)) => Some(name.clone()),
+            Some(Selector::Name(name)) => Some(transport.stored_name(name)),
             _ => None,
         };
         // For messages, where there is no path.
@@ -527,18 +525,6 @@ fn digests_in(value: &Value, out: &mut Vec<Digest>) {
         }
         Value::Array(values) => values.iter().for_each(|value| digests_in(value, out)),
         _ => {}
-    }
-}
-
-/// The name that podman gives to what is built here under a name without a registry.
-fn of_podman(name: &str) -> String {
-    match name.parse::<ImageName>() {
-        Ok(full) if full.is_of_default_registry() && !name.contains("docker.io/") => {
-            let tag = full.tag().map(|tag| format!(":{tag}")).unwrap_or_default();
-            format!("localhost/{}{tag}", name.split([':', '@']).next().unwrap_or_default())
-        }
-        Ok(full) => full.full(),
-        Err(_) => name.to_owned(),
     }
 }
 

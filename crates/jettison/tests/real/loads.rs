@@ -127,7 +127,7 @@ fn podman_and_buildah_keep_their_images_by_the_same_words() {
     jettison(&["copy", &archive(), "containers-storage:app:dev"]);
     let listed = run_with("buildah", &["images", "--format", "{{.Name}}:{{.Tag}}"], &environment);
     assert!(listed.contains("localhost/app:dev"), "{listed}");
-    assert!(jettison(&["weigh", "app:dev", "--no-measure"]).starts_with("app:dev"));
+    assert!(jettison(&["weigh", "app:dev", "--no-measure"]).contains("app:dev"));
     let report = jettison(&["optimize", "app:dev", "-O1", "-t", "app:release"]);
     assert!(report.contains("containers-storage:"), "{report}");
     jettison(&["diff", "containers-storage:app:dev", "containers-storage:localhost/app:release"]);

@@ -13,6 +13,7 @@ mod installed;
 mod linter;
 mod load;
 mod optimizer;
+mod parallel;
 mod pipeline;
 mod printer;
 mod progress;

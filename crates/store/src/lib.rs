@@ -5,6 +5,7 @@
 //! images by name; [`registry`] and [`http`] bring things from the network, which nothing else touches.
 
 mod archive;
+mod companion;
 mod compress;
 mod contents;
 mod decompress;
@@ -14,6 +15,7 @@ mod local;
 mod name;
 mod open;
 mod output;
+mod platforms;
 mod reference;
 pub mod registry;
 mod remote;
@@ -21,13 +23,15 @@ mod scan;
 mod section;
 mod stage;
 
-pub use compress::Encoding;
+pub use companion::Companion;
+pub use compress::{Encoding, EncodingError};
 pub use contents::PlainContents;
 pub use error::{Error, Result};
 pub use local::{BlobWriter, Collected, Incoming, Listed, LocalStore, Named, Removed, Usage};
 pub use name::{ImageName, NameError};
-pub use open::{AttachedReceipt, Opened, StoredImage, StoredLayer, Wanted, open, open_file};
+pub use open::{AttachedReceipt, Opened, StoredImage, StoredLayer, open, open_file};
 pub use output::{Mark, Output, measure};
+pub use platforms::{StoredIndex, Wanted};
 pub use reference::{Reference, ReferenceError, Selector, Transport};
 pub use remote::RemoteError;
 pub use scan::{ScannedLayer, Scans, Scope, scan, scan_watched};

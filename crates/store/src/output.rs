@@ -236,22 +236,18 @@ impl Output {
         Ok(digest)
     }
 
-    /// Writes the index and what else the transport asks for. `names` are the image's own; a name in the
-    /// target's reference takes their place. `platforms` are those of the images, in their order.
+    /// Writes what the transport asks for: the list of names, and `index`, the bytes of an OCI index over the images that
+    /// were added, where there is one. `names` are the image's own; a name in the target's reference takes their place.
     ///
     /// # Errors
     /// Where they cannot be written.
-    pub fn finish(&mut self, names: &[String], platforms: &[Value], is_index: bool) -> Result<()> {
+    pub fn finish(&mut self, names: &[String], index: Option<&[u8]>) -> Result<()> {
         let names: Vec<String> = self.tag.clone().map_or_else(|| names.to_vec(), |tag| vec![tag]);
         let target = self.target.clone();
         let mut descriptors: Vec<Descriptor> = self.images.iter().map(|(descriptor, _)| descriptor.clone()).collect();
-        if is_index {
-            for (descriptor, platform) in descriptors.iter_mut().zip(platforms) {
-                descriptor.platform = serde_json::from_value(platform.clone()).ok();
-            }
-            let bytes = to_json(&Index::new(descriptors));
-            self.small_blob(&bytes)?;
-            descriptors = vec![Descriptor::of(media::OCI_INDEX, &bytes)];
+        if let Some(bytes) = index {
+            self.small_blob(bytes)?;
+            descriptors = vec![Descriptor::of(media::OCI_INDEX, bytes)];
         }
         let mut listed = self.kept_descriptors(&names)?;
         for descriptor in &descriptors {
@@ -268,7 +264,10 @@ impl Output {
         self.small_file("index.json", &to_json(&Index::new(listed)))?;
         if self.transport == Transport::DockerArchive {
             let tags: Vec<&String> = names.iter().filter(|name| name.contains(':')).collect();
-            let images: Vec<Value> = self.images.iter().map(|(_, manifest)| docker_image(manifest, &tags)).collect();
+            // Engines that know this list alone would load all platforms under one name, of which the last one stays:
+            // the first one it is.
+            let images = self.images.iter().take(1);
+            let images: Vec<Value> = images.map(|(_, manifest)| docker_image(manifest, &tags)).collect();
             self.small_file("manifest.json", &to_json(&images))?;
         }
         if let Body::Tar { file, .. } = &mut self.body {

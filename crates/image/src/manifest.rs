@@ -133,8 +133,9 @@ impl Manifest {
         let config = self.config.media_type.as_str();
         let own = self.rest.get("artifactType").and_then(Value::as_str);
         // cosign and BuildKit give what they state about images an image's config.
-        let statement = self.layers.first().map(|layer| layer.media_type.as_str());
-        let statement = statement.filter(|layer| media::STATEMENTS.iter().any(|kind| layer.starts_with(kind)));
+        let states = |layer: &&Descriptor| media::STATEMENTS.iter().any(|kind| layer.media_type.starts_with(kind));
+        let is_statement = self.layers.iter().all(|layer| states(&layer));
+        let statement = self.layers.first().filter(|_| is_statement).map(|layer| layer.media_type.as_str());
         statement.or_else(|| (!media::is_image_config(config)).then(|| own.unwrap_or(config)))
     }
 

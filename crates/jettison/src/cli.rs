@@ -63,7 +63,7 @@ pub(crate) enum Command {
     Weigh(Weigh),
     /// Write a smaller image, proven to be the input but for what it lists
     #[command(mut_arg("platform", several_platforms))]
-    Optimize(Box<Optimize>),
+    Optimize(Optimize),
     /// Show what `optimize` took out of an image, from the receipt that the image carries
     #[command(mut_arg("platform", |arg| arg.help("The platforms, as in linux/amd64,linux/arm64; `all` for every one [default: this machine's]")))]
     Receipt(ReceiptArgs),

@@ -82,6 +82,8 @@ struct Work<'w> {
     notes: Vec<String>,
     /// What is changed of what a container sees, measured.
     receipt: Receipt,
+    /// Whether the layers stay as they are because what was planned would be larger.
+    has_grown: bool,
 }
 
 /// A layer that was written and read back.
@@ -236,7 +238,7 @@ fn plan<'w>(
     notes.extend(loaded.notes());
     notes.extend(link_notes(&unit.upper));
     notes.extend(input.watch.notes());
-    Ok(Work { members: &input.members, unit, outcome, notes, receipt: Receipt::default() })
+    Ok(Work { members: &input.members, unit, outcome, notes, receipt: Receipt::default(), has_grown: false })
 }
 
 /// Engines differ where an entry goes through a link; the first few are named.
@@ -295,6 +297,7 @@ fn write(
         if let Some(growth) = growth.filter(|_| !work.is_asked()) {
             output.go_back(mark)?;
             work.notes.push(growth);
+            work.has_grown = true;
             work.outcome = Outcome { declines: std::mem::take(&mut work.outcome.declines), ..Outcome::as_shipped() };
         } else {
             stage.end();
@@ -303,7 +306,8 @@ fn write(
             for ((packing, kept), layers) in packings.iter().zip(&kept).zip(&written) {
                 done.push(rewritten(request, work, (packing, kept), &parts, layers));
             }
-            work.notes.extend(kept::notes(request, work, packings, &kept));
+            let notes = kept::notes(request, work, packings, &kept);
+            work.notes.extend(notes);
             return Ok(done);
         }
     }
@@ -312,7 +316,8 @@ fn write(
         kept.extend(keeper.keep(work.members, packing, base, base..all)?);
     }
     stage.end();
-    work.notes.extend(kept::notes(request, work, packings, &kept));
+    let notes = kept::notes(request, work, packings, &kept);
+    work.notes.extend(notes);
     Ok(packings.iter().zip(&kept).map(|(packing, kept)| as_shipped(&work.members[packing.member], kept)).collect())
 }
 

@@ -193,8 +193,8 @@ fn an_image_that_is_all_base_has_one_packing() {
     Layout::of(&base, Packing::Gzip, "1").files().to_folder(folder.at("in"));
     let line = format!("optimize oci:{0}/in -o oci:{0}/out --dual --base oci:{0}/in --format json", folder.at(""));
     let report = run(&line).ok().json();
-    assert!(notes(&report)[0].contains("one packing only"), "{report}");
-    assert_eq!(Written::at(folder.at("out")).index().1.len(), 1);
+    assert!(notes(&report).iter().any(|note| note.contains("one packing only")), "{report}");
+    assert_eq!(Written::at(folder.at("out")).image().digest, Written::at(folder.at("in")).image().digest);
     run(&format!("{line} --recompress-base")).ok();
     assert_eq!(instances(&Written::at(folder.at("out")).index().1), [(HERE, false), (HERE, true)]);
 }

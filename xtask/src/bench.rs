@@ -10,10 +10,10 @@ pub(crate) mod daemon;
 mod generate;
 mod goals;
 mod host;
-mod images;
+pub(crate) mod images;
 mod jobs;
 pub(crate) mod measure;
-mod peers;
+pub(crate) mod peers;
 pub(crate) mod table;
 
 use std::path::{Path, PathBuf};

@@ -158,8 +158,7 @@ impl<'r> Resolver<'r> {
             })
         };
         let here = here.filter(fits);
-        let options =
-            Options { mirrors: self.request.mirrors.clone(), offline: self.request.offline, ..Options::default() };
+        let options = Options { offline: self.request.offline, ..self.request.registry.clone() };
         match &here {
             Some(_) if !self.request.pull || self.request.offline => {}
             None if self.request.offline => return Err(BaseError::Offline { name: name.full() }),
@@ -304,7 +303,10 @@ impl BaseImage {
         }
         let start = Instant::now();
         let work = cache.work()?;
-        let scope = Scope { limits: Limits::default(), unpack: Some((0, work.path().to_owned())) };
+        let scope = Scope {
+            limits: Limits::default(),
+            unpack: Some(jettison_store::Unpack { first: 0, later: false, folder: work.path().to_owned() }),
+        };
         let (scanned, layers) = jettison_store::scan(&self.place, &self.image, &scope, &Scans::default(), &())?;
         for (diff_id, layer) in self.image.config.diff_ids().iter().zip(&layers) {
             cache.set_value(layer_key(*diff_id), &layer.to_bytes())?;
@@ -349,7 +351,7 @@ impl BaseImage {
 fn reader(layer: &ScannedLayer) -> impl FnMut() -> std::io::Result<Box<dyn Read>> + Send + use<> {
     let plain = layer.plain.clone();
     move || {
-        let plain = plain.as_ref().ok_or_else(|| std::io::Error::other("the layer was not unpacked"))?;
+        let plain = plain.section().ok_or_else(|| std::io::Error::other("the layer was not unpacked"))?;
         Ok(Box::new(plain.reader()) as Box<dyn Read>)
     }
 }

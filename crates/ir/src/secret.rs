@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use hashbrown::{HashMap, HashSet};
 use jettison_image::{Digest, Kind, Layer, Tree};
+use serde::{Deserialize, Serialize};
 
 /// How sure it is that something is a secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Confidence {
     /// It looks like one, where such things are often made up: among tests, examples and documents.
     Low,
@@ -29,7 +30,7 @@ impl Confidence {
 }
 
 /// A secret in a file's content. The secret itself is never kept.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Secret {
     /// The rule that found it, such as `github-token`.
     pub rule: String,

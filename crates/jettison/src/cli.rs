@@ -1,6 +1,7 @@
 //! Arguments. Help texts are the comments here.
 
 mod build;
+mod registry;
 mod source;
 
 use std::path::PathBuf;
@@ -14,12 +15,13 @@ pub(crate) use build::{
     Build, CacheAction, CacheArgs, CacheCommand, CachePlace, ImageArgs, Images, InputArgs, NetworkArg, ProgressArg,
     Prune, RemoveImages, SnapshotterArg, StepArgs,
 };
+pub(crate) use registry::RegistryArgs;
 pub(crate) use source::{ErrorOn, Lint, LintFormat, ProofArgs, Rewrite};
 
 /// An optimizing compiler for container images
 ///
-/// An IMAGE is docker-archive:FILE[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG], local:NAME[:TAG], or a bare path
-/// or name that is one of them.
+/// An IMAGE is docker-archive:FILE[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG], local:NAME[:TAG],
+/// docker://NAME[:TAG] on a registry, or a bare path or name that is one of them.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, disable_help_subcommand = true)]
 pub(crate) struct Cli {
@@ -64,6 +66,9 @@ pub(crate) enum Command {
     /// Write a smaller image, proven to be the input but for what it lists
     #[command(mut_arg("platform", several_platforms))]
     Optimize(Optimize),
+    /// Copy an image from one place to another, byte for byte
+    #[command(mut_arg("platform", several_platforms))]
+    Copy(Copy),
     /// Show what `optimize` took out of an image, from the receipt that the image carries
     #[command(mut_arg("platform", |arg| arg.help("The platforms, as in linux/amd64,linux/arm64; `all` for every one [default: this machine's]")))]
     Receipt(ReceiptArgs),
@@ -109,6 +114,8 @@ pub(crate) struct ReadArgs {
     /// The cache's folder, where local: images are [default: $JETTISON_CACHE, else jettison in the user's cache folder]
     #[arg(long, value_name = "DIR", help_heading = "Reading")]
     pub(crate) cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
 }
 
 /// How the base is found.
@@ -175,7 +182,8 @@ pub(crate) enum Format {
 pub(crate) struct Optimize {
     /// The image
     pub(crate) image: Reference,
-    /// Where to write: docker-archive:FILE, oci:DIR[:TAG], oci-archive:FILE, local:NAME; a bare path is of the input's kind
+    /// Where to write: docker-archive:FILE, oci:DIR[:TAG], oci-archive:FILE, local:NAME, docker://NAME; a bare path is of
+    /// the input's kind
     #[arg(short, long, value_name = "OUT", required_unless_present = "plan")]
     pub(crate) output: Option<Reference>,
     /// Print what would be done and what it would save, and write nothing
@@ -220,6 +228,25 @@ pub(crate) struct Optimize {
     /// Have the judge compare after every pass
     #[arg(long, help_heading = "Passes")]
     pub(crate) verify_each: bool,
+    /// The user and the password for the output's registry, where they are not those of the input's
+    #[arg(long, value_name = "USER:PASSWORD", help_heading = "Registries")]
+    pub(crate) dest_creds: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Copy {
+    /// The image
+    pub(crate) source: Reference,
+    /// Where it is to be
+    pub(crate) target: Reference,
+    /// human or json
+    #[arg(long, default_value = "human")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    /// The user and the password for the target's registry, where they are not those of the source's
+    #[arg(long, value_name = "USER:PASSWORD", help_heading = "Registries")]
+    pub(crate) dest_creds: Option<String>,
 }
 
 #[derive(Args)]

@@ -11,7 +11,7 @@ pub(crate) struct LayerContents<'l>(pub(crate) &'l [ScannedLayer]);
 
 impl ReadContent for LayerContents<'_> {
     fn read(&self, layer: usize, offset: u64, length: u64) -> Option<Vec<u8>> {
-        let plain = self.0.get(layer)?.plain.as_ref()?;
+        let plain = self.0.get(layer)?.plain.section()?;
         let mut content = vec![0; usize::try_from(length).ok().filter(|_| length <= MOST)?];
         plain.read_at(offset, &mut content).ok()?;
         Some(content)

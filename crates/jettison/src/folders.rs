@@ -34,6 +34,7 @@ pub(crate) fn find_images(cli: &mut Cli) -> anyhow::Result<()> {
             (vec![Some(&mut args.image), args.base.base.as_mut()], args.output.as_mut(), &args.read.cache_dir)
         }
         Command::Diff(args) => (vec![Some(&mut args.before), Some(&mut args.after)], None, &args.read.cache_dir),
+        Command::Copy(args) => (vec![Some(&mut args.source)], Some(&mut args.target), &args.read.cache_dir),
         Command::Receipt(args) => (vec![Some(&mut args.image)], None, &args.read.cache_dir),
         Command::Dump(args) => (vec![Some(&mut args.image)], None, &args.read.cache_dir),
         _ => return Ok(()),

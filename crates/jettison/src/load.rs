@@ -1,17 +1,19 @@
 //! Reading an image as a command line names it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
 use jettison_image::layer::ContentWatch;
 use jettison_image::{Layer, Limits, Platform};
+use jettison_report::PushReport;
+use jettison_store::registry::Pushed;
 use jettison_store::{
-    Opened, Progress, Reference, ScannedLayer, Scans, Scope, StoredImage, Wanted, open, scan_watched,
+    Opened, Progress, Reference, ScannedLayer, Scans, Scope, StoredImage, Unpack, Wanted, open_with, scan_watched,
 };
 
 use crate::cli::ReadArgs;
 use crate::error::Usage;
+use crate::folders;
 use crate::printer::Printer;
 use crate::progress::Stage;
 use crate::secrets::SecretWatch;
@@ -41,6 +43,17 @@ impl ReadArgs {
         Ok(if all.len() == 1 { Wanted::Platform(all.remove(0)) } else { Wanted::Platforms(all) })
     }
 
+    /// What was read before, of layers on registries in the cache.
+    pub(crate) fn scans(&self) -> Scans {
+        folders::cache(self.cache_dir.as_deref())
+            .map_or_else(Scans::default, |cache| Scans::kept_in(cache.join("values")))
+    }
+
+    /// Opens an image as the arguments say.
+    pub(crate) fn open(&self, reference: &Reference, wanted: &Wanted) -> Result<Opened> {
+        Ok(open_with(reference, wanted, self.limits(), &self.registry.options()?)?)
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         let default = Limits::default();
         Limits { layer_bytes: self.max_layer_size.unwrap_or(default.layer_bytes), ..default }
@@ -59,6 +72,12 @@ pub(crate) fn this_platform() -> Platform {
     Platform { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: None, rest: Default::default() }
 }
 
+/// What a push says of its blobs, for reports.
+pub(crate) fn pushed(pushed: Pushed) -> PushReport {
+    let Pushed { there, mounted, uploaded, bytes } = pushed;
+    PushReport { there, mounted, uploaded, uploaded_bytes: bytes }
+}
+
 /// Opens the one image that a command works on.
 pub(crate) fn open_one(reference: &Reference, read: &ReadArgs) -> Result<(Opened, StoredImage)> {
     let wanted = read.wanted()?;
@@ -66,7 +85,7 @@ pub(crate) fn open_one(reference: &Reference, read: &ReadArgs) -> Result<(Opened
         let hint = "name one platform, as in --platform linux/arm64";
         return Err(Usage::new("this command works on one platform").with_hint(hint).into());
     }
-    let mut opened = open(reference, &wanted, read.limits())?;
+    let mut opened = read.open(reference, &wanted)?;
     let image = opened.images.remove(0);
     Ok((opened, image))
 }
@@ -76,7 +95,7 @@ pub(crate) fn load(
     reference: &Reference,
     image: StoredImage,
     read: &ReadArgs,
-    unpack: Option<(usize, PathBuf)>,
+    unpack: Option<Unpack>,
     scans: &Scans,
     printer: &Printer,
 ) -> Result<Loaded> {
@@ -88,7 +107,7 @@ pub(crate) fn load_watched(
     reference: &Reference,
     image: StoredImage,
     read: &ReadArgs,
-    unpack: Option<(usize, PathBuf)>,
+    unpack: Option<Unpack>,
     scans: &Scans,
     printer: &Printer,
     watch: Option<&SecretWatch>,
@@ -104,7 +123,7 @@ pub(crate) fn load_into(
     reference: &Reference,
     image: StoredImage,
     read: &ReadArgs,
-    unpack: Option<(usize, PathBuf)>,
+    unpack: Option<Unpack>,
     scans: &Scans,
     progress: &dyn Progress,
     watch: Option<&SecretWatch>,

@@ -1,5 +1,6 @@
 //! Image in, smaller image out: read, plan, write beside the target, have it judged, publish.
 
+mod judged;
 mod kept;
 mod listing;
 mod packings;
@@ -12,28 +13,26 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use jettison_image::changes::Part;
 use jettison_image::manifest::{BASE_DIGEST, BASE_NAME};
-use jettison_image::{Base, Config, Descriptor, Digest, Layer, Manifest, Tree, history, media};
-use jettison_ir::{
-    ImageOptions, ImageUnit, Level, Measure, OptimizeReport, Plan, Receipt, SecretFates, Verdict, with_edits,
-};
+use jettison_image::{Base, Config, Descriptor, Layer, Manifest, Tree, history, media};
+use jettison_ir::{ImageOptions, ImageUnit, Level, OptimizeReport, Plan, Receipt, with_edits};
 use jettison_passes::{Outcome, Selection};
+use jettison_report::push_human;
 use jettison_store::{
-    Encoding, Opened, Output, PlainContents, Reference, ScannedLayer, Scans, Selector, StoredImage, Transport, Wanted,
-    open,
+    Encoding, Opened, Output, PlainContents, Reference, ScannedLayer, Scans, StoredImage, Unpack, Wanted, registry,
 };
-use jettison_verify::{Reads, Side, judge};
 
 use crate::base;
 use crate::cli::{BaseArgs, PassArgs, ReadArgs};
 use crate::contents::LayerContents;
 use crate::error::Usage;
-use crate::load::{Loaded, left_out, load_into, stored_bytes};
+use crate::load::{self, Loaded, left_out, load_into, stored_bytes};
 use crate::parallel;
 use crate::pipeline::{self, Subject};
 use crate::printer::Printer;
 use crate::progress::Stage;
 use crate::receipt::{self, Attached};
 use crate::secrets::{self, SecretWatch};
+use judged::judge_all;
 use kept::{Keeper, Kept};
 use listing::{Instance, Listing};
 use packings::Packing;
@@ -63,6 +62,8 @@ pub(crate) struct Request<'r> {
     pub(crate) options: ImageOptions,
     /// Whether the receipt goes with the image.
     pub(crate) attaches_receipt: bool,
+    /// How the output's registry is spoken to.
+    pub(crate) target_options: registry::Options,
 }
 
 /// An image as it was read.
@@ -101,9 +102,10 @@ pub(crate) struct Done {
 pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<OptimizeReport>> {
     let start = Instant::now();
     let selection = pipeline::selection(request.level, request.passes, Subject::Images)?;
-    let opened = open(request.input, &request.wanted, request.read.limits())?;
+    let mut opened = request.read.open(request.input, &request.wanted)?;
     packings::check(request, opened.transport)?;
-    let mut output = Output::create(request.output, opened.transport)?;
+    let mut output = Output::create_with(request.output, opened.transport, &request.target_options)?;
+    fetch(request, &mut opened, &output, printer)?;
     let images = packings::images(&opened);
     let inputs = read(request, &opened, &images, &output.scratch(), printer)?;
     let contents: Vec<LayerContents<'_>> =
@@ -115,7 +117,7 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
         plan(request, &selection, input, contents, printer)
     })?;
     works[0].notes.splice(0..0, notes_of_all(&opened));
-    let scans = Scans::default();
+    let scans = request.read.scans();
     let mut instances = Vec::new();
     for (number, (work, members)) in works.iter_mut().zip(&images).enumerate() {
         let stored: Vec<&StoredImage> = members.iter().map(|member| &opened.images[*member]).collect();
@@ -137,16 +139,22 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
         output.add_image(done.manifest.clone(), &done.manifest_bytes, &done.config_bytes)?;
     }
     let listing = Listing::of(request, &opened, &instances);
-    for blob in listing.companions.iter().flat_map(|companion| &companion.blobs) {
-        output.copy_blob(&blob.blob, blob.checked(&request.input.path)?, &())?;
+    for companion in &listing.companions {
+        output.add_companion(companion, &())?;
     }
     for (number, note) in notes.into_iter().chain(listing.notes) {
         works[number].notes.push(note);
     }
     output.finish(request.names.unwrap_or(&opened.names), listing.index.as_deref())?;
-    let reports = judge_all(request, works, &instances, &output, listing.index.is_some(), (start, printer), &scans)?;
+    let mut reports =
+        judge_all(request, works, &instances, &output, listing.index.is_some(), (start, printer), &scans)?;
     if !request.is_plan && reports.iter().all(|report| report.verdict.is_equal()) {
-        output.publish()?;
+        let stage = Stage::start(printer, format!("pushing {}", request.output), output.to_push());
+        let pushed = output.publish(&stage)?;
+        stage.end();
+        if let (Some(pushed), Some(report)) = (pushed, reports.last_mut()) {
+            report.notes.push(format!("pushed: {}", push_human(&load::pushed(pushed))));
+        }
     }
     Ok(reports)
 }
@@ -156,6 +164,17 @@ fn notes_of_all(opened: &Opened) -> Vec<String> {
     let absent =
         opened.absent.iter().map(|platform| format!("left out: {platform}, which the index lists but is not there"));
     absent.chain(left_out(opened)).collect()
+}
+
+/// Fetches what lies on a registry once, where all of it is to lie here in the end.
+fn fetch(request: &Request<'_>, opened: &mut Opened, output: &Output, printer: &Printer) -> Result<()> {
+    let total = opened.elsewhere();
+    if total > 0 && request.output.on_registry().is_none() && !request.is_plan {
+        let stage = Stage::start(printer, format!("fetching {}", request.input), total);
+        opened.fetch(&output.scratch(), &stage)?;
+        stage.end();
+    }
+    Ok(())
 }
 
 /// What was asked for by name and cannot be done is an error, not a remark.
@@ -191,20 +210,22 @@ fn read(
     let total = opened.images.iter().map(stored_bytes).sum();
     let stage = Stage::start(printer, format!("reading {}", request.input), total);
     let watch = SecretWatch::new()?;
-    // Whoever is asked for the content of a file needs it unpacked. From -O2 on passes look into files, also into those of
-    // the base.
+    // From -O2 on passes look into files, also into those of the base; one that lies elsewhere may do without.
     let is_asked = !request.options.purge.is_empty() || !request.options.virtuals.is_empty();
-    let looks_into_all = request.level > Level::O1 || is_asked || request.recompress_base;
+    let looks = request.level > Level::O1 || is_asked || request.recompress_base;
     let inputs = parallel::each(images.iter().collect(), parallel::at_once(), |members| {
         let mut notes = Vec::new();
         let first = &opened.images[members[0]];
-        let base = base::find(request.base, request.input, first, request.read.limits(), &mut notes)?;
-        let (scans, watch) = (Scans::default(), watch.for_another());
+        let base = base::find(request.base, request.input, first, request.read, &mut notes)?;
+        let later = looks && first.layers.iter().any(|layer| layer.blob.section().is_none());
+        let from = if looks && !later { 0 } else { base.layers };
+        // Each image has its own: what was taken apart for another one's secrets was not looked at for this one.
+        let (scans, watch) = (request.read.scans(), watch.for_another());
         let mut loaded: Vec<Loaded> = Vec::new();
         for member in members {
             // Another packing of the same holds nothing new; that it holds the same is seen by its digests.
             let is_first = loaded.is_empty();
-            let unpack = is_first.then(|| (if looks_into_all { 0 } else { base.layers }, scratch.to_owned()));
+            let unpack = is_first.then(|| Unpack { first: from, later, folder: scratch.to_owned() });
             let image = opened.images[*member].clone();
             let watch = is_first.then_some(&watch);
             let read = load_into(request.input, image, request.read, unpack, &scans, &stage, watch)?;
@@ -233,6 +254,10 @@ fn plan<'w>(
     let found = secrets::find(&input.watch, &unit.upper);
     let unit = unit.with_secrets(found);
     let outcome = pipeline::run(&unit, config, selection, request.passes, request.verify_each, printer)?;
+    // A pass that could not look has left things alone; why is no remark but an error.
+    if let Some(error) = loaded.scanned.iter().find_map(|layer| layer.plain.take_failure()) {
+        return Err(error.into());
+    }
     refused(&outcome)?;
     let mut notes = input.notes.clone();
     notes.extend(loaded.notes());
@@ -465,118 +490,6 @@ fn in_oci_terms(manifest: &Manifest, loaded: &Loaded) -> Manifest {
         (layer.digest, layer.size) = (scan.digest, scan.stored_size);
     }
     manifest
-}
-
-/// Reads back what was written, and has the judge compare each instance with the input.
-fn judge_all(
-    request: &Request<'_>,
-    works: Vec<Work<'_>>,
-    instances: &[Instance],
-    output: &Output,
-    is_index: bool,
-    (start, printer): (Instant, &Printer),
-    scans: &Scans,
-) -> Result<Vec<OptimizeReport>> {
-    let unreadable = "the written image cannot be read back";
-    works.iter().flat_map(|work| work.members).for_each(|read| scans.remember(&read.scanned, &read.layers));
-    let transport =
-        Some(if output.staged().transport == Some(Transport::Oci) { Transport::Oci } else { Transport::OciArchive });
-    let selector = instances.first().filter(|_| !is_index).map(|instance| Selector::Digest(instance.digest()));
-    let staged = Reference { selector, transport, ..output.staged() };
-    let platform = works[0].loaded().image.config.platform();
-    let wanted = if is_index { Wanted::All } else { Wanted::Platform(platform) };
-    let images = open(&staged, &wanted, request.read.limits()).context(unreadable)?.images;
-    let stage =
-        Stage::start(printer, format!("reading back {}", request.output), images.iter().map(stored_bytes).sum());
-    let shown = Reference { path: staged.path.clone(), transport: None, selector: None };
-    let numbered = works.into_iter().enumerate().collect();
-    let reports = parallel::each(numbered, parallel::at_once(), |(number, work)| {
-        let mut judged = Vec::new();
-        for instance in instances.iter().filter(|instance| instance.work == number) {
-            let digest = instance.digest();
-            let is_this =
-                |image: &&StoredImage| image.stored_manifest.as_ref().is_some_and(|(_, d)| d.digest == digest);
-            let image = images.iter().find(is_this).context("the written image is not where it was written to")?;
-            let after =
-                load_into(&shown, image.clone(), request.read, None, scans, &stage, None).context(unreadable)?;
-            let before = &work.members[instance.member];
-            judged.push((instance, before, judged_one(&work, after)?));
-        }
-        Ok(report_all(request, &work, judged, start))
-    })?;
-    stage.end();
-    Ok(reports.into_iter().flatten().collect())
-}
-
-/// What an instance is, as it was read back.
-struct Judged {
-    after: Measure,
-    verdict: Verdict,
-    secrets: SecretFates,
-}
-
-fn judged_one(work: &Work<'_>, after: Loaded) -> Result<Judged> {
-    let after_tree = Tree::of(after.layers())?;
-    let before = Side { tree: &work.unit.upper, config: &work.loaded().image.config };
-    let written = Side { tree: &after_tree, config: &after.image.config };
-    let verdict = with_edits(&work.unit, &work.outcome.plan.edits, |changes, edits| -> Verdict {
-        let mut old = |node| work.unit.content(node);
-        // What was written is known by its digest: a content of that digest is the content.
-        let mut new = |node| {
-            let planned = changes.upper().find(&after_tree.path(node))?;
-            let content = edits.content(&work.unit, changes.upper(), planned)?;
-            (Digest::of(&content) == after_tree.attributes(node).digest).then_some(content)
-        };
-        judge(before, written, &work.outcome.claims, Some(Reads { before: &mut old, after: &mut new }))
-    })?;
-    Ok(Judged {
-        after: measure(&after, work.unit.base.layers, &after_tree),
-        verdict,
-        secrets: SecretFates::of(work.unit.secrets.clone(), work.unit.instructions.clone(), after.layers()),
-    })
-}
-
-/// A report for each instance of an image.
-fn report_all(
-    request: &Request<'_>,
-    work: &Work<'_>,
-    judged: Vec<(&Instance, &Loaded, Judged)>,
-    start: Instant,
-) -> Vec<OptimizeReport> {
-    let declines: Vec<String> =
-        work.outcome.declines.iter().map(|(pass, decline)| format!("{pass}: {}", decline.reason)).collect();
-    let report = |(number, (instance, before, judged)): (usize, (&Instance, &Loaded, Judged))| OptimizeReport {
-        input: request.input.to_string(),
-        output: if request.is_plan { "planned".to_owned() } else { request.output.to_string() },
-        level: request.level.to_string(),
-        platform: work.loaded().image.config.platform().to_string(),
-        packing: instance.format.map(|format| format.to_string()),
-        is_further: number > 0,
-        base: work.unit.base.evidence.to_string(),
-        digest: instance.digest().to_string(),
-        before: measure(before, work.unit.base.layers, &work.unit.upper),
-        after: judged.after,
-        acted: work.outcome.acted.clone(),
-        receipt: work.receipt.clone(),
-        secrets: judged.secrets,
-        notes: work.notes.clone(),
-        declines: declines.clone(),
-        verdict: judged.verdict,
-        took: start.elapsed(),
-    };
-    judged.into_iter().enumerate().map(report).collect()
-}
-
-fn measure(loaded: &Loaded, base_layers: usize, tree: &Tree<'_>) -> Measure {
-    let layers: Vec<&Layer> = loaded.layers().collect();
-    Measure {
-        layers: layers.len(),
-        base_layers,
-        stored: loaded.scanned.iter().map(|layer| layer.stored_size).sum(),
-        unpacked: layers.iter().map(|layer| layer.size).sum(),
-        entries: layers.iter().map(|layer| layer.entries.len()).sum(),
-        paths: tree.walk().count(),
-    }
 }
 
 /// The encoding in which an image's own layers are stored, where all share one: what a saving is measured in.

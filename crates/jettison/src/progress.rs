@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub(crate) struct Stage<'p> {
     printer: &'p Printer,
     what: String,
-    total: u64,
+    total: AtomicU64,
     done: AtomicU64,
     shown: AtomicBool,
     start: Instant,
@@ -38,6 +38,7 @@ impl<'p> Stage<'p> {
             bar
         });
         let (done, shown) = (AtomicU64::new(0), AtomicBool::new(false));
+        let total = AtomicU64::new(total);
         Self { printer, what, total, done, shown, start: Instant::now(), bar }
     }
 
@@ -55,13 +56,20 @@ impl<'p> Stage<'p> {
 }
 
 impl Progress for Stage<'_> {
+    fn expect(&self, bytes: u64) {
+        let total = self.total.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+        }
+    }
+
     fn advance(&self, count: u64) {
         let done = self.done.fetch_add(count, Ordering::Relaxed) + count;
         let late = self.start.elapsed() >= PATIENCE;
         if late && !self.shown.swap(true, Ordering::Relaxed) {
             match &self.bar {
                 Some(bar) => bar.set_draw_target(ProgressDrawTarget::stderr()),
-                None => self.printer.say(&format!("{} ({}) …", self.what, bytes(self.total))),
+                None => self.printer.say(&format!("{} ({}) …", self.what, bytes(self.total.load(Ordering::Relaxed)))),
             }
         }
         if let Some(bar) = &self.bar {

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context as _, Result};
 use bstr::ByteSlice as _;
 use jettison_image::layer::ContentWatch;
-use jettison_image::{Digest, Tree};
+use jettison_image::{Digest, Layer, Tree};
 use jettison_ir::{Secret, ShippedSecret};
 use jettison_passes::secrets::Scanner;
+use serde::{Deserialize, Serialize};
 
 /// Files by path and content.
 type Seen = HashMap<(Vec<u8>, Digest), Vec<Secret>>;
@@ -60,7 +61,38 @@ impl ContentWatch for SecretWatch {
             }
         }
     }
+
+    fn save(&self, layer: &Layer) -> Option<Vec<u8>> {
+        // What was given up is said anew each time.
+        if !self.given_up.lock().ok()?.is_empty() {
+            return None;
+        }
+        let seen = self.seen.lock().ok()?;
+        let found = layer.entries.iter().filter_map(|entry| {
+            let key = (layer.path(entry).to_vec(), entry.digest);
+            seen.get(&key).map(|secrets| (key.0, key.1, secrets.clone()))
+        });
+        let files = if seen.is_empty() { Vec::new() } else { found.collect() };
+        serde_json::to_vec(&Kept { rules: RULES.to_owned(), files }).ok()
+    }
+
+    fn restore(&self, saved: &[u8]) -> bool {
+        let kept = serde_json::from_slice::<Kept>(saved).ok().filter(|kept| kept.rules == RULES);
+        let (Some(kept), Ok(mut seen)) = (kept, self.seen.lock()) else { return false };
+        seen.extend(kept.files.into_iter().map(|(path, digest, secrets)| ((path, digest), secrets)));
+        true
+    }
 }
+
+/// What is kept of a layer's files, by the rules that they were looked through with.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    rules: String,
+    files: Vec<(Vec<u8>, Digest, Vec<Secret>)>,
+}
+
+/// Other versions may find other things.
+const RULES: &str = concat!(env!("CARGO_PKG_VERSION"), " 1");
 
 /// The secrets that the layers of `tree` ship, visible or not. All of the layers must have been read with `watch`.
 pub(crate) fn find(watch: &SecretWatch, tree: &Tree<'_>) -> Vec<ShippedSecret> {

@@ -2,6 +2,7 @@
 //!
 //! Text may hold ANSI styles; whoever prints it strips them where the output is no terminal.
 
+mod copy;
 mod diff;
 mod final_stage;
 mod layers;
@@ -21,6 +22,7 @@ mod text;
 mod unified;
 mod weigh;
 
+pub use copy::{CopyReport, PushReport, copy_human, push_human};
 pub use diff::{diff_human, diff_json};
 pub use layers::Layers;
 pub use lines::{

@@ -1,4 +1,4 @@
-//! Named files of an image, in a folder or in a tar, which may itself be compressed.
+//! Named files of an image: in a folder, in a tar, which may itself be compressed, or on a registry.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -6,10 +6,13 @@ use std::io::{BufRead as _, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use jettison_image::tar::{Member, MemberType, Reader, TarError, TarErrorKind};
-use jettison_image::{Compression, Limits};
+use jettison_image::{Compression, Descriptor, Digest, Limits};
 
+use crate::blob::Blob;
 use crate::decompress;
 use crate::error::{Error, Result};
+use crate::open::blob_name;
+use crate::registry::{Fetched, Remote};
 use crate::section::Section;
 
 /// The files that an image consists of.
@@ -17,13 +20,27 @@ use crate::section::Section;
 pub(crate) struct Archive {
     path: PathBuf,
     files: Files,
+    /// Blobs that lie elsewhere.
+    elsewhere: HashMap<Digest, Blob>,
 }
 
 #[derive(Debug)]
 enum Files {
     Folder,
-    Tar { whole: Section, members: HashMap<String, Place> },
+    Tar {
+        whole: Section,
+        members: HashMap<String, Place>,
+    },
+    /// No named files, but what descriptors name; the first document is at hand.
+    Registry {
+        remote: Remote,
+        top: (Digest, Vec<u8>),
+    },
 }
+
+/// The most bytes of a document: the registries' limit for manifests (distribution-spec, 4 MiB), with room for large
+/// configs.
+const MOST: u64 = 64 << 20;
 
 #[derive(Clone, Debug)]
 enum Place {
@@ -41,7 +58,7 @@ impl Archive {
         let file = file.map_err(Error::io("open", path))?;
         let is_folder = file.metadata().map_err(Error::io("read", path))?.is_dir();
         if is_folder {
-            Ok(Self { path: path.to_owned(), files: Files::Folder })
+            Ok(Self { path: path.to_owned(), files: Files::Folder, elsewhere: HashMap::new() })
         } else {
             Self::of_file(path, file, limits)
         }
@@ -51,7 +68,18 @@ impl Archive {
     pub(crate) fn of_file(path: &Path, file: File, limits: Limits) -> Result<Self> {
         let whole = unpacked(path, file, limits)?;
         let members = members(path, &whole)?;
-        Ok(Self { path: path.to_owned(), files: Files::Tar { whole, members } })
+        Ok(Self { path: path.to_owned(), files: Files::Tar { whole, members }, elsewhere: HashMap::new() })
+    }
+
+    /// An image on a registry, of which `top` is the manifest or index. `path` is for messages.
+    pub(crate) fn of_registry(path: PathBuf, remote: Remote, top: &Fetched) -> Self {
+        let top = (top.descriptor().digest, top.bytes.clone());
+        Self { path, files: Files::Registry { remote, top }, elsewhere: HashMap::new() }
+    }
+
+    /// The same with blobs that it does not hold itself.
+    pub(crate) fn with(self, elsewhere: HashMap<Digest, Blob>) -> Self {
+        Self { elsewhere, ..self }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -62,7 +90,14 @@ impl Archive {
         match &self.files {
             Files::Folder => self.path.join(name).is_file(),
             Files::Tar { members, .. } => members.contains_key(name),
+            Files::Registry { .. } => false,
         }
+    }
+
+    /// Whether the blob that a descriptor names is at hand, as far as that can be told without asking a registry.
+    pub(crate) fn holds(&self, descriptor: &Descriptor) -> bool {
+        let is_registry = matches!(self.files, Files::Registry { .. });
+        is_registry || self.elsewhere.contains_key(&descriptor.digest) || self.has(&blob_name(descriptor.digest))
     }
 
     pub(crate) fn is_folder(&self) -> bool {
@@ -93,15 +128,56 @@ impl Archive {
                 }
                 Err(missing())
             }
+            Files::Registry { .. } => Err(missing()),
         }
+    }
+
+    /// The repository that it lies in.
+    pub(crate) fn remote(&self) -> Option<&Remote> {
+        match &self.files {
+            Files::Registry { remote, .. } => Some(remote),
+            _ => None,
+        }
+    }
+
+    /// The blob that a descriptor names.
+    pub(crate) fn blob(&self, descriptor: &Descriptor) -> Result<Blob> {
+        if let Some(blob) = self.elsewhere.get(&descriptor.digest) {
+            return Ok(blob.clone());
+        }
+        match &self.files {
+            Files::Registry { remote, .. } => Ok(Blob::There(remote.blob(descriptor))),
+            _ => self.section(&blob_name(descriptor.digest)).map(Blob::Here),
+        }
+    }
+
+    /// The bytes of a manifest, config or index that a descriptor names.
+    pub(crate) fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        match &self.files {
+            Files::Registry { top: (digest, bytes), .. } if *digest == descriptor.digest => Ok(bytes.clone()),
+            Files::Registry { remote, .. } => Ok(remote.document(descriptor, MOST).map_err(Box::new)?),
+            _ => self.bytes(&blob_name(descriptor.digest)),
+        }
+    }
+
+    /// The same, checked against the descriptor.
+    pub(crate) fn checked_document(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        let bytes = self.document(descriptor)?;
+        let (path, name, got) = (self.path.clone(), blob_name(descriptor.digest), Digest::of(&bytes));
+        if got != descriptor.digest {
+            return Err(Error::Digest { path, name, expected: descriptor.digest, got });
+        }
+        let (expected, got) = (descriptor.size, bytes.len() as u64);
+        if got != expected {
+            return Err(Error::Size { path, name, expected, got });
+        }
+        Ok(bytes)
     }
 
     /// The bytes of a small file: manifests, configs, indexes.
     pub(crate) fn bytes(&self, name: &str) -> Result<Vec<u8>> {
-        // The limit is the registries' for manifests (distribution-spec, 4 MiB), with room for large configs.
-        const LIMIT: u64 = 64 << 20;
         let section = self.section(name)?;
-        if section.length() > LIMIT {
+        if section.length() > MOST {
             let reason = format!("{name} has {} bytes, more than a manifest or config may have", section.length());
             return Err(Error::NotAnImage { path: self.path.clone(), reason });
         }

@@ -6,8 +6,8 @@ use jettison_image::manifest::{ATTESTED, CONTAINERD_NAME, PREDICATE, REF_NAME, R
 use jettison_image::{Descriptor, Digest, Manifest, Platform, media};
 
 use crate::archive::Archive;
+use crate::blob::Blob;
 use crate::error::Result;
-use crate::open::{StoredLayer, blob_bytes, blob_name};
 
 /// A manifest in an index that is no container image.
 #[derive(Clone, Debug)]
@@ -20,24 +20,47 @@ pub struct Companion {
     pub is_statement: bool,
     /// The manifest that it speaks of.
     pub of: Option<Digest>,
-    /// Its blobs, its own manifest first; none where not all of them are at hand.
-    pub blobs: Vec<StoredLayer>,
+    /// Its manifest and the bytes of that, where it is at hand with all of its blobs.
+    pub(crate) document: Option<(Manifest, Vec<u8>)>,
+    /// Its config and its layers.
+    pub(crate) blobs: Vec<(Descriptor, Blob)>,
 }
 
 impl Companion {
     /// Reads what an index or a layout lists. One whose manifest is not at hand, or is none, is told by its descriptor.
     pub(crate) fn read(archive: &Archive, descriptor: &Descriptor) -> Result<Self> {
-        let is_there = descriptor.is_manifest() && archive.has(&blob_name(descriptor.digest));
-        let bytes = if is_there { Some(blob_bytes(archive, descriptor)?) } else { None };
-        let manifest: Option<Manifest> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if !descriptor.is_manifest() || !archive.holds(descriptor) {
+            return Ok(Self::told(descriptor));
+        }
+        let bytes = archive.checked_document(descriptor)?;
+        let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) else { return Ok(Self::told(descriptor)) };
+        let told = Self::of(descriptor, Some(&manifest));
+        let all = manifest.layers.iter().chain([&manifest.config]);
+        let blobs = all.map(|blob| archive.blob(blob).ok().map(|found| (blob.clone(), found)));
+        // Half of one is none.
+        let Some(blobs) = blobs.collect::<Option<Vec<_>>>() else { return Ok(told) };
+        Ok(Self { document: Some((manifest, bytes)), blobs, ..told })
+    }
+
+    /// The same by its descriptor alone.
+    pub(crate) fn told(descriptor: &Descriptor) -> Self {
+        Self::of(descriptor, None)
+    }
+
+    fn of(descriptor: &Descriptor, manifest: Option<&Manifest>) -> Self {
         let named = named(descriptor);
         let attested = descriptor.annotation(ATTESTED).and_then(|digest| digest.parse().ok());
-        let subject = manifest.as_ref().and_then(Manifest::subject);
-        let of = attested.or(subject).or(named.map(|(of, _)| of));
-        let kinds = kinds(descriptor, manifest.as_ref(), named.map(|(_, kind)| kind));
-        let blobs = manifest.as_ref().map(|manifest| blobs(archive, descriptor, manifest)).unwrap_or_default();
+        let of = attested.or(manifest.and_then(Manifest::subject)).or(named.map(|(of, _)| of));
+        let kinds = kinds(descriptor, manifest, named.map(|(_, kind)| kind));
         let is_statement = of.is_some() || kinds.iter().any(|kind| STATED.contains(&kind.as_str()));
-        Ok(Self { descriptor: descriptor.clone(), kind: kinds.join(" and "), is_statement, of, blobs })
+        let (descriptor, kind) = (descriptor.clone(), kinds.join(" and "));
+        Self { descriptor, kind, is_statement, of, document: None, blobs: Vec::new() }
+    }
+
+    /// Whether it is at hand with all of its blobs.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.document.is_some()
     }
 
     /// What it is and which one.
@@ -96,17 +119,6 @@ fn kinds(descriptor: &Descriptor, manifest: Option<&Manifest>, named: Option<&'s
         None => "artifact".to_owned(),
     };
     vec![if is_attestation && !STATED.contains(&kind.as_str()) { ATTESTATION.to_owned() } else { kind }]
-}
-
-/// Every blob that the manifest names, or none at all.
-fn blobs(archive: &Archive, descriptor: &Descriptor, manifest: &Manifest) -> Vec<StoredLayer> {
-    let all = [descriptor, &manifest.config].into_iter().chain(&manifest.layers);
-    let blob = |descriptor: &Descriptor| {
-        let name = blob_name(descriptor.digest);
-        let blob = archive.section(&name).ok().filter(|blob| blob.length() == descriptor.size)?;
-        Some(StoredLayer { name, blob, descriptor: Some(descriptor.clone()) })
-    };
-    all.map(blob).collect::<Option<Vec<_>>>().unwrap_or_default()
 }
 
 /// What cosign lists under a tag that is made of a digest: which manifest it speaks of, and what it is.

@@ -27,7 +27,7 @@ impl<'a> PlainContents<'a> {
 
 impl Contents for PlainContents<'_> {
     fn copy(&mut self, layer: usize, offset: u64, length: u64, out: &mut dyn Write) -> io::Result<()> {
-        let plain = self.layers.get(layer).and_then(|layer| layer.plain.as_ref());
+        let plain = self.layers.get(layer).and_then(|layer| layer.plain.section());
         let plain = plain.ok_or_else(|| io::Error::other(format!("layer {} was not unpacked", layer + 1)))?;
         let mut done = 0;
         while done < length {

@@ -9,6 +9,8 @@ use jettison_image::tar::TarError;
 use jettison_image::validate::Inconsistency;
 use jettison_image::{Compression, Digest};
 
+use crate::remote::RemoteError;
+
 /// The result of a store operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -96,6 +98,8 @@ pub enum Error {
     NoSuchPlatform { path: PathBuf, wanted: String, platforms: Vec<String> },
     #[error("{}: indexes are nested more than {limit} deep", path.display())]
     NestedTooDeep { path: PathBuf, limit: usize },
+    #[error(transparent)]
+    Remote(#[from] Box<RemoteError>),
 }
 
 impl Error {
@@ -108,6 +112,7 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Remote(error) => error.hint(),
             Self::Ambiguous { names, .. } if names.is_empty() => {
                 Some("none has a name; choose by position, as in FILE@0".to_owned())
             }

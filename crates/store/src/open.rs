@@ -1,6 +1,7 @@
 //! Finding the images of a place: `manifest.json` of docker archives, `index.json` of OCI layouts,
 //! indexes within indexes, and the platform that is wanted.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 
@@ -9,10 +10,12 @@ use jettison_image::{Config, Descriptor, Digest, Index, Limits, Manifest, Platfo
 use serde::Deserialize;
 
 use crate::archive::Archive;
+use crate::blob::Blob;
 use crate::companion::{self, Companion};
 use crate::error::{Error, Result};
 use crate::platforms::{Found, MAX_NESTING, StoredIndex, Wanted};
 use crate::reference::{Reference, Selector, Transport};
+use crate::registry::{self, Remote};
 use crate::section::Section;
 
 /// What was found at a place.
@@ -26,6 +29,8 @@ pub struct Opened {
     pub names: Vec<String>,
     /// The index whose platforms the images are, where more than one was wanted.
     pub index: Option<StoredIndex>,
+    /// The manifest or index that its name stands for, where there is one.
+    pub top: Option<Descriptor>,
     /// What was left out: attestations, signatures and other referrers.
     pub left_out: Vec<String>,
     /// The platforms that the index lists and that are not at hand.
@@ -65,13 +70,21 @@ pub struct AttachedReceipt {
     /// The digest that the annotation states.
     pub digest: Digest,
     /// The blob; none where whoever copied the image left it behind.
-    blob: Option<Section>,
+    blob: Option<ReceiptBlob>,
+}
+
+#[derive(Clone, Debug)]
+enum ReceiptBlob {
+    Here(Section),
+    There(Remote),
 }
 
 impl AttachedReceipt {
-    fn of(archive: &Archive, manifest: &Manifest) -> Option<Self> {
+    pub(crate) fn of(archive: &Archive, manifest: &Manifest) -> Option<Self> {
         let digest = manifest.receipt()?;
-        Some(Self { digest, blob: archive.section(&blob_name(digest)).ok() })
+        let here = || archive.section(&blob_name(digest)).ok().map(ReceiptBlob::Here);
+        let blob = archive.remote().map(|remote| ReceiptBlob::There(remote.clone())).or_else(here);
+        Some(Self { digest, blob })
     }
 
     /// The receipt's bytes; none where the blob is not there, is damaged, or is too large to be one.
@@ -79,8 +92,12 @@ impl AttachedReceipt {
     pub fn bytes(&self) -> Option<Vec<u8>> {
         /// A receipt names each path that was changed, some hundred bytes each.
         const MOST: u64 = 256 << 20;
-        let blob = self.blob.as_ref().filter(|blob| blob.length() <= MOST)?;
-        blob.bytes().ok().filter(|bytes| Digest::of(bytes) == self.digest)
+        let bytes = match self.blob.as_ref()? {
+            ReceiptBlob::Here(blob) if blob.length() > MOST => return None,
+            ReceiptBlob::Here(blob) => blob.bytes().ok()?,
+            ReceiptBlob::There(remote) => remote.blob_of_unknown_size(self.digest, MOST).ok()?,
+        };
+        (Digest::of(&bytes) == self.digest).then_some(bytes)
     }
 }
 
@@ -90,25 +107,9 @@ pub struct StoredLayer {
     /// The blob's name in its place, for messages.
     pub name: String,
     /// The blob.
-    pub blob: Section,
+    pub blob: Blob,
     /// What the manifest says of it; `None` in docker archives of old.
     pub descriptor: Option<Descriptor>,
-}
-
-impl StoredLayer {
-    /// Reads a small blob, and gives its digest where that is the one that it is to have. `path` is for messages.
-    ///
-    /// # Errors
-    /// Where it cannot be read, or is another one.
-    pub fn checked(&self, path: &Path) -> Result<Digest> {
-        let got = Digest::of(&self.blob.bytes().map_err(Error::io("read", path))?);
-        match self.descriptor.as_ref().map(|descriptor| descriptor.digest) {
-            Some(expected) if expected != got => {
-                Err(Error::Digest { path: path.to_owned(), name: self.name.clone(), expected, got })
-            }
-            _ => Ok(got),
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -125,6 +126,36 @@ struct DockerImage {
 /// # Errors
 /// Where nothing readable lies there, or no image, or several and the reference does not say which.
 pub fn open(reference: &Reference, wanted: &Wanted, limits: Limits) -> Result<Opened> {
+    open_with(reference, wanted, limits, &registry::Options::default())
+}
+
+/// The same, and how registries are spoken to.
+///
+/// # Errors
+/// As [`open`]; where the image is on a registry, also where that cannot be asked.
+pub fn open_with(
+    reference: &Reference,
+    wanted: &Wanted,
+    limits: Limits,
+    options: &registry::Options,
+) -> Result<Opened> {
+    open_archive(reference, wanted, limits, options).map(|(_, opened)| opened)
+}
+
+/// The same, with the place in which it was found.
+pub(crate) fn open_archive(
+    reference: &Reference,
+    wanted: &Wanted,
+    limits: Limits,
+    options: &registry::Options,
+) -> Result<(Archive, Opened)> {
+    if let Some(name) = reference.on_registry() {
+        let (remote, top) = registry::connect(&name, options).map_err(Box::new)?;
+        let archive = Archive::of_registry(reference.to_string().into(), remote, &top);
+        let opened = resolve(&archive, &top.descriptor(), wanted)?;
+        let names = name.tag().map(|_| name.to_string()).into_iter().collect();
+        return Ok((archive, Opened { transport: Transport::Registry, names, ..opened }));
+    }
     if let (Some(Transport::Local), Some(Selector::Name(name))) = (reference.transport, &reference.selector)
         && !reference.path.exists()
     {
@@ -132,7 +163,18 @@ pub fn open(reference: &Reference, wanted: &Wanted, limits: Limits) -> Result<Op
         return Err(Error::NoSuchImage { path, wanted, names: Vec::new() });
     }
     let archive = Archive::open(&reference.path, limits)?;
-    find(&archive, reference, wanted)
+    let opened = find(&archive, reference, wanted)?;
+    Ok((archive, opened))
+}
+
+/// Finds an image in a place that does not hold all of its blobs itself.
+pub(crate) fn open_staged(
+    reference: &Reference,
+    elsewhere: HashMap<Digest, Blob>,
+    wanted: &Wanted,
+    limits: Limits,
+) -> Result<Opened> {
+    find(&Archive::open(&reference.path, limits)?.with(elsewhere), reference, wanted)
 }
 
 /// Finds the image in an archive that is open already; `path` is for messages.
@@ -150,7 +192,7 @@ fn find(archive: &Archive, reference: &Reference, wanted: &Wanted) -> Result<Ope
         Some(Transport::Oci | Transport::Local) if !archive.is_folder() => {
             return Err(not_an_image("it is a file, not a folder"));
         }
-        Some(Transport::Local) => Transport::Oci,
+        Some(Transport::Local | Transport::Registry) => Transport::Oci,
         Some(transport) => transport,
         None if archive.is_folder() => Transport::Oci,
         None if has("manifest.json") => Transport::DockerArchive,
@@ -161,10 +203,8 @@ fn find(archive: &Archive, reference: &Reference, wanted: &Wanted) -> Result<Ope
             docker_archive(archive, reference.selector.as_ref(), wanted)
         }
         Transport::DockerArchive => Err(not_an_image("it has no manifest.json")),
-        Transport::Oci | Transport::OciArchive | Transport::Local if has("index.json") => {
-            oci_layout(archive, transport, reference.selector.as_ref(), wanted)
-        }
-        Transport::Oci | Transport::OciArchive | Transport::Local => Err(not_an_image("it has no index.json")),
+        _ if has("index.json") => oci_layout(archive, transport, reference.selector.as_ref(), wanted),
+        _ => Err(not_an_image("it has no index.json")),
     }
 }
 
@@ -213,6 +253,7 @@ fn docker_archive(archive: &Archive, selector: Option<&Selector>, wanted: &Wante
         images: vec![image],
         names: tags(chosen),
         index: None,
+        top: None,
         left_out: Vec::new(),
         absent: Vec::new(),
     })
@@ -273,7 +314,7 @@ fn docker_image(archive: &Archive, image: &DockerImage) -> Result<StoredImage> {
     }
     let mut layers = Vec::new();
     for name in &image.layers {
-        layers.push(StoredLayer { name: name.clone(), blob: archive.section(name)?, descriptor: None });
+        layers.push(StoredLayer { name: name.clone(), blob: archive.section(name)?.into(), descriptor: None });
     }
     let descriptors = config.diff_ids().iter().zip(&layers).map(|(&diff_id, layer)| {
         Descriptor::new(jettison_image::Compression::None.media_type(media_dialect()), diff_id, layer.blob.length())
@@ -385,16 +426,17 @@ fn is_named(stored: &str, asked: &str) -> bool {
 
 fn resolve(archive: &Archive, descriptor: &Descriptor, wanted: &Wanted) -> Result<Opened> {
     if descriptor.is_index() {
-        let bytes = blob_bytes(archive, descriptor)?;
-        let index: Index = parse_blob(archive, descriptor)?;
+        let bytes = archive.checked_document(descriptor)?;
+        let index: Index = parse_document(archive, descriptor, &bytes)?;
         let found = Found::of(archive, &index, wanted)?;
-        return Ok(opened(found, index, bytes, wanted));
+        return Ok(Opened { top: Some(descriptor.clone()), ..opened(found, index, bytes, wanted) });
     }
     Ok(Opened {
         transport: Transport::Oci,
         images: vec![stored_image(archive, descriptor)?],
         names: Vec::new(),
         index: None,
+        top: Some(descriptor.clone()),
         left_out: Vec::new(),
         absent: Vec::new(),
     })
@@ -405,7 +447,7 @@ fn opened(found: Found, index: Index, bytes: Vec<u8>, wanted: &Wanted) -> Opened
     // One image is taken out of its index: what stands beside it there stays behind.
     let left_out = if wanted.is_one() { companions.iter().map(Companion::name).collect() } else { Vec::new() };
     let index = (!wanted.is_one()).then_some(StoredIndex { index, bytes, listed, is_nested, companions });
-    Opened { transport: Transport::Oci, images, names: Vec::new(), index, left_out, absent }
+    Opened { transport: Transport::Oci, images, names: Vec::new(), index, top: None, left_out, absent }
 }
 
 /// What a layout lists beside an image, and speaks of it or of nobody knows what.
@@ -432,24 +474,20 @@ fn left_out(archive: &Archive, index: &Index, chosen: &Descriptor, opened: &mut 
 }
 
 pub(crate) fn stored_image(archive: &Archive, descriptor: &Descriptor) -> Result<StoredImage> {
-    let name = blob_name(descriptor.digest);
-    let bytes = blob_bytes(archive, descriptor)?;
-    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|source| Error::Json {
-        path: archive.path().to_owned(),
-        name: name.clone(),
-        source,
-    })?;
+    let bytes = archive.checked_document(descriptor)?;
+    let manifest: Manifest = parse_document(archive, descriptor, &bytes)?;
     if let Some(artifact) = manifest.artifact_type() {
+        let name = blob_name(descriptor.digest);
         return Err(Error::Artifact { path: archive.path().to_owned(), name, artifact: artifact.to_owned() });
     }
-    let config_bytes = blob_bytes(archive, &manifest.config)?;
+    let config_bytes = archive.checked_document(&manifest.config)?;
     let config = parse_config(archive, &blob_name(manifest.config.digest), &config_bytes)?;
     validate::layer_count(&manifest, &config)
         .map_err(|source| Error::Inconsistent { path: archive.path().to_owned(), source })?;
     let mut layers = Vec::new();
     for layer in &manifest.layers {
         let name = blob_name(layer.digest);
-        layers.push(StoredLayer { blob: archive.section(&name)?, name, descriptor: Some(layer.clone()) });
+        layers.push(StoredLayer { blob: archive.blob(layer)?, name, descriptor: Some(layer.clone()) });
     }
     let receipt = AttachedReceipt::of(archive, &manifest);
     let stored_manifest = Some((bytes, descriptor.clone()));
@@ -465,7 +503,16 @@ fn parse_config(archive: &Archive, name: &str, bytes: &[u8]) -> Result<Config> {
 }
 
 pub(crate) fn parse_blob<T: serde::de::DeserializeOwned>(archive: &Archive, descriptor: &Descriptor) -> Result<T> {
-    serde_json::from_slice(&blob_bytes(archive, descriptor)?).map_err(|source| Error::Json {
+    parse_document(archive, descriptor, &archive.checked_document(descriptor)?)
+}
+
+/// Parses the bytes of a manifest or index.
+pub(crate) fn parse_document<T: serde::de::DeserializeOwned>(
+    archive: &Archive,
+    descriptor: &Descriptor,
+    bytes: &[u8],
+) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|source| Error::Json {
         path: archive.path().to_owned(),
         name: blob_name(descriptor.digest),
         source,
@@ -475,17 +522,6 @@ pub(crate) fn parse_blob<T: serde::de::DeserializeOwned>(archive: &Archive, desc
 /// The place of a blob in an OCI layout (image-spec, image-layout.md).
 pub(crate) fn blob_name(digest: Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
-}
-
-pub(crate) fn blob_bytes(archive: &Archive, descriptor: &Descriptor) -> Result<Vec<u8>> {
-    let name = blob_name(descriptor.digest);
-    let bytes = archive.bytes(&name)?;
-    check_digest(archive, &name, descriptor.digest, &bytes)?;
-    let (expected, got) = (descriptor.size, bytes.len() as u64);
-    if got != expected {
-        return Err(Error::Size { path: archive.path().to_owned(), name, expected, got });
-    }
-    Ok(bytes)
 }
 
 fn check_digest(archive: &Archive, name: &str, expected: Digest, bytes: &[u8]) -> Result<()> {

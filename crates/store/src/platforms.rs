@@ -5,7 +5,7 @@ use jettison_image::{Descriptor, Digest, Index, Manifest, Platform};
 use crate::archive::Archive;
 use crate::companion::{self, Companion};
 use crate::error::{Error, Result};
-use crate::open::{StoredImage, blob_bytes, blob_name, parse_blob, stored_image};
+use crate::open::{StoredImage, blob_name, parse_blob, stored_image};
 
 /// Indexes within indexes that are followed. Images in use have two levels.
 pub(crate) const MAX_NESTING: usize = 8;
@@ -93,7 +93,7 @@ impl Found {
     fn choose(&mut self, archive: &Archive, manifests: &[Descriptor], wanted: &Wanted, depth: usize) -> Result<()> {
         for descriptor in manifests {
             if descriptor.is_referrer() || companion::named(descriptor).is_some() {
-                self.accompany(archive, descriptor)?;
+                self.accompany(archive, descriptor, wanted)?;
                 continue;
             }
             // The same twice, as by way of two indexes within this one, is the same.
@@ -121,7 +121,7 @@ impl Found {
             } else if descriptor.is_manifest() {
                 let image = match stored_image(archive, descriptor) {
                     Err(Error::Artifact { .. }) => {
-                        self.accompany(archive, descriptor)?;
+                        self.accompany(archive, descriptor, wanted)?;
                         continue;
                     }
                     image => image?,
@@ -145,9 +145,12 @@ impl Found {
         self.choose(archive, &index.manifests, wanted, depth)
     }
 
-    fn accompany(&mut self, archive: &Archive, descriptor: &Descriptor) -> Result<()> {
+    fn accompany(&mut self, archive: &Archive, descriptor: &Descriptor, wanted: &Wanted) -> Result<()> {
         if !self.companions.iter().any(|known| known.descriptor == *descriptor) {
-            self.companions.push(Companion::read(archive, descriptor)?);
+            // What stays behind anyway is not fetched only to tell its kind.
+            let is_told = wanted.is_one() && archive.remote().is_some();
+            let companion = if is_told { Companion::told(descriptor) } else { Companion::read(archive, descriptor)? };
+            self.companions.push(companion);
             self.listed.push(descriptor.clone());
         }
         Ok(())
@@ -157,13 +160,16 @@ impl Found {
 /// Whether an image that an index lists is there. Engines save and pull an index with the platforms that they have: of
 /// the others the manifest is missing, or all of the layers. One that lacks some of its blobs is damaged.
 fn is_at_hand(archive: &Archive, descriptor: &Descriptor) -> bool {
-    if !archive.has(&blob_name(descriptor.digest)) {
+    if archive.remote().is_some() {
+        // Registries take an index only with all that it lists.
+        return true;
+    }
+    if !archive.holds(descriptor) {
         return false;
     }
-    let manifest: Option<Manifest> =
-        blob_bytes(archive, descriptor).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let document = archive.checked_document(descriptor).ok();
+    let manifest: Option<Manifest> = document.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     // What cannot be read is there, and will be complained of.
-    manifest.is_none_or(|manifest| {
-        manifest.layers.is_empty() || manifest.layers.iter().any(|layer| archive.has(&blob_name(layer.digest)))
-    })
+    manifest
+        .is_none_or(|manifest| manifest.layers.is_empty() || manifest.layers.iter().any(|layer| archive.holds(layer)))
 }

@@ -21,10 +21,12 @@ pub enum Transport {
     OciArchive,
     /// `local:`, the images that this machine has at hand, by name.
     Local,
+    /// `docker://`, a registry.
+    Registry,
 }
 
 impl Transport {
-    const ALL: [Self; 4] = [Self::DockerArchive, Self::Oci, Self::OciArchive, Self::Local];
+    const ALL: [Self; 5] = [Self::DockerArchive, Self::Oci, Self::OciArchive, Self::Local, Self::Registry];
 
     /// The name before the colon.
     #[must_use]
@@ -34,6 +36,7 @@ impl Transport {
             Self::Oci => "oci",
             Self::OciArchive => "oci-archive",
             Self::Local => "local",
+            Self::Registry => "docker",
         }
     }
 }
@@ -54,7 +57,8 @@ pub enum Selector {
 pub struct Reference {
     /// `None` for a bare path: what lies there decides.
     pub transport: Option<Transport>,
-    /// The file or folder; for images of the local store, empty until [`Reference::in_store`].
+    /// The file or folder; for images of the local store, empty until [`Reference::in_store`]; for those of registries,
+    /// empty.
     pub path: PathBuf,
     /// `None` where the place must hold one image only.
     pub selector: Option<Selector>,
@@ -77,7 +81,13 @@ pub enum ReferenceError {
         /// The text.
         text: String,
     },
-    /// `local:` and something that is no image's name.
+    /// `docker:` without the slashes.
+    #[error("{text:?} names no image of a registry, which is written docker://NAME")]
+    Slashes {
+        /// The text.
+        text: String,
+    },
+    /// Something that is no image's name where one belongs.
     #[error(transparent)]
     Name(#[from] NameError),
     /// `@` and something that is neither digest nor number.
@@ -89,8 +99,7 @@ pub enum ReferenceError {
 }
 
 /// Transports that skopeo's users know and this version lacks.
-const UNSUPPORTED: [&str; 7] =
-    ["docker", "docker-daemon", "containers-storage", "dir", "ostree", "sif", "oci-registry"];
+const UNSUPPORTED: [&str; 6] = ["docker-daemon", "containers-storage", "dir", "ostree", "sif", "oci-registry"];
 
 impl FromStr for Reference {
     type Err = ReferenceError;
@@ -100,6 +109,11 @@ impl FromStr for Reference {
         let transport = Transport::ALL.into_iter().find(|transport| transport.name() == prefix);
         if transport.is_none() && UNSUPPORTED.contains(&prefix) && !Path::new(text).exists() {
             return Err(ReferenceError::Transport { transport: prefix.to_owned() });
+        }
+        if transport == Some(Transport::Registry) {
+            let name = rest.strip_prefix("//").ok_or_else(|| ReferenceError::Slashes { text: text.to_owned() })?;
+            let selector = Some(Selector::Name(name.parse::<ImageName>()?.full()));
+            return Ok(Self { transport, path: PathBuf::new(), selector });
         }
         if transport == Some(Transport::Local) {
             let name = ImageName::or_id(rest)?;
@@ -131,6 +145,15 @@ fn is_selector((path, selector): &(&str, &str)) -> bool {
 }
 
 impl Reference {
+    /// The image of a registry that is meant.
+    #[must_use]
+    pub fn on_registry(&self) -> Option<ImageName> {
+        match (self.transport, &self.selector) {
+            (Some(Transport::Registry), Some(Selector::Name(name))) => name.parse().ok(),
+            _ => None,
+        }
+    }
+
     /// An image of the local store, now that the store's folder is known; everything else stays as it is.
     #[must_use]
     pub fn in_store(&self, folder: &Path) -> Self {
@@ -203,14 +226,25 @@ fn distance(one: &str, other: &str) -> usize {
     row[other.len()]
 }
 
+impl Transport {
+    /// What stands before the name of an image, where a place knows its images by names alone.
+    fn before_name(self) -> Option<&'static str> {
+        match self {
+            Self::Local => Some("local:"),
+            Self::Registry => Some("docker://"),
+            Self::DockerArchive | Self::Oci | Self::OciArchive => None,
+        }
+    }
+}
+
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let (Some(Transport::Local), Some(Selector::Name(name))) = (self.transport, &self.selector) {
+        if let (Some(transport), Some(Selector::Name(name))) = (self.transport, &self.selector)
+            && let Some(prefix) = transport.before_name()
+        {
             // As people write it.
-            return match name.parse::<ImageName>() {
-                Ok(name) => write!(f, "local:{name}"),
-                Err(_) => write!(f, "local:{name}"),
-            };
+            let shown = name.parse::<ImageName>().map_or_else(|_| name.clone(), |name| name.to_string());
+            return write!(f, "{prefix}{shown}");
         }
         if let Some(transport) = self.transport {
             write!(f, "{}:", transport.name())?;
@@ -246,6 +280,19 @@ mod tests {
         let reference: Reference = "docker-archive:a.tar:app:latest".parse().expect("parses");
         assert_eq!(reference.path, Path::new("a.tar"));
         assert_eq!(reference.selector, Some(Selector::Name("app:latest".to_owned())));
+    }
+
+    #[test]
+    fn images_of_registries_are_named_as_engines_name_them() {
+        for (text, full, shown) in [
+            ("docker://alpine", "docker.io/library/alpine:latest", "docker://alpine:latest"),
+            ("docker://localhost:5000/a/b:1", "localhost:5000/a/b:1", "docker://localhost:5000/a/b:1"),
+        ] {
+            let reference: Reference = text.parse().expect(text);
+            assert_eq!(reference.on_registry().map(|name| name.full()).as_deref(), Some(full));
+            assert_eq!(reference.to_string(), shown);
+        }
+        assert_eq!("oci:a".parse::<Reference>().expect("parses").on_registry(), None);
     }
 
     #[test]
@@ -291,8 +338,10 @@ mod tests {
 
     #[test]
     fn refuses_by_name_what_it_does_not_have() {
-        let error = "docker://alpine".parse::<Reference>().expect_err("unsupported");
-        assert_eq!(error, ReferenceError::Transport { transport: "docker".to_owned() });
+        let error = "sif:alpine".parse::<Reference>().expect_err("unsupported");
+        assert_eq!(error, ReferenceError::Transport { transport: "sif".to_owned() });
+        assert!(matches!("docker:alpine".parse::<Reference>(), Err(ReferenceError::Slashes { .. })));
+        assert!(matches!("docker://Alpine".parse::<Reference>(), Err(ReferenceError::Name(_))));
         assert!(matches!("oci:".parse::<Reference>(), Err(ReferenceError::Empty { .. })));
         assert!(matches!("oci:d@x".parse::<Reference>(), Err(ReferenceError::Selector { .. })));
     }

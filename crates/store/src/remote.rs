@@ -1,6 +1,7 @@
 //! What can go wrong between here and a server, and what the ways to servers share: waiting, trying again.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jettison_image::Digest;
@@ -61,6 +62,12 @@ pub enum RemoteError {
     Offline { what: String },
     #[error("{url:?} is no address that can be fetched: {reason}")]
     Address { url: String, reason: String },
+    #[error("{} holds no certificate of an authority, in PEM", path.display())]
+    Authority {
+        path: PathBuf,
+        #[source]
+        source: Option<reqwest::Error>,
+    },
     #[error("no network connection can be prepared")]
     Client {
         #[source]
@@ -85,7 +92,7 @@ impl RemoteError {
                 "the registry limits how often it is asked; wait, log in, or use --registry-mirror".to_owned()
             }
             Self::Unreachable { source, .. } if chain(source.as_ref()).contains("certificate") => {
-                "the server's certificate is checked against this machine's own list (Debian's ca-certificates); a registry's own authority must be in it".to_owned()
+                "the server's certificate is checked against this machine's own list (Debian's ca-certificates); a registry's own authority must be in it, or be named with --tls-ca".to_owned()
             }
             Self::Unreachable { .. } | Self::Cut { .. } => {
                 "check the network and the proxy settings (HTTPS_PROXY, NO_PROXY)".to_owned()
@@ -168,7 +175,12 @@ impl Default for Retry {
 impl Retry {
     /// The pause after a failed try, unless it was the last, or trying again is of no use.
     pub(crate) fn pause_after(&self, attempt: u32, error: &RemoteError) -> Option<Duration> {
-        if attempt >= self.attempts || !error.is_passing() {
+        if error.is_passing() { self.pause_whatever(attempt, error) } else { None }
+    }
+
+    /// The same where trying again in another way is of use, whatever went wrong.
+    pub(crate) fn pause_whatever(&self, attempt: u32, error: &RemoteError) -> Option<Duration> {
+        if attempt >= self.attempts {
             return None;
         }
         let own = self.pause.saturating_mul(1 << (attempt - 1).min(16));

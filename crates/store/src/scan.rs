@@ -16,8 +16,11 @@ use jettison_image::{Compression, Digest, Hasher, Layer};
 use crate::Progress;
 use crate::decompress;
 use crate::error::{Error, Result};
+use crate::kept::Kept;
 use crate::open::{StoredImage, StoredLayer};
-use crate::section::{Section, SectionReader};
+use crate::plain::{Later, Plain};
+use crate::remote::RemoteError;
+use crate::section::Section;
 
 /// The size of the pieces in which layers pass from reading to hashing. Small enough for a core's
 /// second-level cache, large enough that handing over costs nothing.
@@ -36,7 +39,7 @@ pub struct ScannedLayer {
     pub compression: Compression,
     /// The unpacked layer, where its content can be read again: the blob itself where it is not
     /// compressed, else a temporary file if one was asked for.
-    pub plain: Option<Section>,
+    pub plain: Plain,
 }
 
 /// What to read, and what to keep of it.
@@ -44,9 +47,19 @@ pub struct ScannedLayer {
 pub struct Scope {
     /// Bounds on what is read.
     pub limits: Limits,
-    /// Compressed layers from this one on are unpacked to temporary files in the folder, so that their
-    /// content can be read again.
-    pub unpack: Option<(usize, PathBuf)>,
+    /// Which layers' contents can be read again.
+    pub unpack: Option<Unpack>,
+}
+
+/// Which layers are unpacked to temporary files, if they are compressed or lie elsewhere.
+#[derive(Clone, Debug)]
+pub struct Unpack {
+    /// The first one that is; all above it are too.
+    pub first: usize,
+    /// Whether those below are as well, each when its content is first asked for.
+    pub later: bool,
+    /// Where the files are made.
+    pub folder: PathBuf,
 }
 
 /// Layers that were read before, by the digest of their blob: a layer that stands in several images, or
@@ -55,6 +68,7 @@ pub struct Scope {
 pub struct Scans {
     known: Mutex<HashMap<Digest, Scan>>,
     read_back: Mutex<HashSet<Digest>>,
+    kept: Option<Kept>,
 }
 
 /// Reads all layers of an image.
@@ -98,11 +112,12 @@ pub fn scan_watched(
                 loop {
                     let next = queue.lock().ok().and_then(|mut queue| queue.next());
                     let Some(at) = next else { return };
-                    let unpack = scope.unpack.as_ref().filter(|(first, _)| at >= *first).map(|(_, folder)| &**folder);
+                    let unpack = scope.unpack.as_ref().filter(|unpack| at >= unpack.first);
+                    let unpack = unpack.map(|unpack| &*unpack.folder);
                     let (stored, limits) = (&image.layers[at], scope.limits);
                     let job = Job { path, stored, limits, unpack, progress, watch };
                     let result = match job.known(scans) {
-                        Ok(None) => job.run(),
+                        Ok(None) => job.kept_or_run(scans),
                         Ok(Some(known)) => Ok(known),
                         Err(error) => Err(error),
                     };
@@ -124,10 +139,26 @@ pub fn scan_watched(
             let source = Inconsistency::DiffId { layer: at + 1, expected, got: layer.diff_id };
             return Err(Error::Inconsistent { path: path.to_owned(), source });
         }
-        scanned.push(layer);
+        let plain = scope.later(path, image, at).unwrap_or_else(|| layer.plain.clone());
+        scanned.push(ScannedLayer { plain, ..layer });
         layers.push(entries);
     }
     Ok((scanned, layers))
+}
+
+impl Scope {
+    /// A layer that is to be unpacked when its content is first asked for.
+    fn later(&self, path: &Path, image: &StoredImage, at: usize) -> Option<Plain> {
+        let unpack = self.unpack.as_ref().filter(|unpack| unpack.later && at < unpack.first)?;
+        let (stored, folder) = (image.layers[at].clone(), unpack.folder.clone());
+        Some(Plain::later(Later { path: path.to_owned(), stored, limits: self.limits, folder }))
+    }
+}
+
+/// Unpacks a layer that was read before; one that lies plain in a file is that.
+pub(crate) fn unpack(path: &Path, stored: &StoredLayer, limits: Limits, folder: &Path) -> Result<Option<Section>> {
+    let job = Job { path, stored, limits, unpack: Some(folder), progress: &(), watch: None };
+    Ok(job.run()?.0.plain.section().cloned())
 }
 
 /// What one layer's reading gives.
@@ -160,13 +191,14 @@ impl Job<'_> {
         let stored = self.stored;
         let compression = self.compression(stored)?;
         let spool = match self.unpack {
-            Some(folder) if compression != Compression::None => {
+            Some(folder) if compression != Compression::None || stored.blob.section().is_none() => {
                 Some(tempfile::tempfile_in(folder).map_err(Error::io("make a temporary file in", folder))?)
             }
             _ => None,
         };
-        let blob = Arc::new(Mutex::new(BlobState::default()));
-        let input = BlobReader { input: stored.blob.reader(), state: Arc::clone(&blob), progress: self.progress };
+        let state = BlobState { input: stored.blob.reader(), position: 0, hasher: None };
+        let blob = Arc::new(Mutex::new(state));
+        let input = BlobReader { state: Arc::clone(&blob), progress: self.progress };
         let (layer, diff_id, spool) = if compression == Compression::None {
             // The blob is the layer: one digest serves both.
             self.read_pieces(Box::new(input), spool, stored, &blob)?
@@ -184,44 +216,49 @@ impl Job<'_> {
         };
         let digest = match compression {
             Compression::None => diff_id,
-            _ => self.rest_of_blob(stored, &blob)?,
+            _ => self.rest_of_blob(&blob)?,
         };
         self.check(stored, digest)?;
         let plain = match (compression, spool) {
-            (Compression::None, _) => Some(stored.blob.clone()),
             (_, Some(file)) => Some(Section::whole(file).map_err(Error::io("read", self.path))?),
+            (Compression::None, None) => stored.blob.section().cloned(),
             _ => None,
         };
         let stored_size = stored.blob.length();
+        let plain = plain.into();
         Ok((ScannedLayer { digest, diff_id, stored_size, compression, plain }, Arc::new(layer)))
     }
 
     /// How the blob is compressed: by its media type, which its bytes must bear out; by the bytes alone
-    /// in docker archives of old.
+    /// in docker archives of old. Of blobs elsewhere, unpacking tells.
     fn compression(&self, stored: &StoredLayer) -> Result<Compression> {
         let (path, name) = (self.path.to_owned(), stored.name.clone());
-        let mut first = Vec::new();
-        stored.blob.reader().take(512).read_to_end(&mut first).map_err(Error::io("read", self.path))?;
-        let got = Compression::of_magic(&first);
-        let Some(descriptor) = &stored.descriptor else { return Ok(got) };
+        let mut got = None;
+        if let Some(section) = stored.blob.section() {
+            let mut first = Vec::new();
+            section.reader().take(512).read_to_end(&mut first).map_err(Error::io("read", self.path))?;
+            got = Some(Compression::of_magic(&first));
+        }
+        let Some(descriptor) = &stored.descriptor else { return Ok(got.unwrap_or(Compression::None)) };
         let media_type = descriptor.media_type.clone();
-        match Compression::of_media_type(&media_type) {
-            None => Err(Error::MediaType { path, name, media_type }),
-            Some(expected) if expected != got => Err(Error::Compression { path, name, expected, got }),
-            Some(expected) => Ok(expected),
+        match (Compression::of_media_type(&media_type), got) {
+            (None, _) => Err(Error::MediaType { path, name, media_type }),
+            (Some(expected), Some(got)) if expected != got => Err(Error::Compression { path, name, expected, got }),
+            (Some(expected), _) => Ok(expected),
         }
     }
 
     /// A blob with a digest that was read before is hashed, and that is all; one that was read back from
-    /// this very place is not read again.
+    /// this very place is not read again, nor one that lies elsewhere under this digest.
     fn known(&self, scans: &Scans) -> Result<Option<Scan>> {
         let stored = self.stored;
         let Some(descriptor) = &stored.descriptor else { return Ok(None) };
         let Some((scan, layer)) = scans.get(descriptor.digest) else { return Ok(None) };
         let compression = self.compression(stored)?;
-        let plain = (compression == Compression::None).then(|| stored.blob.clone());
-        let found = (ScannedLayer { compression, plain, ..scan }, layer);
-        if scans.was_read_back(descriptor.digest) && stored.blob.length() == descriptor.size {
+        let plain = stored.blob.section().filter(|_| compression == Compression::None).cloned();
+        let found = (ScannedLayer { compression, plain: plain.into(), ..scan }, layer);
+        let is_known = scans.was_read_back(descriptor.digest) || stored.blob.section().is_none();
+        if is_known && stored.blob.length() == descriptor.size {
             self.progress.advance(descriptor.size);
             return Ok(Some(found));
         }
@@ -238,6 +275,31 @@ impl Job<'_> {
         }
         self.check(stored, hasher.finish())?;
         Ok(Some(found))
+    }
+
+    /// A layer on a registry whose contents are not asked for is not fetched where it is known from an earlier run.
+    fn kept_or_run(&self, scans: &Scans) -> Result<Scan> {
+        let descriptor = self.stored.descriptor.as_ref().filter(|_| self.stored.blob.section().is_none());
+        let Some((kept, blob)) = scans.kept.as_ref().zip(descriptor).filter(|_| self.unpack.is_none()) else {
+            return self.run();
+        };
+        if let Some((diff_id, layer)) = kept.find(blob.digest, self.watch) {
+            let compression = self.compression(self.stored)?;
+            self.progress.advance(blob.size);
+            let scan = ScannedLayer {
+                digest: blob.digest,
+                diff_id,
+                stored_size: blob.size,
+                compression,
+                plain: Plain::default(),
+            };
+            return Ok((scan, Arc::new(layer)));
+        }
+        let (scan, layer) = self.run()?;
+        if let Some(watch) = self.watch {
+            kept.keep(blob.digest, scan.diff_id, &layer, watch);
+        }
+        Ok((scan, layer))
     }
 
     fn read_pieces<'r>(
@@ -272,6 +334,10 @@ impl Job<'_> {
         let (path, name) = (self.path.to_owned(), stored.name.clone());
         match source {
             LayerError::Tar { source: TarError { kind: TarErrorKind::Io(source), .. }, .. } => {
+                let source = match source.downcast::<RemoteError>() {
+                    Ok(remote) => return Box::new(remote).into(),
+                    Err(source) => source,
+                };
                 let offset = blob.lock().map_or(0, |state| state.position);
                 Error::Decode { path, name, offset, source }
             }
@@ -279,12 +345,18 @@ impl Job<'_> {
         }
     }
 
+    /// Why a blob cannot be read.
+    fn unread(&self, source: io::Error) -> Error {
+        match source.downcast::<RemoteError>() {
+            Ok(remote) => Box::new(remote).into(),
+            Err(source) => Error::io("read", self.path)(source),
+        }
+    }
+
     /// The digest of a compressed blob, whose last bytes the decoder may not have asked for.
-    fn rest_of_blob(&self, stored: &StoredLayer, blob: &Arc<Mutex<BlobState>>) -> Result<Digest> {
-        let position = blob.lock().map_or(0, |state| state.position);
-        let rest = stored.blob.part(position, u64::MAX);
-        let mut rest = BlobReader { input: rest.reader(), state: Arc::clone(blob), progress: self.progress };
-        io::copy(&mut rest, &mut io::sink()).map_err(Error::io("read", self.path))?;
+    fn rest_of_blob(&self, blob: &Arc<Mutex<BlobState>>) -> Result<Digest> {
+        let mut rest = BlobReader { state: Arc::clone(blob), progress: self.progress };
+        io::copy(&mut rest, &mut io::sink()).map_err(|source| self.unread(source))?;
         let digest = blob.lock().ok().and_then(|mut state| state.hasher.as_mut().map(Hasher::finish));
         Ok(digest.unwrap_or_default())
     }
@@ -304,6 +376,12 @@ impl Job<'_> {
 }
 
 impl Scans {
+    /// The same, and what is read of layers on registries is kept in a folder from run to run.
+    #[must_use]
+    pub fn kept_in(folder: PathBuf) -> Self {
+        Self { kept: Some(Kept::in_folder(folder)), ..Self::default() }
+    }
+
     /// Remembers layers that were read and whose digests were found right.
     pub fn remember(&self, scanned: &[ScannedLayer], layers: &[Arc<Layer>]) {
         let Ok(mut known) = self.known.lock() else { return };
@@ -329,28 +407,29 @@ impl Scans {
     }
 }
 
-#[derive(Default)]
+/// A blob that is being read.
 struct BlobState {
+    input: Box<dyn Read + Send>,
     position: u64,
+    /// Where its digest is asked for.
     hasher: Option<Hasher>,
 }
 
-/// Reads a blob as stored; knows how far it is, and its digest where asked.
+/// Reads a blob as stored, from where its state is.
 struct BlobReader<'a> {
-    input: SectionReader,
     state: Arc<Mutex<BlobState>>,
     progress: &'a dyn Progress,
 }
 
 impl Read for BlobReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.input.read(buffer)?;
-        if let Ok(mut state) = self.state.lock() {
-            state.position += read as u64;
-            if let Some(hasher) = &mut state.hasher {
-                hasher.update(&buffer[..read]);
-            }
+        let mut state = self.state.lock().map_err(|_| io::Error::other("another reader of the blob has failed"))?;
+        let read = state.input.read(buffer)?;
+        state.position += read as u64;
+        if let Some(hasher) = &mut state.hasher {
+            hasher.update(&buffer[..read]);
         }
+        drop(state);
         self.progress.advance(read as u64);
         Ok(read)
     }

@@ -220,7 +220,12 @@ impl Bench {
     }
 
     fn measure(&self, image: &str, job: &Job, step: &Step) -> Result<Sample> {
-        let log = self.work.join(format!("log/{image}-{}.log", job.file_name()));
+        self.step(&format!("{image}-{}", job.file_name()), step)
+    }
+
+    /// Runs one program and says what it cost; what it prints goes to the log of this name.
+    pub(crate) fn step(&self, log: &str, step: &Step) -> Result<Sample> {
+        let log = self.work.join(format!("log/{log}.log"));
         let report = self.work.join("report.json");
         let mut command = Command::new(&self.helper);
         command.arg("measured").arg("--report").arg(&report);

@@ -135,6 +135,11 @@ impl Tools {
         Ok(Self { jettison, openssl, folders })
     }
 
+    /// A peer's program, where it is installed.
+    pub(crate) fn program(&self, name: &str) -> Option<PathBuf> {
+        find(&self.folders, name)
+    }
+
     /// Each tool that is installed, and the first line of what it says of its version.
     pub(crate) fn versions(&self) -> Vec<(String, String)> {
         let mut programs: Vec<_> = PEERS.iter().flat_map(|peer| peer.programs).copied().collect();

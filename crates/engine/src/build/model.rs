@@ -54,8 +54,8 @@ pub struct Request {
     pub pull: bool,
     /// `--offline`: never ask registries, nor fetch anything.
     pub offline: bool,
-    /// `--registry-mirror`.
-    pub mirrors: Vec<String>,
+    /// How registries are spoken to.
+    pub registry: jettison_store::registry::Options,
     /// `--cache-from`: OCI layouts.
     pub cache_from: Vec<PathBuf>,
     /// `--trace`.

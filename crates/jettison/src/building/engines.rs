@@ -18,7 +18,7 @@ use super::local::LocalImages;
 use super::outputs::{Kind, Place, Target};
 use super::request::Checked;
 use super::results::{Product, Report, Summary};
-use super::run::finish;
+use super::run::{finish, push_all};
 use super::values::{build_args, host, pair};
 use crate::cli::{BaseArgs, Build, NetworkArg, ReadArgs, SnapshotterArg};
 use crate::error::{Unbuilt, Usage};
@@ -96,6 +96,9 @@ pub(crate) fn other(
     for target in checked.targets.iter().filter(|target| target.kind != Kind::Nothing) {
         report.products.push(optimized(args, checked, &input, target, &images, &mut report.declines, printer)?);
     }
+    if report.is_equal() {
+        push_all(args, checked, &images, &mut report.products, printer)?;
+    }
     report.took = start.elapsed();
     finish(args, &report, false, printer)
 }
@@ -120,6 +123,7 @@ fn optimized(
         platform: args.inputs.platform.clone(),
         max_layer_size: None,
         cache_dir: args.cache.place.folder.clone(),
+        registry: args.images.registry.clone(),
     };
     let request = Request {
         input,
@@ -138,6 +142,7 @@ fn optimized(
         passes: &args.passes,
         verify_each: args.verify_each,
         names: Some(&written_names),
+        target_options: args.images.registry.options()?,
     };
     let mut reports = optimize(&request, printer)?;
     let report = reports.pop().context("the engine built no image")?;
@@ -191,7 +196,7 @@ fn refuse_what_others_lack(adapter: &Adapter, args: &Build, checked: &Checked) -
     let is_tree = |target: &Target| matches!(target.kind, Kind::Folder(_) | Kind::Tar(_)) || target.is_stdout();
     let lacking = [
         ("--offline", images.offline),
-        ("--registry-mirror", !images.mirrors.is_empty()),
+        ("--registry-mirror", !images.registry.mirrors.is_empty()),
         ("--cache-from", !cache.from.is_empty()),
         ("--cache-to", !args.cache_to.is_empty()),
         ("--snapshotter", cache.snapshotter != SnapshotterArg::Auto),

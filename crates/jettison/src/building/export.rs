@@ -12,7 +12,7 @@ use jettison_image::changes::{Changes, Contents, Cut};
 use jettison_image::tar::END;
 use jettison_image::{Descriptor, Digest, Layer, Limits, Tree, media};
 use jettison_ir::Verdict;
-use jettison_store::{Output, PlainContents, Reference, Scans, Scope, Transport, Wanted, open, scan};
+use jettison_store::{Output, PlainContents, Reference, Scans, Scope, Transport, Unpack, Wanted, open, scan};
 use jettison_verify::{Side, compare};
 
 use super::outputs::{Kind, Place, Target};
@@ -234,7 +234,7 @@ impl Export<'_> {
         self.read_back(release, &written, &output, manifest.digest)?;
         let verdict = release.judge(&written)?;
         if verdict.is_equal() {
-            output.publish()?;
+            output.publish(&())?;
         }
         let summary = summary(release, &written, &manifest, verdict.paths);
         Ok(Product {
@@ -278,7 +278,10 @@ impl Export<'_> {
         let image = release.image;
         let mut plain = Vec::new();
         if let Some(base) = image.base {
-            let scope = Scope { limits: Limits::default(), unpack: Some((0, self.cache.to_owned())) };
+            let scope = Scope {
+                limits: Limits::default(),
+                unpack: Some(Unpack { first: 0, later: false, folder: self.cache.to_owned() }),
+            };
             let name = Path::new(&base.name);
             (plain, _) = scan(name, &base.image, &scope, &Scans::default(), &())?;
         }

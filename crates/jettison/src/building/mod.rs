@@ -11,6 +11,7 @@ pub(crate) mod outputs;
 pub(crate) mod place;
 pub(crate) mod progress;
 pub(crate) mod proof;
+mod pushing;
 pub(crate) mod released;
 pub(crate) mod report;
 pub(crate) mod request;

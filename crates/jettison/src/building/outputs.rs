@@ -40,16 +40,18 @@ pub(crate) struct Target {
     pub(crate) names: Vec<String>,
     /// How layers are packed where that is not as usual.
     pub(crate) encoding: Option<Encoding>,
+    /// Whether its names are pushed to their registries as well.
+    pub(crate) pushes: bool,
 }
 
 impl Target {
     /// The local images, under the names of `--tag`.
     pub(crate) fn store() -> Self {
-        Self { kind: Kind::Store, names: Vec::new(), encoding: None }
+        Self::of(Kind::Store)
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, names: Vec::new(), encoding: None }
+        Self { kind, names: Vec::new(), encoding: None, pushes: false }
     }
 
     /// Whether it takes the standard output.
@@ -61,6 +63,7 @@ impl Target {
     pub(crate) fn encoding(&self) -> Encoding {
         let usual = match self.kind {
             Kind::Image(Transport::Oci | Transport::OciArchive, _) => Encoding::GZIP,
+            Kind::Store if self.pushes => Encoding::GZIP,
             _ => Encoding::NONE,
         };
         self.encoding.unwrap_or(usual)
@@ -70,6 +73,9 @@ impl Target {
     pub(crate) fn parse(text: &str) -> Result<Self> {
         if let Some(name) = text.strip_prefix("local:") {
             return Ok(Self { names: vec![tagged(name)?], ..Self::store() });
+        }
+        if let Some(name) = text.strip_prefix("docker://") {
+            return Ok(Self { names: vec![tagged(name)?], pushes: true, ..Self::store() });
         }
         let transports = ["oci:", "oci-archive:", "docker-archive:"];
         if transports.iter().any(|transport| text.starts_with(transport)) {
@@ -138,14 +144,14 @@ impl Csv {
     fn target(self) -> Result<Target> {
         let kind = self.kind.as_deref().unwrap_or("local");
         match kind {
-            "registry" | "docker-daemon" => return Err(later(&format!("--output type={kind}")).into()),
-            "image" if self.pushes => return Err(later("--output type=image,push=true").into()),
+            "docker-daemon" => return Err(later(&format!("--output type={kind}")).into()),
+            "image" | "registry" => {}
             _ if self.pushes => return Err(Usage::new(format!("--output type={kind} has no push")).into()),
             _ => {}
         }
         let encoding = self.encoding()?;
         let kind = match kind {
-            "image" if self.place.is_none() && self.is_tar.is_none() => Kind::Store,
+            "image" | "registry" if self.place.is_none() && self.is_tar.is_none() => Kind::Store,
             "oci" if self.is_tar == Some(false) => Kind::Image(Transport::Oci, self.path()?),
             "oci" => Kind::Image(Transport::OciArchive, self.place()?),
             "docker" if self.is_tar == Some(false) => {
@@ -173,11 +179,12 @@ impl Csv {
             other => {
                 let message = format!("--output {}: there is no type {other:?}", self.text);
                 return Err(Usage::new(message)
-                    .with_hint("there are oci, docker, local, tar, image and cacheonly")
+                    .with_hint("there are oci, docker, local, tar, image, registry and cacheonly")
                     .into());
             }
         };
-        Ok(Target { kind, names: self.names, encoding })
+        let pushes = self.pushes || self.kind.as_deref() == Some("registry");
+        Ok(Target { kind, names: self.names, encoding, pushes })
     }
 
     fn place(&self) -> Result<Place> {
@@ -227,11 +234,10 @@ impl Csv {
     }
 }
 
-/// Pushing and loading come later: what to do until then.
+/// Loading comes later: what to do until then.
 pub(crate) fn later(what: &str) -> Usage {
-    let hint =
-        "write it with -o type=docker,dest=FILE, then `docker load -i FILE` or `skopeo copy docker-archive:FILE …`";
-    Usage::new(format!("{what}: pushing and loading come in a later version")).with_hint(hint)
+    let hint = "write it with -o type=docker,dest=FILE, then `docker load -i FILE`";
+    Usage::new(format!("{what}: loading comes in a later version")).with_hint(hint)
 }
 
 fn flag(text: &str, key: &str, value: &str) -> Result<bool> {
@@ -272,6 +278,15 @@ mod tests {
             assert_eq!(parse(text).kind, kind, "{text}");
         }
         assert_eq!(parse("local:app").names, ["app:latest"]);
+        for text in ["docker://host/app", "type=registry,name=host/app", "type=image,push=true,name=host/app"] {
+            let target = parse(text);
+            assert_eq!(
+                (target.kind, target.pushes, &*target.names),
+                (Kind::Store, true, &["host/app:latest".to_owned()][..])
+            );
+        }
+        assert!(!parse("type=image").pushes);
+        assert_eq!(parse("type=registry,name=x").encoding(), Encoding::GZIP);
         assert_eq!(parse("docker-archive:x.tar:app:v1").names, ["app:v1"]);
         assert_eq!(parse("type=docker,dest=x,\"name=a,b:2\"").names, ["a:latest", "b:2"]);
     }
@@ -292,9 +307,9 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_refused_by_name() {
         for (text, part) in [
-            ("type=registry,name=x", "type=registry"),
+            ("type=registry,dest=x", "registry"),
             ("type=docker", "later"),
-            ("type=image,push=true", "push=true"),
+            ("type=oci,dest=x,push=true", "push"),
             ("type=local", "dest"),
             ("type=docker,dest=x,tar=false", "tar"),
             ("type=oci,dest=x,compression=estargz", "estargz is not written"),

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use jettison_image::{Config, Digest, Hasher, Manifest};
-use jettison_store::{Encoding, ScannedLayer, StoredImage};
+use jettison_store::{Encoding, Plain, ScannedLayer, StoredImage};
 use serde_json::{Value, json};
 
 use super::results::Summary;
@@ -85,7 +85,7 @@ impl Blobs for LayerRecords<'_> {
             diff_id: digest("diff_id")?,
             stored_size: value.get("size")?.as_u64()?,
             compression: encoding.compression,
-            plain: None,
+            plain: Plain::default(),
         })
     }
 
@@ -166,7 +166,7 @@ mod tests {
             diff_id: Digest::of(b"plain"),
             stored_size: 7,
             compression: Compression::None,
-            plain: None,
+            plain: Plain::default(),
         };
         let found = |layer, encoding| known.find(layer, encoding).map(|scan| (scan.digest, scan.stored_size));
         assert_eq!(found(0, Encoding::NONE), None);

@@ -14,6 +14,7 @@ use jettison_ir::Level;
 
 use super::context::{Contexts, Source};
 use super::outputs::{Kind, Place, Target, later};
+use super::pushing;
 use super::report::{Wanted, is_included};
 use super::values::{build_args, cache_folder, host, pair, secret, ssh, tagged};
 use crate::cli::{Build, CacheArgs, ImageArgs, InputArgs, NetworkArg, StepArgs};
@@ -33,10 +34,8 @@ pub(crate) struct Checked {
 
 /// Checks what can be told from the arguments alone, before anything is read.
 pub(crate) fn check(args: &Build) -> Result<Checked> {
-    for (flag, given) in [("--push", args.results.push), ("--load", args.results.load)] {
-        if given {
-            return Err(later(flag).into());
-        }
+    if args.results.load {
+        return Err(later("--load").into());
     }
     if args.run.debug_shell && !std::io::stdin().is_terminal() {
         return Err(Usage::new("--debug-shell needs a terminal on stdin").into());
@@ -53,9 +52,14 @@ pub(crate) fn check(args: &Build) -> Result<Checked> {
     let names: Vec<String> = args.tags.iter().map(|name| tagged(name)).collect::<Result<_>>()?;
     let mut targets: Vec<Target> =
         args.results.outputs.iter().map(|text| Target::parse(text)).collect::<Result<_>>()?;
-    if targets.is_empty() {
-        targets.push(Target::store());
+    if args.results.push && !targets.is_empty() {
+        let hint = "-o type=registry pushes as well as other outputs";
+        return Err(Usage::new("--push and --output both say where the image goes").with_hint(hint).into());
     }
+    if targets.is_empty() {
+        targets.push(Target { pushes: args.results.push, ..Target::store() });
+    }
+    targets.iter().try_for_each(|target| pushing::check(target, &names))?;
     let reports: Vec<Wanted> =
         args.results.report.iter().map(|text| Wanted::parse(text, args.results.format)).collect::<Result<_>>()?;
     let mut to_stdout = targets.iter().filter(|target| target.is_stdout()).count();
@@ -157,7 +161,7 @@ impl Asked<'_> {
             no_cache_stages: cache.no_cache_stages.clone(),
             pull: images.pull,
             offline: images.offline,
-            mirrors: images.mirrors.clone(),
+            registry: images.registry.options()?,
             cache_from: cache_from.collect::<Result<_>>()?,
             trace: false,
             timeout: steps.timeout,
@@ -239,7 +243,9 @@ mod tests {
     #[test]
     fn what_comes_later_or_contradicts_itself_is_refused() {
         for (line, part) in [
-            ("--push", "--push"),
+            ("--push", "without a name"),
+            ("-o type=registry", "without a name"),
+            ("--push -t host/app -o out", "--push"),
             ("--load", "--load"),
             ("-o - -o type=tar,dest=-", "standard output"),
             ("-o - --format json", "standard output"),

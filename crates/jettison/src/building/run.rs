@@ -22,12 +22,14 @@ use super::cancel::on_interrupt;
 use super::context::{Contexts, Fetching, Source};
 use super::export::{Export, Images, InCache};
 use super::failure::{Failure, shell_hint};
+use super::outputs::Kind;
 use super::progress::Progress;
 use super::proof::release_form;
+use super::pushing;
 use super::released::Ingredients;
 use super::report::{self, Joined};
 use super::request::{Checked, request};
-use super::results::Report;
+use super::results::{Product, Report};
 use super::write::{Image, Release, Wish};
 use crate::cli::{Build, ColorWhen, Format, OutputArgs, ProgressArg};
 use crate::dockerfile;
@@ -169,7 +171,10 @@ pub(crate) fn run(
         let (base, files) = layers.get().context("the layers were not read")?;
         Ok(Image { base: base.as_ref(), own: &files.0, config: &built.config, files })
     };
-    let exported = export.all(&Ingredients { base, own: &own, config: &built.config }, read, &checked.targets)?;
+    let mut exported = export.all(&Ingredients { base, own: &own, config: &built.config }, read, &checked.targets)?;
+    if exported.is_equal() {
+        push_all(args, checked, engine.images(), &mut exported.products, export.printer)?;
+    }
     let lines = if checked.reports.is_empty() || !exported.is_equal() {
         None
     } else {
@@ -198,6 +203,22 @@ pub(crate) fn run(
         }
     }
     Ok(code)
+}
+
+/// Pushes what is to be pushed; all of it was written and proven.
+pub(crate) fn push_all(
+    args: &Build,
+    checked: &Checked,
+    images: &dyn Images,
+    products: &mut [Product],
+    printer: &Printer,
+) -> Result<()> {
+    let options = args.images.registry.options()?;
+    let written = checked.targets.iter().filter(|target| target.kind != Kind::Nothing);
+    for (_, product) in written.zip(products).filter(|(target, _)| target.pushes) {
+        pushing::push(&images.reference(), product, &options, printer)?;
+    }
+    Ok(())
 }
 
 /// Says how the build ended.

@@ -1,6 +1,6 @@
 //! Writing what was built at a level: planned by the passes, written once, read back, judged.
 
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -12,7 +12,7 @@ use jettison_image::manifest::{BASE_DIGEST, BASE_NAME};
 use jettison_image::{Base, Compression, Config, Descriptor, Digest, Layer, Manifest, Tree, history, media};
 use jettison_ir::{Acted, ImageUnit, Level, Own, Verdict};
 use jettison_passes::Outcome;
-use jettison_store::{Encoding, Output, PlainContents, Progress, ScannedLayer};
+use jettison_store::{Encoding, Output, Plain, PlainContents, Progress, ScannedLayer};
 use jettison_verify::{Side, judge};
 use serde_json::{Map, Value, json};
 
@@ -244,7 +244,7 @@ pub(crate) fn base_scans(base: &BuiltBase) -> Vec<ScannedLayer> {
                 diff_id,
                 stored_size: stored.blob.length(),
                 compression: plain.or(told).unwrap_or_else(|| compression_of(stored)),
-                plain: None,
+                plain: Plain::default(),
             }
         })
         .collect()
@@ -252,9 +252,9 @@ pub(crate) fn base_scans(base: &BuiltBase) -> Vec<ScannedLayer> {
 
 /// What a blob's first bytes show.
 fn compression_of(stored: &jettison_store::StoredLayer) -> Compression {
-    let mut first = vec![0; usize::try_from(stored.blob.length().min(512)).unwrap_or_default()];
-    match stored.blob.read_at(0, &mut first) {
-        Ok(()) => Compression::of_magic(&first),
+    let mut first = Vec::new();
+    match stored.blob.reader().take(512).read_to_end(&mut first) {
+        Ok(_) => Compression::of_magic(&first),
         Err(_) => Compression::None,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use jettison_ir::Level;
 
-use super::{Format, PassArgs, parse_size};
+use super::{Format, PassArgs, RegistryArgs, parse_size};
 use crate::building::values::{duration, memory_size};
 
 #[derive(Args)]
@@ -127,9 +127,8 @@ pub(crate) struct ImageArgs {
     /// Ask no registry, and fetch nothing
     #[arg(long)]
     pub(crate) offline: bool,
-    /// A mirror that is asked before Docker Hub
-    #[arg(long = "registry-mirror", value_name = "HOST")]
-    pub(crate) mirrors: Vec<String>,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
 }
 
 /// What is kept between builds.
@@ -165,11 +164,11 @@ pub(crate) struct CachePlace {
 #[command(next_help_heading = "Results")]
 pub(crate) struct ResultArgs {
     /// Where to write: type=oci|docker|local|tar,dest=PATH[,…], type=cacheonly for nothing, a folder for the tree, `-` for its tar on stdout, or
-    /// oci:DIR, oci-archive:FILE, docker-archive:FILE, local:NAME [default: the local images]
+    /// oci:DIR, oci-archive:FILE, docker-archive:FILE, local:NAME, docker://NAME [default: the local images]
     #[arg(short, long = "output", value_name = "OUT")]
     pub(crate) outputs: Vec<String>,
-    /// Not in this version
-    #[arg(long, hide = true)]
+    /// Push the image to the registries that its tags name
+    #[arg(long)]
     pub(crate) push: bool,
     /// Not in this version
     #[arg(long, hide = true)]

@@ -2,6 +2,7 @@
 
 mod build;
 mod cache;
+mod copy;
 mod demo;
 mod diff;
 mod dump;
@@ -36,6 +37,7 @@ pub(crate) fn run(cli: &Cli, host: Option<&Host>, printer: &Printer) -> Result<E
         Command::Optimize(args) => optimize::run(args, printer),
         Command::Rewrite(args) => rewrite::run(args, host, printer),
         Command::Lint(args) => lint::run(args, printer),
+        Command::Copy(args) => copy::run(args, printer),
         Command::Receipt(args) => receipt::run(args, printer),
         Command::Diff(args) => diff::run(args, printer),
         Command::Dump(args) => dump::run(args, printer),

@@ -91,6 +91,7 @@ pub(crate) fn run(args: &Optimize, printer: &Printer) -> Result<ExitCode> {
         names: None,
         options: args.keeping.options(),
         attaches_receipt: args.attach_receipt,
+        target_options: args.read.registry.options_for(args.dest_creds.as_deref())?,
     };
     let receipt = Target::of(args)?;
     let reports = optimize(&request, printer)?;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use jettison_ir::Receipt;
 use jettison_report::receipt_human;
-use jettison_store::{StoredImage, open};
+use jettison_store::StoredImage;
 use serde_json::Value;
 
 use crate::cli::{Format, ReceiptArgs};
@@ -13,7 +13,7 @@ use crate::error::Usage;
 use crate::printer::Printer;
 
 pub(crate) fn run(args: &ReceiptArgs, printer: &Printer) -> Result<ExitCode> {
-    let opened = open(&args.image, &args.read.wanted()?, args.read.limits())?;
+    let opened = args.read.open(&args.image, &args.read.wanted()?)?;
     let name = args.image.to_string();
     let receipts = opened.images.iter().map(|image| receipt(image, &name)).collect::<Result<Vec<Receipt>>>()?;
     match args.format {

@@ -12,7 +12,7 @@ use jettison_report::{
     PackagesReport, Saving, SecretsReport, WeighReport, packages_human, packages_json, secrets_human, secrets_json,
     weigh_human, weigh_json,
 };
-use jettison_store::{Encoding, PlainContents, Scans, measure};
+use jettison_store::{Encoding, PlainContents, Unpack, measure};
 
 use crate::base;
 use crate::cli::{Format, Weigh};
@@ -26,13 +26,14 @@ use crate::secrets::{self, SecretWatch};
 pub(crate) fn run(args: &Weigh, printer: &Printer) -> Result<ExitCode> {
     let (opened, image) = open_one(&args.image, &args.read)?;
     let mut notes = Vec::new();
-    let base = base::find(&args.base, &args.image, &image, args.read.limits(), &mut notes)?;
+    let base = base::find(&args.base, &args.image, &image, &args.read, &mut notes)?;
     // Databases of packages lie in the base as well.
     let by_package = args.by.waste().is_none();
     let from = if by_package { 0 } else { base.layers };
-    let unpack = (by_package || !args.no_measure).then(|| (from, std::env::temp_dir()));
+    let unpack =
+        (by_package || !args.no_measure).then(|| Unpack { first: from, later: false, folder: std::env::temp_dir() });
     let watch = SecretWatch::new()?;
-    let loaded = load_watched(&args.image, image, &args.read, unpack, &Scans::default(), printer, Some(&watch))?;
+    let loaded = load_watched(&args.image, image, &args.read, unpack, &args.read.scans(), printer, Some(&watch))?;
     let unit = ImageUnit::new(&loaded.image.config, loaded.layers(), base, 1)
         .with_context(|| format!("{} cannot be weighed", args.image))?;
     notes.extend(left_out(&opened));

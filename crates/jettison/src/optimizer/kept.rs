@@ -52,7 +52,12 @@ impl Keeper<'_> {
         let (scan, size) = (&loaded.scanned[layer], loaded.layers[layer].size);
         let mut plain = PlainContents::new(&loaded.scanned, self.progress);
         let fill = |out: &mut dyn Write| plain.copy(layer, 0, size, out);
-        let (new, entries) = self.output.write_layer(packing.encoding, self.progress, fill)?;
+        let written = self.output.write_layer(packing.encoding, self.progress, fill);
+        // One that lies elsewhere is fetched for it.
+        if let Some(error) = scan.plain.take_failure() {
+            return Err(error.into());
+        }
+        let (new, entries) = written?;
         ensure!(new.diff_id == scan.diff_id, "layer {} was changed by packing it", layer + 1);
         self.scans.remember_read_back(&new, &entries);
         Ok(new)

@@ -115,7 +115,7 @@ impl<'o> Listing<'o> {
                     Some(of) => there.contains(&of),
                     None => !companion.is_statement || is_unchanged,
                 };
-                let stays = is_true && !companion.blobs.is_empty();
+                let stays = is_true && companion.is_whole();
                 if stays {
                     there.insert(companion.descriptor.digest);
                 }

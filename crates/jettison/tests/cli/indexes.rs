@@ -222,7 +222,7 @@ fn artifacts_for_themselves_stay_beside_images_and_alone_are_no_image() {
     *files.bytes(&blob_of(&layout.layers_of(&listed)[0])) = b"chatr".to_vec();
     files.to_folder(folder.at("damaged"));
     run(&format!("optimize oci:{0}/damaged -o oci:{0}/no", folder.at("")))
-        .fails(3, &[&folder.at("damaged"), "not the sha256:"]);
+        .fails(3, &[&blob_of(&layout.layers_of(&listed)[0]), "not the sha256:"]);
     let mut alone = Layout::default();
     let chart_alone = alone.artifact(chart, ("application/x", b"chart"), |_| {});
     alone.tag(&chart_alone, "1");
@@ -298,6 +298,38 @@ fn platforms_that_are_listed_and_not_there_are_said() {
     none.files().to_folder(folder.at("none"));
     run(&format!("optimize oci:{0}/none -o oci:{0}/no", folder.at(""))).fails(3, &[&name, "missing"]);
     assert!(!folder.names().contains(&"no".to_owned()));
+}
+
+#[test]
+fn copying_takes_what_was_asked_for_and_is_there() {
+    let mut layout = Layout::default();
+    let here = image_for(&mut layout, HERE, Packing::Gzip);
+    let there = image_for(&mut layout, ELSEWHERE, Packing::Zstd);
+    let third = image_for(&mut layout, "riscv64", Packing::Plain);
+    let [of_here, of_third] = [&here, &third].map(|image| attestation(&mut layout, image, &[SPDX]));
+    let listed = [here.clone(), third.clone(), there.clone(), of_here.clone(), of_third.clone()];
+    let index = layout.index_with(&listed, Dialect::Oci, |index| index["annotations"] = json!({ "a": "b" }));
+    layout.tag(&index, "1");
+    let folder = Folder::new();
+    layout.files().to_folder(folder.at("in"));
+    let copy = |from: &str, to: &str, options: &str| {
+        let line = format!("copy oci:{} oci:{} --format json {options}", folder.at(from), folder.at(to));
+        run(&line).ok().json()
+    };
+    assert_eq!(copy("in", "whole", "")["digest"], index["digest"]);
+    let report = copy("in", "two", &format!("--platform linux/{HERE},linux/{ELSEWHERE}"));
+    let (written, manifests) = Written::at(folder.at("two")).index();
+    assert_eq!(manifests, [here.clone(), there.clone(), of_here]);
+    assert_eq!(written["annotations"], json!({ "a": "b" }));
+    assert_eq!(report["left_out"], json!([format!("SBOM {}", short(&of_third))]));
+    assert_eq!(report["manifests"], 3);
+    // Of an image that an engine saved, what it has.
+    let mut sparse = layout.clone();
+    sparse.lose(&third);
+    sparse.files().to_folder(folder.at("sparse"));
+    let report = copy("sparse", "there", "");
+    assert_eq!(report["left_out"][0], "linux/riscv64");
+    assert_eq!(Written::at(folder.at("there")).index().1, manifests);
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn colours_come_when_asked_for_and_never_into_a_pipe_unasked() {
 #[test]
 fn transports_that_are_missing_are_refused_by_name() {
     for (place, transport) in [
-        ("docker://alpine", "docker:"),
+        ("ostree:app", "ostree:"),
         ("docker-daemon:app:1", "docker-daemon:"),
         ("containers-storage:app", "containers-storage:"),
         ("dir:/tmp/x", "dir:"),
@@ -69,6 +69,10 @@ fn transports_that_are_missing_are_refused_by_name() {
             run(&line).fails(2, &[&format!("the transport {transport} is not supported"), place]);
         }
     }
+    run("weigh docker:alpine").fails(2, &["docker://NAME"]);
+    run("weigh docker://Alpine").fails(2, &["lower case"]);
+    run("copy docker://127.0.0.1:9/app oci:out").fails(3, &["cannot reach 127.0.0.1:9", "Connection refused", "hint:"]);
+    run("copy docker://127.0.0.1:9/app oci:out --creds secret").fails(2, &["--creds is not USER:PASSWORD"]);
     run("weigh oci:").fails(2, &["names no file or folder"]);
     run("weigh oci:x@y").fails(2, &["\"y\" is neither a digest nor a position"]);
 }

@@ -29,6 +29,7 @@ mod judged;
 mod managers;
 mod packages;
 mod proofs;
+mod pushes;
 mod reference;
 mod registries;
 mod removals;

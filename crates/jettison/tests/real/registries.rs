@@ -13,19 +13,43 @@ use tempfile::TempDir;
 
 use crate::tools::{folder, run, run_with, shared, text};
 
-const USER: &str = "tester";
-const PASSWORD: &str = "open sesame";
+pub(crate) const USER: &str = "tester";
+pub(crate) const PASSWORD: &str = "open sesame";
 
 /// A registry of the suite's own, ended by its own process id when dropped.
-struct Registry {
+pub(crate) struct Registry {
     folder: TempDir,
-    host: String,
+    pub(crate) host: String,
     process: Child,
 }
 
 impl Registry {
-    fn start(has_login: bool) -> Self {
+    pub(crate) fn start(has_login: bool) -> Self {
+        Self::start_in(folder(), has_login, false)
+    }
+
+    /// One that wants a login, and speaks TLS with a certificate of an authority of its own.
+    pub(crate) fn start_encrypted() -> Self {
         let folder = folder();
+        let path = |name: &str| text(&folder.path().join(name)).to_owned();
+        let (ca, ca_key) = (path("ca.crt"), path("ca.key"));
+        let new = ["req", "-newkey", "rsa:2048", "-nodes"];
+        let authority = ["-x509", "-days", "2", "-subj", "/CN=suite", "-keyout", &ca_key, "-out", &ca];
+        run("openssl", &[&new[..], &authority].concat());
+        let (key, asked, cert) = (path("server.key"), path("server.csr"), path("server.crt"));
+        run("openssl", &[&new[..], &["-subj", "/CN=127.0.0.1", "-keyout", &key, "-out", &asked]].concat());
+        fs::write(path("names"), "subjectAltName=IP:127.0.0.1\n").expect("writes");
+        let signed = ["x509", "-req", "-days", "2", "-in", &asked, "-CA", &ca, "-CAkey", &ca_key, "-CAcreateserial"];
+        run("openssl", &[&signed[..], &["-extfile", &path("names"), "-out", &cert]].concat());
+        Self::start_in(folder, true, true)
+    }
+
+    /// The authority's certificate.
+    pub(crate) fn authority(&self) -> String {
+        text(&self.folder.path().join("ca.crt")).to_owned()
+    }
+
+    fn start_in(folder: TempDir, has_login: bool, is_encrypted: bool) -> Self {
         let path = |name: &str| folder.path().join(name);
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
         let host = format!("127.0.0.1:{port}");
@@ -33,6 +57,10 @@ impl Registry {
             "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {host}\n",
             path("data").display()
         );
+        if is_encrypted {
+            let (cert, key) = (path("server.crt"), path("server.key"));
+            config += &format!("  tls:\n    certificate: {}\n    key: {}\n", cert.display(), key.display());
+        }
         if has_login {
             fs::write(path("htpasswd"), run("htpasswd", &["-Bbn", USER, PASSWORD])).expect("writes");
             let login = path("htpasswd");

@@ -2,6 +2,7 @@
 //! harmless file of that name by a look at its content.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use bstr::ByteSlice as _;
 use jettison_ir::{Confidence, Secret};
@@ -144,21 +145,47 @@ const NUGET: Content = Assigned(&["cleartextpassword\" value", "\"password\" val
 /// Endings of `.env` files that are there to be copied and filled in.
 const TEMPLATES: [&[u8]; 7] = [b".default", b".defaults", b".dist", b".example", b".sample", b".template", b".tmpl"];
 
+/// One of the paths of a form.
+struct Named {
+    form: &'static Form,
+    path: &'static [u8],
+    /// What every such path ends in.
+    end: &'static [u8],
+}
+
+/// The forms' paths by the last byte of what they stand for: every file's path is asked, several times, and nearly
+/// every one ends otherwise.
+static BY_LAST_BYTE: LazyLock<Vec<Vec<Named>>> = LazyLock::new(|| {
+    let named = |form, path: &'static str| {
+        let end = path.rsplit('*').next().unwrap_or_default();
+        Named { form, path: path.as_bytes(), end: end.as_bytes() }
+    };
+    let all = FORMS.iter().flat_map(|form| form.paths.iter().map(move |path| named(form, path)));
+    let ending = |last| all.clone().filter(move |named| named.end.last().is_none_or(|&end| end == last));
+    (0..=u8::MAX).map(|last| ending(last).collect()).collect()
+});
+
+/// The forms of files of this name.
+fn forms(path: &[u8]) -> impl Iterator<Item = &'static Form> {
+    let candidates = path.last().map_or(&[][..], |&last| &BY_LAST_BYTE[usize::from(last)]);
+    candidates.iter().filter(|named| path.ends_with(named.end) && named.is(path)).map(|named| named.form)
+}
+
 /// Whether a file of this name may be a secret by its form.
 pub(super) fn knows(path: &[u8]) -> bool {
-    FORMS.iter().any(|form| form.is_for(path))
+    forms(path).next().is_some()
 }
 
 /// Whether it is a file of variables, as `docker run --env-file` takes.
 pub(super) fn is_environment(path: &[u8]) -> bool {
-    FORMS.iter().any(|form| form.rule == "env-file" && form.is_for(path))
+    forms(path).any(|form| form.rule == "env-file")
 }
 
 /// What a file is by its name, if its content bears that out. Keys in what packages brought are for their tests.
 pub(super) fn secrets(path: &[u8], place: Place, content: &[u8]) -> Vec<Secret> {
     let mut secrets: Vec<Secret> = Vec::new();
     let is_key = |form: &&Form| matches!(form.content, Der | Store | Putty);
-    for form in FORMS.iter().filter(|form| form.is_for(path) && !(place == Place::Software && is_key(form))) {
+    for form in forms(path).filter(|form| !(place == Place::Software && is_key(form))) {
         for secret in form.secrets(content) {
             if !secrets.iter().any(|other| other.line == secret.line && secret.line.is_some()) {
                 secrets.push(secret);
@@ -168,12 +195,14 @@ pub(super) fn secrets(path: &[u8], place: Place, content: &[u8]) -> Vec<Secret> 
     secrets
 }
 
-impl Form {
-    fn is_for(&self, path: &[u8]) -> bool {
-        let is_template = self.rule == "env-file" && TEMPLATES.iter().any(|ending| path.ends_with(ending));
-        !is_template && self.paths.iter().any(|pattern| ends_in(path, pattern.as_bytes()))
+impl Named {
+    fn is(&self, path: &[u8]) -> bool {
+        let is_template = || self.form.rule == "env-file" && TEMPLATES.iter().any(|ending| path.ends_with(ending));
+        ends_in(path, self.path) && !is_template()
     }
+}
 
+impl Form {
     fn secrets(&self, content: &[u8]) -> Vec<Secret> {
         if content.trim().is_empty() {
             return Vec::new();
@@ -233,10 +262,6 @@ fn is_hash(field: &[u8]) -> bool {
 
 /// Whether the last components of `path` are those of `pattern`.
 fn ends_in(path: &[u8], pattern: &[u8]) -> bool {
-    // Nearly every path ends otherwise, and every file's path is asked.
-    if !pattern.ends_with(b"*") && path.last() != pattern.last() {
-        return false;
-    }
     let (mut path, mut pattern) = (path.rsplit(|&byte| byte == b'/'), pattern.rsplit(|&byte| byte == b'/'));
     pattern.all(|pattern| path.next().is_some_and(|name| is_named(name, pattern)))
 }

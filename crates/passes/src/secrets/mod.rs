@@ -29,13 +29,20 @@ const MOST_BY_NAME: u64 = 16 << 20;
 /// A NUL in so many first bytes makes a file binary, as `git` and `grep` have it.
 const BINARY_BY: usize = 8 << 10;
 
-/// Endings of names of files that are packed or compiled: looking at them costs time and shows nothing.
-const OPAQUE: [&[u8]; 40] = [
-    b".a", b".bmp", b".br", b".bz2", b".class", b".deb", b".dll", b".eot", b".exe", b".gif", b".gmo", b".gz", b".ico",
-    b".jar", b".jpeg", b".jpg", b".ko", b".lz4", b".lzma", b".mo", b".mp3", b".mp4", b".o", b".otf", b".png", b".pyc",
-    b".pyo", b".rlib", b".rpm", b".so", b".tgz", b".ttf", b".wasm", b".webp", b".whl", b".woff", b".woff2", b".xz",
-    b".zip", b".zst",
-];
+/// Whether a name says that its file is packed or compiled: looking at it costs time and shows nothing.
+#[rustfmt::skip]
+fn is_opaque(path: &[u8]) -> bool {
+    // No ending is longer.
+    let end = &path[path.len().saturating_sub(6)..];
+    let Some(dot) = end.iter().rposition(|&byte| byte == b'.') else { return false };
+    matches!(
+        &end[dot + 1..],
+        b"a" | b"bmp" | b"br" | b"bz2" | b"class" | b"deb" | b"dll" | b"eot" | b"exe" | b"gif" | b"gmo" | b"gz" | b"ico"
+        | b"jar" | b"jpeg" | b"jpg" | b"ko" | b"lz4" | b"lzma" | b"mo" | b"mp3" | b"mp4" | b"o" | b"otf" | b"png"
+        | b"pyc" | b"pyo" | b"rlib" | b"rpm" | b"so" | b"tgz" | b"ttf" | b"wasm" | b"webp" | b"whl" | b"woff" | b"woff2"
+        | b"xz" | b"zip" | b"zst"
+    )
+}
 
 /// Why secrets cannot be looked for.
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +103,7 @@ impl Scanner {
         if forms::knows(path) {
             return size <= MOST_BY_NAME;
         }
-        size <= MOST && !OPAQUE.iter().any(|ending| path.ends_with(ending)) && Place::of(path) != Place::Unread
+        size <= MOST && !is_opaque(path) && Place::of(path) != Place::Unread
     }
 
     /// The secrets in a file, by line. What is in an ordinary file's lines is found by the library; what is one as a

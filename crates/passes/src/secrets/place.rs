@@ -168,5 +168,6 @@ fn lies_in(path: &[u8], folders: &[&[u8]]) -> bool {
 }
 
 fn is_below(path: &[u8], folder: &[u8]) -> bool {
-    path.strip_prefix(folder).is_some_and(|rest| rest.first() == Some(&b'/'))
+    // Most differ in their first byte, and every file's path is asked.
+    path.first() == folder.first() && path.strip_prefix(folder).is_some_and(|rest| rest.first() == Some(&b'/'))
 }

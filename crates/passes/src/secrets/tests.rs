@@ -287,3 +287,18 @@ fn windows_of_settings_show_what_the_whole_file_does() {
         assert_eq!(hits(windows), expected);
     }
 }
+
+#[test]
+fn a_token_is_found_wherever_it_stands() {
+    let token = github();
+    for (before, after) in (0..64).flat_map(|before| [(before, 0), (before, 1), (before, 30)]) {
+        let text = format!("{} {token} {}", "ab ".repeat(22).split_at(before).0, "c d".repeat(after));
+        assert_eq!(found("app/main.py", &text).len(), 1, "{before} bytes before, {after} after");
+    }
+    let shortest = format!("AKIA{}", random("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16));
+    for before in 0..64 {
+        let text = "ab ".repeat(22).split_at(before).0.to_owned() + " " + &shortest;
+        let windows = windows::of(text.as_bytes(), false);
+        assert!(windows.iter().any(|window| window.end == text.len()), "{before}: {windows:?}");
+    }
+}

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, BuildError};
+use aho_corasick::{AhoCorasick, BuildError, MatchKind};
 use bstr::ByteSlice as _;
 
 /// The shortest run: an AWS access key has 20 characters, and hardly anything that can be known has fewer.
@@ -42,8 +42,12 @@ pub(super) fn of_settings(content: &[u8], names: &AhoCorasick) -> Vec<Range<usiz
 /// # Errors
 /// Where the words make no automaton.
 pub(super) fn names() -> Result<AhoCorasick, BuildError> {
-    let words = ["auth", "cred", "key", "pass", "pwd", "secret", "token"];
-    AhoCorasick::builder().ascii_case_insensitive(true).build(words)
+    const WORDS: [&str; 7] = ["auth", "cred", "key", "pass", "pwd", "secret", "token"];
+    // Written out, the ways in which people write these words are found many bytes at a time.
+    let capital = |word: &str| [&word[..1].to_ascii_uppercase(), &word[1..]].concat();
+    let words = WORDS.iter().flat_map(|word| [(*word).to_owned(), capital(word), word.to_ascii_uppercase()]);
+    // The standard kind knows no such search.
+    AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(words)
 }
 
 /// Windows in order, those that touch as one.
@@ -59,19 +63,26 @@ fn merged(mut windows: Vec<Range<usize>>) -> Vec<Range<usize>> {
     merged
 }
 
-/// The long runs of a kind. Only every twentieth byte is looked at until one is in a run.
+/// So many bytes in a row are looked at, and so many from one row to the next: no run of [`RUN`] bytes lies between.
+const PROBE: usize = 8;
+const STRIDE: usize = RUN - PROBE + 1;
+
+/// The long runs of a kind. Most of a text has shorter words than a probe is long, so that only the probes are read.
 fn runs(content: &[u8], is_wanted: fn(&[u8], &Range<usize>) -> bool) -> impl Iterator<Item = Range<usize>> {
-    let mut at = RUN - 1;
+    let mut next = 0;
     std::iter::from_fn(move || {
-        while let Some(&byte) = content.get(at) {
-            if !is_of_token(byte) {
-                at += RUN;
+        let mut at = next;
+        while let Some(probe) = content.get(at..at + PROBE) {
+            // All of them without a branch: which byte ends a word no processor can guess.
+            if probe.iter().fold(1, |all, &byte| all & OF_TOKEN[usize::from(byte)]) == 0 {
+                at += STRIDE;
                 continue;
             }
             let before = content[..at].iter().rev().take_while(|&&byte| is_of_token(byte)).count();
             let after = content[at..].iter().take_while(|&&byte| is_of_token(byte)).count();
             let run = at - before..at + after;
-            at = run.end + RUN;
+            at = run.end + 1;
+            next = at;
             if run.len() >= RUN && is_wanted(content, &run) {
                 return Some(run);
             }
@@ -85,8 +96,19 @@ fn is_likely(content: &[u8], run: &Range<usize>) -> bool {
     can_be_token(&content[run.clone()]) && !is_digest(content, run) && !is_wrapped(content, run)
 }
 
+/// 1 for each byte that tokens consist of.
+const OF_TOKEN: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = u8::MAX;
+    while byte > 0 {
+        table[byte as usize] = (byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-') as u8;
+        byte -= 1;
+    }
+    table
+};
+
 fn is_of_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
+    OF_TOKEN[usize::from(byte)] == 1
 }
 
 /// Random text of this length has a digit; names have none. Only the shortest of all tokens may lack one.

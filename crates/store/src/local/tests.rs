@@ -194,7 +194,7 @@ fn write_output(store: &LocalStore, text: &str, layers: &[&[u8]]) -> Output {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(layer).expect("writes");
         let section = Section::whole(file).expect("a section");
-        output.copy_blob(&section, Digest::of(layer), &()).expect("copies");
+        output.copy_blob(&section.into(), Digest::of(layer), &()).expect("copies");
     }
     let (config, bytes) = image(layers);
     let manifest: Manifest = serde_json::from_slice(&bytes).expect("parses");
@@ -220,14 +220,14 @@ fn outputs_add_to_the_store_and_share_what_is_there() {
     assert!(store.find(&name("app:dev"), &platform(), Limits::default()).expect("reads").is_none());
     // Another image comes in meanwhile.
     put_image(&store, "meanwhile", &[b"m"]);
-    output.publish().expect("publishes");
+    output.publish(&()).expect("publishes");
     for text in ["app:dev", "base", "meanwhile"] {
         assert!(store.find(&name(text), &platform(), Limits::default()).expect("reads").is_some(), "{text}");
     }
     assert_eq!(fs::metadata(&base).expect("is there").ino(), before);
     assert_eq!(store.collect(Duration::ZERO).expect("collects"), Collected::default());
     // The same name again takes the place of the first.
-    write_output(&store, "local:app:dev", &[b"base"]).publish().expect("publishes");
+    write_output(&store, "local:app:dev", &[b"base"]).publish(&()).expect("publishes");
     assert_eq!(store.names().expect("reads").len(), 3);
 }
 

@@ -1,7 +1,8 @@
 //! Who asks a registry: nobody in particular, or the user that Docker or Podman know.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential, get_podman_credential};
-use oci_client::secrets::RegistryAuth;
 
 use crate::remote::RemoteError;
 
@@ -26,6 +27,27 @@ pub enum Credentials {
     },
 }
 
+/// What is shown to a registry.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Login {
+    /// Nothing.
+    Nobody,
+    Password {
+        user: String,
+        password: String,
+    },
+    /// What a login at a token server left, good for tokens.
+    IdentityToken(String),
+}
+
+impl Login {
+    /// The value of the header that shows a password.
+    pub(super) fn basic(&self) -> Option<String> {
+        let Self::Password { user, password } = self else { return None };
+        Some(format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))))
+    }
+}
+
 /// Passwords are not for messages.
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -38,39 +60,42 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// What is shown to a registry, as the user names it.
-    pub(super) fn for_registry(&self, registry: &str) -> Result<RegistryAuth, RemoteError> {
+    /// What is shown to a registry, as the user names it, where a repository of it is asked for.
+    pub(super) fn for_repository(&self, registry: &str, repository: &str) -> Result<Login, RemoteError> {
         match self {
-            Self::Anonymous => Ok(RegistryAuth::Anonymous),
-            Self::Given { user, password } => Ok(RegistryAuth::Basic(user.clone(), password.clone())),
-            Self::User => of_user(registry),
+            Self::Anonymous => Ok(Login::Nobody),
+            Self::Given { user, password } => Ok(Login::Password { user: user.clone(), password: password.clone() }),
+            Self::User => of_user(registry, repository),
         }
     }
 }
 
-fn of_user(registry: &str) -> Result<RegistryAuth, RemoteError> {
+fn of_user(registry: &str, repository: &str) -> Result<Login, RemoteError> {
     let keys = match registry {
         "docker.io" => vec![DEFAULT_KEY.to_owned(), "docker.io".to_owned(), "index.docker.io".to_owned()],
         other => vec![other.to_owned(), format!("https://{other}"), format!("https://{other}/v1/")],
     };
+    // Podman also keeps logins for a part of a registry; the nearest counts (containers-auth.json(5)).
+    let parts = repository.match_indices('/').map(|(at, _)| &repository[..at]).chain([repository]);
+    let mut nearest: Vec<String> = parts.map(|part| format!("{registry}/{part}")).collect();
+    nearest.reverse();
+    nearest.extend(keys.iter().cloned());
     let mut failed = None;
-    for find in [get_credential, get_podman_credential] {
-        for key in &keys {
+    type Find = fn(&str) -> Result<DockerCredential, CredentialRetrievalError>;
+    for (find, keys) in [(get_credential as Find, &keys), (get_podman_credential as Find, &nearest)] {
+        for key in keys {
             match find(key) {
                 Ok(DockerCredential::UsernamePassword(user, password)) => {
-                    return Ok(RegistryAuth::Basic(user, password));
+                    return Ok(Login::Password { user, password });
                 }
-                Ok(DockerCredential::IdentityToken(_)) => {
-                    let reason = "an identity token stands for them, which is not supported".to_owned();
-                    return Err(RemoteError::Credentials { host: registry.to_owned(), reason });
-                }
+                Ok(DockerCredential::IdentityToken(token)) => return Ok(Login::IdentityToken(token)),
                 Err(error) => failed = failed.or_else(|| reason(&error)),
             }
         }
     }
     match failed {
         Some(reason) => Err(RemoteError::Credentials { host: registry.to_owned(), reason }),
-        None => Ok(RegistryAuth::Anonymous),
+        None => Ok(Login::Nobody),
     }
 }
 
@@ -123,9 +148,10 @@ mod tests {
     fn the_users_login_is_found() {
         use std::io::Write as _;
         if let Ok(registry) = std::env::var(ASKED) {
-            let text = match Credentials::User.for_registry(&registry) {
-                Ok(RegistryAuth::Basic(user, password)) => format!("found {user} {password}"),
-                Ok(_) => "found nobody".to_owned(),
+            let text = match Credentials::User.for_repository(&registry, "team/app") {
+                Ok(Login::Password { user, password }) => format!("found {user} {password}"),
+                Ok(Login::IdentityToken(token)) => format!("found token {token}"),
+                Ok(Login::Nobody) => "found nobody".to_owned(),
                 Err(error) => format!("found error: {error}"),
             };
             writeln!(std::io::stdout(), "{text}").expect("writes");
@@ -140,7 +166,7 @@ mod tests {
             ("docker.io", "found hub key"),
             ("ghcr.io", "found nobody"),
             ("broken", "found error: the credentials for broken cannot be used"),
-            ("token", "found error: the credentials for token cannot be used"),
+            ("token", "found token x"),
             ("helped", "found error: the credentials for helped cannot be used"),
         ] {
             let text = found(Some(config), registry);

@@ -1,24 +1,39 @@
-//! Pulling images from registries into the local store (OCI distribution-spec).
+//! Images on registries (OCI distribution-spec): read where they are, pulled into the local store, pushed.
 //!
 //! Manifests are kept byte for byte. A mirror is asked before the default registry, as Docker's engine does.
-//! Plain HTTP is spoken to registries on this machine only.
+//! Plain HTTP is spoken to registries on this machine, and to others only where the user says so.
 
+mod client;
 mod credentials;
+#[cfg(test)]
+mod layers_tests;
+mod push;
+#[cfg(test)]
+mod push_tests;
+mod remote_blob;
 #[cfg(test)]
 pub(crate) mod server;
 mod session;
 #[cfg(test)]
 mod tests;
+mod upload;
+
+use std::path::Path;
+use std::time::Duration;
 
 use jettison_image::{Descriptor, Digest, Index, Manifest, Platform, media};
 
 use crate::Progress;
 use crate::local::{Incoming, LocalStore};
 use crate::name::ImageName;
-use crate::remote::{RemoteError, Retry, block_on};
+use crate::remote::{READ_TIMEOUT, RemoteError, Retry, block_on};
 
 pub use credentials::Credentials;
-use session::{Fetched, Session};
+pub use push::Pushed;
+pub(crate) use push::{Load, Referrer, push};
+pub use remote_blob::{Remote, RemoteBlob, RemoteReader};
+pub(crate) use session::Fetched;
+use session::Session;
 
 /// Where the default registry answers.
 const DEFAULT_HOST: &str = "registry-1.docker.io";
@@ -26,7 +41,7 @@ const DEFAULT_HOST: &str = "registry-1.docker.io";
 const MAX_NESTING: usize = 8;
 
 /// How registries are spoken to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Hosts, with ports where they have them, that are asked first for images of the default registry.
     pub mirrors: Vec<String>,
@@ -36,6 +51,43 @@ pub struct Options {
     pub offline: bool,
     /// How often requests are tried.
     pub retry: Retry,
+    /// Who may vouch for servers besides those whom this machine trusts.
+    pub authorities: Vec<reqwest::Certificate>,
+    /// Speak plain HTTP, to whatever host.
+    pub plain_http: bool,
+    /// How long a server may be silent before a connection counts as cut.
+    pub patience: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            mirrors: Vec::new(),
+            credentials: Credentials::default(),
+            offline: false,
+            retry: Retry::default(),
+            authorities: Vec::new(),
+            plain_http: false,
+            patience: READ_TIMEOUT,
+        }
+    }
+}
+
+impl Options {
+    /// Trusts the authorities whose certificates a file holds, in PEM.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or holds no certificate.
+    pub fn trust(&mut self, path: &Path) -> Result<(), RemoteError> {
+        let bytes = std::fs::read(path).map_err(crate::Error::io("read", path))?;
+        let authority = |source| RemoteError::Authority { path: path.to_owned(), source };
+        let found = reqwest::Certificate::from_pem_bundle(&bytes).map_err(|error| authority(Some(error)))?;
+        if found.is_empty() {
+            return Err(authority(None));
+        }
+        self.authorities.extend(found);
+        Ok(())
+    }
 }
 
 /// One image's place on one host.
@@ -89,24 +141,52 @@ fn at_first_place<T, F: Future<Output = Result<T, RemoteError>>>(
     if options.offline {
         return Err(RemoteError::Offline { what: name.to_string() });
     }
-    let mirrors: &[String] = if name.is_of_default_registry() { &options.mirrors } else { &[] };
     let asked = async {
-        for mirror in mirrors {
-            // The place of a mirror is its host; people also write it with a scheme, as for Docker's engine.
-            let host = mirror.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/');
-            let place = Place { host: host.to_owned(), repository: name.path().to_owned(), registry: host.to_owned() };
-            match work(place).await {
+        for mirror in mirrors(name, options) {
+            match work(mirror).await {
                 Ok(value) => return Ok(value),
                 // The next would fail in the same way.
                 Err(error @ RemoteError::Store(_)) => return Err(error),
                 Err(_) => {}
             }
         }
-        let registry = name.domain().to_owned();
-        let host = if name.is_of_default_registry() { DEFAULT_HOST.to_owned() } else { registry.clone() };
-        work(Place { host, repository: name.path().to_owned(), registry }).await
+        work(own_place(name)).await
     };
     block_on(asked, progress)
+}
+
+/// Finds an image on its registry; what it consists of comes when it is read.
+pub(crate) fn connect(name: &ImageName, options: &Options) -> Result<(Remote, Fetched), RemoteError> {
+    if options.offline {
+        return Err(RemoteError::Offline { what: name.to_string() });
+    }
+    let at = |place| {
+        let remote = Remote::start(|| Session::start(place, name, options))?;
+        let top = remote.manifest(None)?;
+        Ok((remote, top))
+    };
+    let found = mirrors(name, options).into_iter().find_map(|mirror| at(mirror).ok());
+    found.map_or_else(|| at(own_place(name)), Ok)
+}
+
+/// Where mirrors have an image of the default registry.
+fn mirrors(name: &ImageName, options: &Options) -> Vec<Place> {
+    let place = |mirror: &String| {
+        // The place of a mirror is its host; people also write it with a scheme, as for Docker's engine.
+        let host = mirror.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/');
+        Place { host: host.to_owned(), repository: name.path().to_owned(), registry: host.to_owned() }
+    };
+    let mirrors: &[String] = if name.is_of_default_registry() { &options.mirrors } else { &[] };
+    mirrors.iter().map(place).collect()
+}
+
+fn own_place(name: &ImageName) -> Place {
+    Place { host: host_of(name), repository: name.path().to_owned(), registry: name.domain().to_owned() }
+}
+
+/// Where an image's registry answers.
+fn host_of(name: &ImageName) -> String {
+    if name.is_of_default_registry() { DEFAULT_HOST.to_owned() } else { name.domain().to_owned() }
 }
 
 /// One pull from one host.
@@ -127,7 +207,7 @@ impl Pull<'_> {
             needed.push(self.store.put(&current.media_type, &current.bytes)?.digest);
             if !current.is_index() {
                 self.blobs(&current, &mut needed).await?;
-                let descriptor = Descriptor::of(&top.media_type, &top.bytes);
+                let descriptor = top.descriptor();
                 self.store.tag(name, &descriptor, &needed)?;
                 return Ok(descriptor);
             }

@@ -2,7 +2,7 @@
 //! for each connection, HTTP/1.1 with a closed connection after each answer.
 
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -41,8 +41,20 @@ impl Answer {
     }
 }
 
-/// Gets how often the path was asked for before, the path, the headers in lower case, and the method.
-type Handler = dyn Fn(usize, &str, &HashMap<String, String>, &str) -> Answer + Send + Sync;
+/// A request.
+pub(crate) struct Asked {
+    /// How often this path was asked for before by this method.
+    pub(crate) count: usize,
+    pub(crate) method: String,
+    pub(crate) path: String,
+    /// By their names in lower case.
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Vec<u8>,
+}
+
+type Handler = dyn Fn(&Asked) -> Answer + Send + Sync;
+/// After how many bytes of a body the connection is closed, without an answer.
+type Cut = dyn Fn(&Asked) -> Option<usize> + Send + Sync;
 
 /// The running server; it ends when dropped.
 pub(crate) struct Server {
@@ -53,20 +65,30 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// `handler` gets how often the path was asked for before, the path, the headers and the method.
     pub(crate) fn start(
         handler: impl Fn(usize, &str, &HashMap<String, String>, &str) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let handler = move |asked: &Asked| handler(asked.count, &asked.path, &asked.headers, &asked.method);
+        Self::with_bodies(handler, |_| None)
+    }
+
+    /// The same with whole requests. Of a body that `cut` cuts, `handler` gets what came before.
+    pub(crate) fn with_bodies(
+        handler: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
+        cut: impl Fn(&Asked) -> Option<usize> + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let host = listener.local_addr().expect("an address").to_string();
         let (ends, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
-        let (is_over, log, handler) = (ends.clone(), asked.clone(), Arc::new(handler));
+        let (is_over, log, handler, cut) = (ends.clone(), asked.clone(), Arc::new(handler), Arc::new(cut));
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if is_over.load(Ordering::SeqCst) {
                     return;
                 }
-                let (log, handler) = (log.clone(), handler.clone());
-                std::thread::spawn(move || serve(stream, &log, &*handler));
+                let (log, handler, cut) = (log.clone(), handler.clone(), cut.clone());
+                std::thread::spawn(move || serve(stream, &log, &*handler, &*cut));
             }
         });
         Self { host, ends, thread: Some(thread), asked }
@@ -90,7 +112,7 @@ impl Drop for Server {
     }
 }
 
-fn serve(stream: TcpStream, log: &Mutex<Vec<String>>, handler: &Handler) {
+fn serve(stream: TcpStream, log: &Mutex<Vec<String>>, handler: &Handler, cut: &Cut) {
     let mut reader = BufReader::new(stream.try_clone().expect("a clone"));
     let mut line = String::new();
     if reader.read_line(&mut line).is_err() {
@@ -116,7 +138,17 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<String>>, handler: &Handler) {
         log.push(entry);
         count
     };
-    let answer = handler(count, path, &headers, method);
+    let length: usize = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or_default();
+    let mut asked = Asked { count, method: method.to_owned(), path: path.to_owned(), headers, body: Vec::new() };
+    let cut = cut(&asked);
+    asked.body = vec![0; cut.unwrap_or(length).min(length)];
+    if reader.read_exact(&mut asked.body).is_err() {
+        return;
+    }
+    let answer = handler(&asked);
+    if cut.is_some() {
+        return;
+    }
     std::thread::sleep(answer.after);
     let mut head = format!("HTTP/1.1 {} Answer\r\nConnection: close\r\n", answer.status);
     for (name, value) in &answer.headers {
@@ -124,7 +156,7 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<String>>, handler: &Handler) {
     }
     head.push_str(&format!("Content-Length: {}\r\n\r\n", answer.body.len()));
     let mut stream = &stream;
-    let body = if method == "HEAD" { &[][..] } else { &answer.body[..answer.sent.unwrap_or(answer.body.len())] };
+    let body = if asked.method == "HEAD" { &[][..] } else { &answer.body[..answer.sent.unwrap_or(answer.body.len())] };
     // A client that had enough may have gone.
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
 }

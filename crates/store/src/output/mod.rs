@@ -1,4 +1,9 @@
-//! Writing an image: blobs, index and, for Docker, its `manifest.json`, into a folder or one tar.
+//! Writing an image: blobs, index and, for Docker, its `manifest.json`, into a folder or one tar; or to a registry, for
+//! which only what is new lies in a folder until it is pushed.
+
+mod copied;
+mod receipt;
+mod remote;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -8,18 +13,23 @@ use std::sync::Arc;
 
 use jettison_image::manifest::{CONTAINERD_NAME, RECEIPT, REF_NAME};
 use jettison_image::tar::{END, blob_header, padding};
-use jettison_image::{Descriptor, Digest, Index, Layer, Manifest, media};
+use jettison_image::{Descriptor, Digest, Index, Layer, Limits, Manifest, media};
 use serde_json::{Value, json};
 
 use crate::Progress;
+use crate::blob::Blob;
 use crate::compress::{Encoder, Encoding};
 use crate::error::{Error, Result};
 use crate::local::{LocalStore, annotated};
-use crate::open::{StoredLayer, blob_name};
+use crate::open::{Opened, StoredLayer, blob_name, open_staged};
+use crate::platforms::Wanted;
 use crate::reference::{Reference, Selector, Transport};
+use crate::registry::{self, Pushed};
 use crate::scan::{ScannedLayer, read_back};
 use crate::section::Section;
 use crate::stage::Stage;
+
+use remote::RemoteTarget;
 
 /// The name of the output within its stage.
 const STAGED: &str = "image";
@@ -37,10 +47,16 @@ pub struct Output {
     body: Body,
     blobs: HashMap<Digest, u64>,
     images: Vec<(Descriptor, Manifest)>,
+    /// Indexes that were copied.
+    indexes: Vec<Descriptor>,
     /// What the index lists.
     listed: Vec<Descriptor>,
     /// Blobs at the target that only replaced images used.
     unused: HashSet<Digest>,
+    /// The manifest or index that its names stand for.
+    top: Option<Descriptor>,
+    /// The registry that it is to be pushed to.
+    remote: Option<RemoteTarget>,
 }
 
 enum Body {
@@ -60,15 +76,30 @@ impl Output {
     /// # Errors
     /// Where nothing can be written beside the target.
     pub fn create(target: &Reference, default: Transport) -> Result<Self> {
-        let transport = target.transport.unwrap_or(default);
+        Self::create_with(target, default, &registry::Options::default())
+    }
+
+    /// The same, and how registries are spoken to.
+    ///
+    /// # Errors
+    /// As [`Output::create`].
+    pub fn create_with(target: &Reference, default: Transport, options: &registry::Options) -> Result<Self> {
+        // A bare path is no place on a registry, whatever the input was.
+        let transport = target.transport.unwrap_or(match default {
+            Transport::Registry => Transport::OciArchive,
+            other => other,
+        });
         let store = (transport == Transport::Local).then(|| LocalStore::open(&target.path)).transpose()?;
-        let stage = match &store {
-            Some(store) => store.incoming()?.into_stage(),
-            None => Stage::beside(&target.path)?,
+        let remote =
+            target.on_registry().map(|name| RemoteTarget { name, options: options.clone(), elsewhere: HashMap::new() });
+        let stage = match (&store, &remote) {
+            (Some(store), _) => store.incoming()?.into_stage(),
+            (None, Some(_)) => Stage::beside(&std::env::temp_dir().join("push"))?,
+            (None, None) => Stage::beside(&target.path)?,
         };
         let staged = stage.path(STAGED);
         let write = Error::io("write", &target.path);
-        let body = if matches!(transport, Transport::Oci | Transport::Local) {
+        let body = if matches!(transport, Transport::Oci | Transport::Local | Transport::Registry) {
             fs::create_dir_all(staged.join("blobs/sha256")).map_err(write)?;
             Body::Folder
         } else {
@@ -81,7 +112,8 @@ impl Output {
             Some(Selector::Name(name)) => Some(name.clone()),
             _ => None,
         };
-        let path = target.path.clone();
+        // For messages, where there is no path.
+        let path = if remote.is_some() { PathBuf::from(target.to_string()) } else { target.path.clone() };
         Ok(Self {
             stage,
             store,
@@ -91,8 +123,11 @@ impl Output {
             body,
             blobs: HashMap::new(),
             images: Vec::new(),
+            indexes: Vec::new(),
             listed: Vec::new(),
             unused: HashSet::new(),
+            top: None,
+            remote,
         })
     }
 
@@ -106,8 +141,14 @@ impl Output {
     ///
     /// # Errors
     /// Where it cannot be read or written.
-    pub fn copy_blob(&mut self, blob: &Section, digest: Digest, progress: &dyn Progress) -> Result<()> {
+    pub fn copy_blob(&mut self, blob: &Blob, digest: Digest, progress: &dyn Progress) -> Result<()> {
         if self.blobs.contains_key(&digest) {
+            return Ok(());
+        }
+        if let Some(remote) = &mut self.remote {
+            remote.elsewhere.insert(digest, blob.clone());
+            self.blobs.insert(digest, blob.length());
+            progress.advance(blob.length());
             return Ok(());
         }
         if self.link_from_store(digest, blob.length()) {
@@ -165,7 +206,7 @@ impl Output {
             encoder.finish()?.flush()?;
             let end = out.stream_position()?;
             let blob = Section::whole(out.try_clone()?)?.part(start, end - start);
-            let stored = StoredLayer { name: "the written layer".to_owned(), blob, descriptor: None };
+            let stored = StoredLayer { name: "the written layer".to_owned(), blob: blob.into(), descriptor: None };
             Ok(match read_back(&target, &stored, progress) {
                 Ok(read) => (read.0.digest, Ok(read)),
                 Err(error) => (Digest::default(), Err(error)),
@@ -192,7 +233,9 @@ impl Output {
         let folder = self.stage.path(STAGED).join("blobs/sha256");
         let result = match &mut self.body {
             Body::Folder => {
-                let mut new = self.blobs.keys().filter(|digest| !mark.blobs.contains_key(*digest));
+                let is_here =
+                    |digest: &&Digest| self.remote.as_ref().is_none_or(|to| !to.elsewhere.contains_key(*digest));
+                let mut new = self.blobs.keys().filter(|digest| !mark.blobs.contains_key(*digest)).filter(is_here);
                 new.try_for_each(|digest| fs::remove_file(folder.join(digest.hex())))
             }
             Body::Tar { file, position } => {
@@ -227,7 +270,7 @@ impl Output {
         self.small_blob(receipt)
     }
 
-    fn small_blob(&mut self, bytes: &[u8]) -> Result<Digest> {
+    pub(crate) fn small_blob(&mut self, bytes: &[u8]) -> Result<Digest> {
         let (digest, target) = (Digest::of(bytes), self.target.clone());
         if !self.blobs.contains_key(&digest) {
             let written = self.blob(|out| out.write_all(bytes).map(|()| (digest, ())));
@@ -242,15 +285,20 @@ impl Output {
     /// # Errors
     /// Where they cannot be written.
     pub fn finish(&mut self, names: &[String], index: Option<&[u8]>) -> Result<()> {
-        let names: Vec<String> = self.tag.clone().map_or_else(|| names.to_vec(), |tag| vec![tag]);
-        let target = self.target.clone();
         let mut descriptors: Vec<Descriptor> = self.images.iter().map(|(descriptor, _)| descriptor.clone()).collect();
         if let Some(bytes) = index {
             self.small_blob(bytes)?;
             descriptors = vec![Descriptor::of(media::OCI_INDEX, bytes)];
         }
+        self.list(names, &descriptors)
+    }
+
+    fn list(&mut self, names: &[String], descriptors: &[Descriptor]) -> Result<()> {
+        let names: Vec<String> = self.tag.clone().map_or_else(|| names.to_vec(), |tag| vec![tag]);
+        let target = self.target.clone();
+        self.top = descriptors.first().cloned();
         let mut listed = self.kept_descriptors(&names)?;
-        for descriptor in &descriptors {
+        for descriptor in descriptors {
             if self.store.is_some() && names.is_empty() {
                 listed.push(descriptor.clone());
             } else if self.store.is_some() {
@@ -264,9 +312,10 @@ impl Output {
         self.small_file("index.json", &to_json(&Index::new(listed)))?;
         if self.transport == Transport::DockerArchive {
             let tags: Vec<&String> = names.iter().filter(|name| name.contains(':')).collect();
-            // Engines that know this list alone would load all platforms under one name, of which the last one stays:
-            // the first one it is.
-            let images = self.images.iter().take(1);
+            // Engines load images; what tells of them is none. Those that know this list alone would load all platforms
+            // under one name, of which the last one stays: the first one it is.
+            let images = self.images.iter().filter(|(descriptor, _)| !descriptor.is_referrer());
+            let images = images.filter(|(_, manifest)| manifest.artifact_type().is_none()).take(1);
             let images: Vec<Value> = images.map(|(_, manifest)| docker_image(manifest, &tags)).collect();
             self.small_file("manifest.json", &to_json(&images))?;
         }
@@ -279,9 +328,19 @@ impl Output {
     /// Where the finished output can be read before it is published.
     #[must_use]
     pub fn staged(&self) -> Reference {
-        // What is staged for the local store is a layout of its own.
-        let transport = if self.store.is_some() { Transport::Oci } else { self.transport };
+        // What is staged for the local store or a registry is a layout of its own.
+        let is_layout = self.store.is_some() || self.remote.is_some();
+        let transport = if is_layout { Transport::Oci } else { self.transport };
         Reference { transport: Some(transport), path: self.stage.path(STAGED), selector: None }
+    }
+
+    /// Opens the finished output before it is published, as `reference` to what is staged names it.
+    ///
+    /// # Errors
+    /// Where it cannot be read back.
+    pub fn reopen(&self, reference: &Reference, wanted: &Wanted, limits: Limits) -> Result<Opened> {
+        let elsewhere = self.remote.as_ref().map(|remote| remote.elsewhere.clone());
+        open_staged(reference, elsewhere.unwrap_or_default(), wanted, limits)
     }
 
     /// The image's manifest digests, in the order in which they were added.
@@ -289,11 +348,19 @@ impl Output {
         self.images.iter().map(|(descriptor, _)| descriptor.digest)
     }
 
-    /// Puts the output in the target's place. Other images of a layout that stands there stay.
+    /// Puts the output in the target's place. Other images of a layout that stands there stay. Says what was pushed,
+    /// where the target is on a registry.
     ///
     /// # Errors
     /// Where it cannot be put there; the target is then as it was.
-    pub fn publish(self) -> Result<()> {
+    pub fn publish(self, progress: &dyn Progress) -> Result<Option<Pushed>> {
+        if let Some(remote) = &self.remote {
+            return self.push(remote, progress).map(Some);
+        }
+        self.put_in_place().map(|()| None)
+    }
+
+    fn put_in_place(self) -> Result<()> {
         if let Some(store) = &self.store {
             let blobs: Vec<Digest> = self.blobs.keys().copied().collect();
             let layers = self.images.iter().flat_map(|(_, manifest)| &manifest.layers);

@@ -15,6 +15,17 @@ pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.
 /// Docker's image config.
 pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 
+/// What the media types of blobs begin with that state something about an image: signatures and attestations.
+pub const STATEMENTS: [&str; 3] =
+    ["application/vnd.dev.cosign.", "application/vnd.dev.sigstore.", "application/vnd.in-toto"];
+
+/// Whether a config of this media type is a container image's.
+#[must_use]
+pub fn is_image_config(media_type: &str) -> bool {
+    // Old pushes left the type of a config to the server.
+    [OCI_CONFIG, DOCKER_CONFIG, "application/octet-stream", ""].contains(&media_type)
+}
+
 /// Whose media types a manifest uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Dialect {

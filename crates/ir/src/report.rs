@@ -47,6 +47,10 @@ pub struct OptimizeReport {
     pub level: String,
     /// The image's platform.
     pub platform: String,
+    /// What this instance of the image is packed by, where there are several.
+    pub packing: Option<String>,
+    /// Whether it is not the first instance of its image: all but its bytes was said of that one.
+    pub is_further: bool,
     /// What shows where the base ends.
     pub base: String,
     /// The digest of the manifest that was written.

@@ -13,8 +13,8 @@ use jettison_image::{Base, Config, Digest, Entry, Kind, Layer, Node, Tree, histo
 use crate::options::ImageOptions;
 use crate::secret::ShippedSecret;
 
-/// Reads contents out of an image's layers.
-pub trait ReadContent {
+/// Reads contents out of an image's layers. Images of several platforms are looked at by a thread each.
+pub trait ReadContent: Sync {
     /// Bytes of the unpacked tar of the layer with this number, counted from 0. None where they cannot be had.
     fn read(&self, layer: usize, offset: u64, length: u64) -> Option<Vec<u8>>;
 }

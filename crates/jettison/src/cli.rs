@@ -6,7 +6,7 @@ mod source;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, Parser, Subcommand, ValueEnum};
 use jettison_ir::{ImageOptions, Level, Pattern};
 use jettison_report::By;
 use jettison_store::{Encoding, Reference};
@@ -65,10 +65,13 @@ pub(crate) enum Command {
     /// Show what an image weighs: layers, waste and its causes, what -O1 would save
     Weigh(Weigh),
     /// Write a smaller image, proven to be the input but for what it lists
+    #[command(mut_arg("platform", several_platforms))]
     Optimize(Optimize),
     /// Copy an image from one place to another, byte for byte
+    #[command(mut_arg("platform", several_platforms))]
     Copy(Copy),
     /// Show what `optimize` took out of an image, from the receipt that the image carries
+    #[command(mut_arg("platform", |arg| arg.help("The platforms, as in linux/amd64,linux/arm64; `all` for every one [default: this machine's]")))]
     Receipt(ReceiptArgs),
     /// Rewrite a Dockerfile to its release form, or to its development form
     #[command(mut_args(source::needs_proof))]
@@ -95,10 +98,15 @@ pub(crate) enum Command {
     },
 }
 
+/// What works on an index as a whole takes several platforms, and all of them unless it is told otherwise.
+fn several_platforms(arg: Arg) -> Arg {
+    arg.value_name("OS/ARCH,…").help("Only these platforms, as in linux/amd64,linux/arm64; one alone is written without an index [default: all that are there]")
+}
+
 /// Which image, and how much of it may be read.
 #[derive(Args, Clone)]
 pub(crate) struct ReadArgs {
-    /// The platform, as in linux/arm64; `all` for every one [default: this machine's]
+    /// The platform, as in linux/arm64 [default: this machine's]
     #[arg(long, value_name = "OS/ARCH", help_heading = "Reading")]
     pub(crate) platform: Option<String>,
     /// The most bytes that one layer may unpack to (with k, M, G or T)
@@ -195,9 +203,17 @@ pub(crate) struct Optimize {
     /// At most so many own layers
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=120))]
     pub(crate) layers: u16,
-    /// How written layers are packed: gzip, zstd or none, with :LEVEL [default: none to docker-archive, else gzip]
-    #[arg(long, value_name = "FORMAT[:LEVEL]")]
+    /// How written layers are packed: gzip, zstd or none, with :LEVEL; zstd also with ,long or ,long=N for a window of
+    /// 2^N bytes, 27 at most [default: none to docker-archive, else gzip]
+    #[arg(long, value_name = "FORMAT[:LEVEL][,long]")]
     pub(crate) compression: Option<Encoding>,
+    /// Write each image twice below one index: packed by gzip for clients that take the first they find, and by zstd for
+    /// those that know both
+    #[arg(long)]
+    pub(crate) dual: bool,
+    /// Pack layers anew that stay what they are, the base's too: nobody shares their bytes any more
+    #[arg(long)]
+    pub(crate) recompress_base: bool,
     /// human or json
     #[arg(long, default_value = "human")]
     pub(crate) format: Format,

@@ -8,7 +8,7 @@ use jettison_image::{Layer, Limits, Platform};
 use jettison_report::PushReport;
 use jettison_store::registry::Pushed;
 use jettison_store::{
-    Opened, Reference, ScannedLayer, Scans, Scope, StoredImage, Unpack, Wanted, open_with, scan_watched,
+    Opened, Progress, Reference, ScannedLayer, Scans, Scope, StoredImage, Unpack, Wanted, open_with, scan_watched,
 };
 
 use crate::cli::ReadArgs;
@@ -26,17 +26,21 @@ pub(crate) struct Loaded {
 }
 
 impl ReadArgs {
+    /// What a command that shows one image works on.
     pub(crate) fn wanted(&self) -> Result<Wanted> {
-        Ok(match self.platform.as_deref() {
-            Some("all") => Wanted::All,
-            Some(platform) => Wanted::Platform(platform.parse().map_err(|error| Usage::new(format!("{error}")))?),
-            None => Wanted::Platform(this_platform()),
-        })
+        self.wanted_or(Wanted::Platform(this_platform()))
     }
 
-    /// The same for what is copied: every platform, where none is named.
-    pub(crate) fn wanted_or_all(&self) -> Result<Wanted> {
-        if self.platform.is_none() { Ok(Wanted::All) } else { self.wanted() }
+    /// What was asked for, or else `default`. Several platforms stand in one argument, as `docker buildx` has it.
+    pub(crate) fn wanted_or(&self, default: Wanted) -> Result<Wanted> {
+        let Some(text) = self.platform.as_deref() else { return Ok(default) };
+        if text == "all" {
+            return Ok(Wanted::All);
+        }
+        let platform =
+            |text: &str| text.trim().parse::<Platform>().map_err(|error| Usage::new(format!("{error}")).into());
+        let mut all = text.split(',').map(platform).collect::<Result<Vec<_>>>()?;
+        Ok(if all.len() == 1 { Wanted::Platform(all.remove(0)) } else { Wanted::Platforms(all) })
     }
 
     /// What was read before, of layers on registries in the cache.
@@ -77,7 +81,7 @@ pub(crate) fn pushed(pushed: Pushed) -> PushReport {
 /// Opens the one image that a command works on.
 pub(crate) fn open_one(reference: &Reference, read: &ReadArgs) -> Result<(Opened, StoredImage)> {
     let wanted = read.wanted()?;
-    if wanted == Wanted::All {
+    if !wanted.is_one() {
         let hint = "name one platform, as in --platform linux/arm64";
         return Err(Usage::new("this command works on one platform").with_hint(hint).into());
     }
@@ -108,13 +112,36 @@ pub(crate) fn load_watched(
     printer: &Printer,
     watch: Option<&SecretWatch>,
 ) -> Result<Loaded> {
-    let total = image.layers.iter().map(|layer| layer.blob.length()).sum();
-    let stage = Stage::start(printer, format!("reading {reference}"), total);
+    let stage = Stage::start(printer, format!("reading {reference}"), stored_bytes(&image));
+    let loaded = load_into(reference, image, read, unpack, scans, &stage, watch)?;
+    stage.end();
+    Ok(loaded)
+}
+
+/// The same as part of a stage that is under way.
+pub(crate) fn load_into(
+    reference: &Reference,
+    image: StoredImage,
+    read: &ReadArgs,
+    unpack: Option<Unpack>,
+    scans: &Scans,
+    progress: &dyn Progress,
+    watch: Option<&SecretWatch>,
+) -> Result<Loaded> {
     let scope = Scope { limits: read.limits(), unpack };
     let watch = watch.map(|watch| watch as &dyn ContentWatch);
-    let (scanned, layers) = scan_watched(&reference.path, &image, &scope, scans, &stage, watch)?;
-    stage.end();
+    let (scanned, layers) = scan_watched(&reference.path, &image, &scope, scans, progress, watch)?;
     Ok(Loaded { image, scanned, layers })
+}
+
+/// The bytes of an image's layers as stored.
+pub(crate) fn stored_bytes(image: &StoredImage) -> u64 {
+    image.layers.iter().map(|layer| layer.blob.length()).sum()
+}
+
+/// What opening an image left out, for notes.
+pub(crate) fn left_out(opened: &Opened) -> impl Iterator<Item = String> {
+    opened.left_out.iter().map(|what| format!("left out: {what}, which would not be true of the result"))
 }
 
 impl Loaded {
@@ -127,12 +154,8 @@ impl Loaded {
     }
 
     /// What every command that reads an image says of it.
-    pub(crate) fn notes(&self, opened: &Opened) -> Vec<String> {
-        let mut notes: Vec<String> = opened
-            .left_out
-            .iter()
-            .map(|what| format!("left out: {what}, which would not be true of the result"))
-            .collect();
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
         for (at, layer) in self.layers.iter().enumerate() {
             let dropped = layer.dropped.len();
             if dropped > 0 {

@@ -14,6 +14,7 @@ mod installed;
 mod linter;
 mod load;
 mod optimizer;
+mod parallel;
 mod pipeline;
 mod plugin;
 mod printer;

@@ -1,36 +1,43 @@
 //! Image in, smaller image out: read, plan, write beside the target, have it judged, publish.
 
+mod judged;
+mod kept;
+mod listing;
+mod packings;
+
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use jettison_image::changes::Part;
 use jettison_image::manifest::{BASE_DIGEST, BASE_NAME};
-use jettison_image::{Base, Compression, Config, Descriptor, Digest, Layer, Manifest, Tree, history, media};
-use jettison_ir::{
-    ImageOptions, ImageUnit, Level, Measure, OptimizeReport, Plan, Receipt, SecretFates, Verdict, with_edits,
-};
-use jettison_passes::Outcome;
+use jettison_image::{Base, Config, Descriptor, Layer, Manifest, Tree, history, media};
+use jettison_ir::{ImageOptions, ImageUnit, Level, OptimizeReport, Plan, Receipt, with_edits};
+use jettison_passes::{Outcome, Selection};
 use jettison_report::push_human;
 use jettison_store::{
-    Encoding, ImageName, Opened, Output, PlainContents, Reference, ScannedLayer, Scans, Selector, StoredImage,
-    Transport, Unpack, Wanted, registry,
+    Encoding, ImageName, Opened, Output, PlainContents, Reference, ScannedLayer, Scans, StoredImage, Transport, Unpack,
+    Wanted, registry,
 };
-use jettison_verify::{Reads, Side, judge};
-use serde_json::Value;
 
 use crate::base;
 use crate::cli::{BaseArgs, PassArgs, ReadArgs};
 use crate::contents::LayerContents;
 use crate::engines;
 use crate::error::Usage;
-use crate::load::{self, Loaded, load, load_watched};
+use crate::load::{self, Loaded, left_out, load_into, stored_bytes};
+use crate::parallel;
 use crate::pipeline::{self, Subject};
 use crate::printer::Printer;
 use crate::progress::Stage;
 use crate::receipt::{self, Attached};
 use crate::secrets::{self, SecretWatch};
+use judged::judge_all;
+use kept::{Keeper, Kept};
+use listing::{Instance, Listing};
+use packings::Packing;
 
 /// What the user asked for.
 pub(crate) struct Request<'r> {
@@ -40,6 +47,12 @@ pub(crate) struct Request<'r> {
     pub(crate) base: &'r BaseArgs,
     pub(crate) layers: usize,
     pub(crate) compression: Option<Encoding>,
+    /// Whether each image is written twice: packed by gzip, and by zstd.
+    pub(crate) is_dual: bool,
+    /// Whether layers that stay what they are get packed anew as well.
+    pub(crate) recompress_base: bool,
+    /// The platforms.
+    pub(crate) wanted: Wanted,
     pub(crate) read: &'r ReadArgs,
     pub(crate) passes: &'r PassArgs,
     pub(crate) verify_each: bool,
@@ -71,14 +84,25 @@ impl Request<'_> {
     }
 }
 
+/// An image as it was read.
+struct Input {
+    /// Its instances, as the input has them: the first is what passes see, the others hold the same packed by others.
+    members: Vec<Loaded>,
+    base: Base,
+    notes: Vec<String>,
+    watch: SecretWatch,
+}
+
 /// One image on its way through.
 struct Work<'w> {
-    loaded: &'w Loaded,
+    members: &'w [Loaded],
     unit: ImageUnit<'w>,
     outcome: Outcome,
     notes: Vec<String>,
     /// What is changed of what a container sees, measured.
     receipt: Receipt,
+    /// Whether the layers stay as they are because what was planned would be larger.
+    has_grown: bool,
 }
 
 /// A layer that was written and read back.
@@ -92,57 +116,56 @@ pub(crate) struct Done {
     pub(crate) config_bytes: Vec<u8>,
 }
 
-/// Optimizes each platform's image. The target changes only if every verdict is `equal`.
+/// Optimizes each platform's image, several at once. The target changes only if every verdict is `equal`.
 pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<OptimizeReport>> {
     let start = Instant::now();
     let selection = pipeline::selection(request.level, request.passes, Subject::Images)?;
-    let mut opened = request.read.open(request.input, &request.read.wanted()?)?;
+    let mut opened = request.read.open(request.input, &request.wanted)?;
+    packings::check(request, opened.transport)?;
     let mut output = Output::create_with(request.output, opened.transport, &request.target_options)?;
     fetch(request, &mut opened, &output, printer)?;
+    let images = packings::images(&opened);
+    let inputs = read(request, &opened, &images, &output.scratch(), printer)?;
+    let contents: Vec<LayerContents<'_>> =
+        inputs.iter().map(|input| LayerContents(&input.members[0].scanned)).collect();
+    // What passes print is printed in the order of the images.
+    let prints = request.passes.time_passes || request.passes.print_after.is_some();
+    let planned = inputs.iter().zip(&contents).collect();
+    let mut works = parallel::each(planned, if prints { 1 } else { parallel::at_once() }, |(input, contents)| {
+        plan(request, &selection, input, contents, printer)
+    })?;
+    works[0].notes.splice(0..0, notes_of_all(&opened));
     let scans = request.read.scans();
-    let watch = SecretWatch::new()?;
-    let mut inputs = Vec::new();
-    for image in &opened.images {
-        inputs.push(read(request, image, &output, &scans, &watch, printer)?);
-    }
-    let mut works = Vec::new();
-    let mut platforms = Vec::new();
-    let contents: Vec<LayerContents<'_>> = inputs.iter().map(|(loaded, ..)| LayerContents(&loaded.scanned)).collect();
-    for ((loaded, base, notes), contents) in inputs.iter().zip(&contents) {
-        let unit = ImageUnit::new(&loaded.image.config, loaded.layers(), base.clone(), request.layers)
-            .with_context(|| format!("{} cannot be merged", request.input))?
-            .with(Some(contents), request.options.clone());
-        let found = secrets::find(&watch, &unit.upper);
-        let unit = unit.with_secrets(found);
-        let outcome =
-            pipeline::run(&unit, &loaded.image.config, &selection, request.passes, request.verify_each, printer)?;
-        // A pass that could not look has left things alone; why is no remark but an error.
-        if let Some(error) = loaded.scanned.iter().find_map(|layer| layer.plain.take_failure()) {
-            return Err(error.into());
+    let mut instances = Vec::new();
+    for (number, (work, members)) in works.iter_mut().zip(&images).enumerate() {
+        let stored: Vec<&StoredImage> = members.iter().map(|member| &opened.images[*member]).collect();
+        let packings = packings::of(request, &stored, opened.transport);
+        let written = write(request, work, &packings, &mut output, &scans, printer)?;
+        work.receipt = receipt(request, work)?;
+        for (packing, mut done) in packings.iter().zip(written) {
+            let attached = work.attached(request);
+            let note = receipt::attach(stored[packing.member], attached, &mut done, &mut output)?;
+            work.notes.extend(note.filter(|note| !work.notes.contains(note)));
+            let format = packing.is_of_two.then_some(packing.encoding.compression);
+            let (member, origin) = (packing.member, members[packing.member]);
+            instances.push(Instance { work: number, member, origin, format, done });
         }
-        refused(&outcome)?;
-        let mut notes = notes.clone();
-        notes.extend(loaded.notes(&opened));
-        notes.extend(link_notes(&unit.upper));
-        notes.extend(watch.notes());
-        let mut work = Work { loaded, unit, outcome, notes, receipt: Receipt::default() };
-        let mut done = write(request, &mut work, &mut output, opened.transport, &scans, printer)?;
-        work.receipt = receipt(request, &work)?;
-        let attached = work.attached(request);
-        work.notes.extend(receipt::attach(&loaded.image, attached, &mut done, &mut output)?);
+    }
+    let mut notes = listing::drop_stale_subjects(&opened, &mut instances)?;
+    notes.extend(listing::drop_equal(&mut instances));
+    for Instance { done, .. } in &instances {
         output.add_image(done.manifest.clone(), &done.manifest_bytes, &done.config_bytes)?;
-        // An index may say more of a platform than the config does.
-        let listed = loaded.image.stored_manifest.as_ref().and_then(|(_, descriptor)| descriptor.platform.clone());
-        let platform = listed.unwrap_or_else(|| done.config.platform());
-        platforms.push(serde_json::to_value(platform).unwrap_or(Value::Null));
-        works.push(work);
     }
-    output.finish(request.names.unwrap_or(&opened.names), &platforms, opened.is_index)?;
-    let mut reports = Vec::new();
-    for (work, digest) in works.into_iter().zip(output.digests().collect::<Vec<_>>()) {
-        scans.remember(&work.loaded.scanned, &work.loaded.layers);
-        reports.push(judge_written(request, work, &output, digest, &opened, &scans, start, printer)?);
+    let listing = Listing::of(request, &opened, &instances);
+    for companion in &listing.companions {
+        output.add_companion(companion, &())?;
     }
+    for (number, note) in notes.into_iter().chain(listing.notes) {
+        works[number].notes.push(note);
+    }
+    output.finish(request.names.unwrap_or(&opened.names), listing.index.as_deref())?;
+    let mut reports =
+        judge_all(request, works, &instances, &output, listing.index.is_some(), (start, printer), &scans)?;
     if !request.is_plan && reports.iter().all(|report| report.verdict.is_equal()) {
         let stage = Stage::start(printer, format!("pushing {}", request.output), output.to_push());
         let pushed = output.publish(&stage)?;
@@ -153,6 +176,13 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
         }
     }
     Ok(reports)
+}
+
+/// What is worth knowing of the place as a whole.
+fn notes_of_all(opened: &Opened) -> Vec<String> {
+    let absent =
+        opened.absent.iter().map(|platform| format!("left out: {platform}, which the index lists but is not there"));
+    absent.chain(left_out(opened)).collect()
 }
 
 /// Fetches what lies on a registry once, where all of it is to lie here in the end.
@@ -177,36 +207,82 @@ fn refused(outcome: &Outcome) -> Result<()> {
 
 /// The receipt of one image, whose output is written.
 fn receipt(request: &Request<'_>, work: &Work<'_>) -> Result<Receipt> {
-    let encoding = own_encoding(work.loaded, work.unit.base.layers).filter(|encoding| *encoding != Encoding::NONE);
-    let input = work.loaded.image.stored_manifest.as_ref().map(|(_, descriptor)| descriptor.digest.to_string());
+    let loaded = work.loaded();
+    let encoding = own_encoding(loaded, work.unit.base.layers).filter(|encoding| *encoding != Encoding::NONE);
+    let input = loaded.image.stored_manifest.as_ref().map(|(_, descriptor)| descriptor.digest.to_string());
     Ok(Receipt {
         level: request.level.to_string(),
-        platform: work.loaded.image.config.platform().to_string(),
+        platform: loaded.image.config.platform().to_string(),
         input: input.unwrap_or_default(),
         ..receipt::of(&work.unit, &work.outcome, Some(encoding.unwrap_or(Encoding::GZIP)), request.is_plan)?
     })
 }
 
-type Input = (Loaded, Base, Vec<String>);
-
+/// Reads every image, and finds its base.
 fn read(
     request: &Request<'_>,
-    image: &StoredImage,
-    output: &Output,
-    scans: &Scans,
-    watch: &SecretWatch,
+    opened: &Opened,
+    images: &[Vec<usize>],
+    scratch: &Path,
     printer: &Printer,
-) -> Result<Input> {
-    let mut notes = Vec::new();
-    let base = base::find(request.base, request.input, image, request.read, &mut notes)?;
+) -> Result<Vec<Input>> {
+    let total = opened.images.iter().map(stored_bytes).sum();
+    let stage = Stage::start(printer, format!("reading {}", request.input), total);
+    let watch = SecretWatch::new()?;
     // From -O2 on passes look into files, also into those of the base; one that lies elsewhere may do without.
     let is_asked = !request.options.purge.is_empty() || !request.options.virtuals.is_empty();
-    let looks = request.level > Level::O1 || is_asked;
-    let later = looks && image.layers.iter().any(|layer| layer.blob.section().is_none());
-    let first = if looks && !later { 0 } else { base.layers };
-    let unpack = Some(Unpack { first, later, folder: output.scratch() });
-    let loaded = load_watched(request.input, image.clone(), request.read, unpack, scans, printer, Some(watch))?;
-    Ok((loaded, base, notes))
+    let looks = request.level > Level::O1 || is_asked || request.recompress_base;
+    let inputs = parallel::each(images.iter().collect(), parallel::at_once(), |members| {
+        let mut notes = Vec::new();
+        let first = &opened.images[members[0]];
+        let base = base::find(request.base, request.input, first, request.read, &mut notes)?;
+        let later = looks && first.layers.iter().any(|layer| layer.blob.section().is_none());
+        let from = if looks && !later { 0 } else { base.layers };
+        // Each image has its own: what was taken apart for another one's secrets was not looked at for this one.
+        let (scans, watch) = (request.read.scans(), watch.for_another());
+        let mut loaded: Vec<Loaded> = Vec::new();
+        for member in members {
+            // Another packing of the same holds nothing new; that it holds the same is seen by its digests.
+            let is_first = loaded.is_empty();
+            let unpack = is_first.then(|| Unpack { first: from, later, folder: scratch.to_owned() });
+            let image = opened.images[*member].clone();
+            let watch = is_first.then_some(&watch);
+            let read = load_into(request.input, image, request.read, unpack, &scans, &stage, watch)?;
+            scans.remember(&read.scanned, &read.layers);
+            loaded.push(read);
+        }
+        Ok(Input { members: loaded, base, notes, watch })
+    })?;
+    stage.end();
+    Ok(inputs)
+}
+
+/// Has the passes say what is to be written.
+fn plan<'w>(
+    request: &Request<'_>,
+    selection: &Selection,
+    input: &'w Input,
+    contents: &'w LayerContents<'_>,
+    printer: &Printer,
+) -> Result<Work<'w>> {
+    let loaded = &input.members[0];
+    let config = &loaded.image.config;
+    let unit = ImageUnit::new(config, loaded.layers(), input.base.clone(), request.layers)
+        .with_context(|| format!("{} cannot be merged", request.input))?
+        .with(Some(contents), request.options.clone());
+    let found = secrets::find(&input.watch, &unit.upper);
+    let unit = unit.with_secrets(found);
+    let outcome = pipeline::run(&unit, config, selection, request.passes, request.verify_each, printer)?;
+    // A pass that could not look has left things alone; why is no remark but an error.
+    if let Some(error) = loaded.scanned.iter().find_map(|layer| layer.plain.take_failure()) {
+        return Err(error.into());
+    }
+    refused(&outcome)?;
+    let mut notes = input.notes.clone();
+    notes.extend(loaded.notes());
+    notes.extend(link_notes(&unit.upper));
+    notes.extend(input.watch.notes());
+    Ok(Work { members: &input.members, unit, outcome, notes, receipt: Receipt::default(), has_grown: false })
 }
 
 /// Engines differ where an entry goes through a link; the first few are named.
@@ -225,57 +301,68 @@ pub(crate) fn link_notes(tree: &Tree<'_>) -> Vec<String> {
     named.chain(more).collect()
 }
 
+/// Writes an image in each packing. All have the same content, so that they have the same config.
 fn write(
     request: &Request<'_>,
     work: &mut Work<'_>,
+    packings: &[Packing],
     output: &mut Output,
-    default: Transport,
     scans: &Scans,
     printer: &Printer,
-) -> Result<Done> {
-    let total = work.loaded.scanned.iter().map(|layer| layer.stored_size).sum();
+) -> Result<Vec<Done>> {
+    let total = packings.iter().map(|packing| stored_bytes(&work.members[packing.member].image)).sum();
     let stage = Stage::start(printer, format!("writing {}", request.output), total);
-    let base = work.unit.base.layers;
-    for (stored, scan) in work.loaded.image.layers.iter().zip(&work.loaded.scanned).take(base) {
-        output.copy_blob(&stored.blob, scan.digest, &stage)?;
+    let (base, all) = (work.unit.base.layers, work.unit.upper.layers().len());
+    let mut keeper = Keeper { request, output: &mut *output, scans, progress: &stage };
+    let mut kept = Vec::new();
+    for packing in packings {
+        kept.push(keeper.keep(work.members, packing, base, 0..base)?);
     }
-    let encoding = encoding(request, default);
     let count = work.unit.upper.applied();
     let mark = output.mark();
     let written = with_edits(&work.unit, &work.outcome.plan.edits, |changes, edits| {
         let Some(parts) = work.outcome.plan.parts(changes) else { return Ok(None) };
         let mut written = Vec::new();
-        for part in &parts {
-            let mut plain = PlainContents::new(&work.loaded.scanned, &stage);
-            let mut contents = edits.contents(count, &mut plain);
-            let fill = |out: &mut dyn Write| changes.write(part, &mut contents, out);
-            written.push(output.write_layer(encoding, &stage, fill)?);
+        for packing in packings {
+            let mut layers = Vec::new();
+            for part in &parts {
+                let mut plain = PlainContents::new(&work.loaded().scanned, &stage);
+                let mut contents = edits.contents(count, &mut plain);
+                let fill = |out: &mut dyn Write| changes.write(part, &mut contents, out);
+                layers.push(output.write_layer(packing.encoding, &stage, fill)?);
+            }
+            written.push(layers);
         }
         anyhow::Ok(Some((parts, written)))
     })??;
     if let Some((parts, written)) = written {
+        let growth = packings.iter().zip(&written).find_map(|(packing, layers)| work.growth(packing, layers));
         // What was asked for by name is done at any price.
-        if let Some(growth) = work.growth(&written, encoding).filter(|_| !work.is_asked()) {
+        if let Some(growth) = growth.filter(|_| !work.is_asked()) {
             output.go_back(mark)?;
             work.notes.push(growth);
+            work.has_grown = true;
             work.outcome = Outcome { declines: std::mem::take(&mut work.outcome.declines), ..Outcome::as_shipped() };
         } else {
             stage.end();
-            written.iter().for_each(|(scan, layer)| scans.remember_read_back(scan, layer));
-            return Ok(rewritten(request, work, &parts, &written, encoding));
+            written.iter().flatten().for_each(|(scan, layer)| scans.remember_read_back(scan, layer));
+            let mut done = Vec::new();
+            for ((packing, kept), layers) in packings.iter().zip(&kept).zip(&written) {
+                done.push(rewritten(request, work, (packing, kept), &parts, layers));
+            }
+            let notes = kept::notes(request, work, packings, &kept);
+            work.notes.extend(notes);
+            return Ok(done);
         }
     }
-    for (stored, scan) in work.loaded.image.layers.iter().zip(&work.loaded.scanned).skip(base) {
-        output.copy_blob(&stored.blob, scan.digest, &stage)?;
+    let mut keeper = Keeper { request, output, scans, progress: &stage };
+    for (packing, kept) in packings.iter().zip(&mut kept) {
+        kept.extend(keeper.keep(work.members, packing, base, base..all)?);
     }
     stage.end();
-    Ok(as_shipped(work.loaded))
-}
-
-fn encoding(request: &Request<'_>, default: Transport) -> Encoding {
-    let transport = request.output.transport.unwrap_or(default);
-    let plain = transport == Transport::DockerArchive || transport.is_engine();
-    request.compression.unwrap_or(if plain { Encoding::NONE } else { Encoding::GZIP })
+    let notes = kept::notes(request, work, packings, &kept);
+    work.notes.extend(notes);
+    Ok(packings.iter().zip(&kept).map(|(packing, kept)| as_shipped(&work.members[packing.member], kept)).collect())
 }
 
 /// Bytes of own layers, as stored and unpacked.
@@ -297,6 +384,11 @@ pub(crate) fn growth(before: OwnBytes, after: OwnBytes, packed_alike: bool) -> O
 }
 
 impl Work<'_> {
+    /// What passes saw.
+    fn loaded(&self) -> &Loaded {
+        &self.members[0]
+    }
+
     /// The receipt that the image is to carry.
     fn attached(&self, request: &Request<'_>) -> Attached<'_> {
         let new = request.attaches_receipt.then_some(&self.receipt);
@@ -308,8 +400,8 @@ impl Work<'_> {
         self.outcome.findings.iter().any(|made| ["asked-packages", "shipped-secrets"].contains(&made.pass))
     }
 
-    fn growth(&self, written: &[Rewritten], encoding: Encoding) -> Option<String> {
-        let own = &self.loaded.scanned[self.unit.base.layers..];
+    fn growth(&self, packing: &Packing, written: &[Rewritten]) -> Option<String> {
+        let own = &self.members[packing.member].scanned[self.unit.base.layers..];
         let before = OwnBytes {
             stored: own.iter().map(|layer| layer.stored_size).sum(),
             unpacked: self.unit.own().iter().map(|layer| layer.size).sum(),
@@ -318,7 +410,7 @@ impl Work<'_> {
             stored: written.iter().map(|(scan, _)| scan.stored_size).sum(),
             unpacked: written.iter().map(|(_, layer)| layer.size).sum(),
         };
-        let packed_alike = own.iter().all(|layer| layer.compression == encoding.compression);
+        let packed_alike = own.iter().all(|layer| layer.compression == packing.encoding.compression);
         let (bytes, what) = growth(before, after, packed_alike)?;
         Some(format!("the own layers stay as they are: merged they would be {bytes} bytes larger {what}"))
     }
@@ -328,30 +420,45 @@ impl Work<'_> {
 fn rewritten(
     request: &Request<'_>,
     work: &mut Work<'_>,
+    (packing, kept): (&Packing, &[Kept]),
     parts: &[Part],
     written: &[Rewritten],
-    encoding: Encoding,
 ) -> Done {
-    let (image, base) = (&work.loaded.image, work.unit.base.layers);
+    let (loaded, base) = (&work.members[packing.member], work.unit.base.layers);
+    let image = &loaded.image;
     let count = image.layers.len();
     let mut sources: Vec<Vec<usize>> = parts.iter().map(|part| part.layers.clone()).collect();
     name_all_layers(&mut sources, base, count);
     let mut diff_ids = image.config.diff_ids()[..base].to_vec();
     diff_ids.extend(written.iter().map(|(scan, _)| scan.diff_id));
     let config = image.config.with_layers(diff_ids, history::merged(&image.config, count, base, &sources));
-    let mut manifest = in_oci_terms(&work.loaded.image.manifest, work.loaded);
-    manifest.layers.truncate(base);
-    let media_type = encoding.compression.media_type(media::Dialect::Oci);
+    let mut manifest = over(loaded, kept);
+    let media_type = packing.encoding.compression.media_type(media::Dialect::Oci);
     manifest.layers.extend(written.iter().map(|(scan, _)| Descriptor::new(media_type, scan.digest, scan.stored_size)));
     if request.base.squash_all {
         for key in [BASE_DIGEST, BASE_NAME] {
             if manifest.remove_annotation(key).is_some() {
-                work.notes.push(format!("left out: the annotation {key}, for the base's layers are merged"));
+                let note = format!("left out: the annotation {key}, for the base's layers are merged");
+                if !work.notes.contains(&note) {
+                    work.notes.push(note);
+                }
             }
         }
     }
     let config_bytes = config.to_json();
     with_config(manifest, config, config_bytes)
+}
+
+/// The manifest over the kept layers alone.
+fn over(loaded: &Loaded, kept: &[Kept]) -> Manifest {
+    let mut manifest = in_oci_terms(&loaded.image.manifest, loaded);
+    manifest.layers.truncate(kept.len());
+    for (layer, kept) in manifest.layers.iter_mut().zip(kept) {
+        if let Some(new) = kept {
+            packings::repacked(layer, new);
+        }
+    }
+    manifest
 }
 
 /// Layers of which nothing is left in any part were merged all the same: the last part names them.
@@ -363,10 +470,11 @@ pub(crate) fn name_all_layers(sources: &mut [Vec<usize>], base: usize, count: us
     }
 }
 
-/// The manifest and config of an image whose layers are all copied.
-fn as_shipped(loaded: &Loaded) -> Done {
+/// The manifest and config of an image whose layers all stay what they are.
+fn as_shipped(loaded: &Loaded, kept: &[Kept]) -> Done {
     let image = &loaded.image;
     if let Some((bytes, descriptor)) = &image.stored_manifest
+        && kept.iter().all(Option::is_none)
         && descriptor.media_type == media::OCI_MANIFEST
     {
         return Done {
@@ -376,7 +484,7 @@ fn as_shipped(loaded: &Loaded) -> Done {
             config_bytes: image.config_bytes.clone(),
         };
     }
-    with_config(in_oci_terms(&image.manifest, loaded), image.config.clone(), image.config_bytes.clone())
+    with_config(over(loaded, kept), image.config.clone(), image.config_bytes.clone())
 }
 
 pub(crate) fn with_config(mut manifest: Manifest, config: Config, config_bytes: Vec<u8>) -> Done {
@@ -395,8 +503,7 @@ fn in_oci_terms(manifest: &Manifest, loaded: &Loaded) -> Manifest {
     let mut manifest = manifest.clone();
     manifest.media_type = Some(media::OCI_MANIFEST.to_owned());
     for (layer, scan) in manifest.layers.iter_mut().zip(&loaded.scanned) {
-        let foreign = layer.media_type.contains("nondistributable") || layer.media_type.contains("foreign");
-        if !foreign {
+        if !packings::is_foreign(layer) {
             layer.media_type = scan.compression.media_type(media::Dialect::Oci).to_owned();
         }
         (layer.digest, layer.size) = (scan.digest, scan.stored_size);
@@ -404,83 +511,10 @@ fn in_oci_terms(manifest: &Manifest, loaded: &Loaded) -> Manifest {
     manifest
 }
 
-#[allow(clippy::too_many_arguments)] // Everything that a report is made of meets here.
-fn judge_written(
-    request: &Request<'_>,
-    work: Work<'_>,
-    output: &Output,
-    digest: Digest,
-    opened: &Opened,
-    scans: &Scans,
-    start: Instant,
-    printer: &Printer,
-) -> Result<OptimizeReport> {
-    let transport =
-        Some(if output.staged().transport == Some(Transport::Oci) { Transport::Oci } else { Transport::OciArchive });
-    let staged =
-        Reference { selector: (!opened.is_index).then_some(Selector::Digest(digest)), transport, ..output.staged() };
-    let wanted = if opened.is_index { Wanted::All } else { Wanted::Platform(work.loaded.image.config.platform()) };
-    let images =
-        output.reopen(&staged, &wanted, request.read.limits()).context("the written image cannot be read back")?.images;
-    let is_this = |image: &StoredImage| image.stored_manifest.as_ref().is_some_and(|(_, d)| d.digest == digest);
-    let image = images.into_iter().find(is_this).context("the written image is not where it was written to")?;
-    let shown = Reference { path: staged.path.clone(), transport: None, selector: None };
-    let base = work.unit.base.layers;
-    let after =
-        load(&shown, image, request.read, None, scans, printer).context("the written image cannot be read back")?;
-    let after_tree = Tree::of(after.layers())?;
-    let before = Side { tree: &work.unit.upper, config: &work.loaded.image.config };
-    let written = Side { tree: &after_tree, config: &after.image.config };
-    let verdict = with_edits(&work.unit, &work.outcome.plan.edits, |changes, edits| -> Verdict {
-        let mut old = |node| work.unit.content(node);
-        // What was written is known by its digest: a content of that digest is the content.
-        let mut new = |node| {
-            let planned = changes.upper().find(&after_tree.path(node))?;
-            let content = edits.content(&work.unit, changes.upper(), planned)?;
-            (Digest::of(&content) == after_tree.attributes(node).digest).then_some(content)
-        };
-        judge(before, written, &work.outcome.claims, Some(Reads { before: &mut old, after: &mut new }))
-    })?;
-    let declines = work.outcome.declines.iter().map(|(pass, decline)| format!("{pass}: {}", decline.reason)).collect();
-    Ok(OptimizeReport {
-        input: request.input.to_string(),
-        output: request.shown_output(),
-        level: request.level.to_string(),
-        platform: work.loaded.image.config.platform().to_string(),
-        base: work.unit.base.evidence.to_string(),
-        digest: digest.to_string(),
-        before: measure(work.loaded, base, &work.unit.upper),
-        after: measure(&after, base, &after_tree),
-        acted: work.outcome.acted,
-        receipt: work.receipt,
-        secrets: SecretFates::of(work.unit.secrets.clone(), work.unit.instructions.clone(), after.layers()),
-        notes: work.notes,
-        declines,
-        verdict,
-        took: start.elapsed(),
-    })
-}
-
-fn measure(loaded: &Loaded, base_layers: usize, tree: &Tree<'_>) -> Measure {
-    let layers: Vec<&Layer> = loaded.layers().collect();
-    Measure {
-        layers: layers.len(),
-        base_layers,
-        stored: loaded.scanned.iter().map(|layer| layer.stored_size).sum(),
-        unpacked: layers.iter().map(|layer| layer.size).sum(),
-        entries: layers.iter().map(|layer| layer.entries.len()).sum(),
-        paths: tree.walk().count(),
-    }
-}
-
 /// The encoding in which an image's own layers are stored, where all share one: what a saving is measured in.
 pub(crate) fn own_encoding(loaded: &Loaded, base: usize) -> Option<Encoding> {
     let own = loaded.scanned.get(base..)?;
     let first = own.first()?.compression;
     let same = own.iter().all(|layer| layer.compression == first);
-    same.then_some(match first {
-        Compression::None => Encoding::NONE,
-        Compression::Gzip => Encoding::GZIP,
-        Compression::Zstd => Encoding::ZSTD,
-    })
+    same.then_some(Encoding::of(first))
 }

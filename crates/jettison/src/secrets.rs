@@ -1,7 +1,7 @@
 //! Secrets that shipped: looked for in every file while an image's layers are read.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result};
 use bstr::ByteSlice as _;
@@ -14,10 +14,9 @@ use serde::{Deserialize, Serialize};
 /// Files by path and content.
 type Seen = HashMap<(Vec<u8>, Digest), Vec<Secret>>;
 
-/// Sees the contents of an image's files as its layers are read, and keeps what was found in them. One serves all
-/// platforms of an image, which share layers that are read once.
+/// Sees the contents of an image's files as its layers are read, and keeps what was found in them.
 pub(crate) struct SecretWatch {
-    scanner: Scanner,
+    scanner: Arc<Scanner>,
     seen: Mutex<Seen>,
     given_up: Mutex<Vec<String>>,
 }
@@ -25,12 +24,20 @@ pub(crate) struct SecretWatch {
 impl SecretWatch {
     pub(crate) fn new() -> Result<Self> {
         let scanner = Scanner::new().context("secrets cannot be looked for")?;
-        Ok(Self { scanner, seen: Mutex::default(), given_up: Mutex::default() })
+        Ok(Self { scanner: Arc::new(scanner), seen: Mutex::default(), given_up: Mutex::default() })
+    }
+
+    /// One for another image, which has seen nothing yet.
+    pub(crate) fn for_another(&self) -> Self {
+        Self { scanner: Arc::clone(&self.scanner), seen: Mutex::default(), given_up: Mutex::default() }
     }
 
     /// The files that could not be looked through, each with the reason.
     pub(crate) fn notes(&self) -> Vec<String> {
-        self.given_up.lock().map_or_else(|_| Vec::new(), |notes| notes.clone())
+        let mut notes = self.given_up.lock().map_or_else(|_| Vec::new(), |notes| notes.clone());
+        // Layers are read by several threads.
+        notes.sort();
+        notes
     }
 }
 

@@ -21,6 +21,9 @@ pub struct CopyReport {
     pub blobs: usize,
     /// Their bytes as stored.
     pub bytes: u64,
+    /// What was not copied.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// What became of the blobs, where the target is on a registry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pushed: Option<PushReport>,
@@ -49,6 +52,9 @@ pub fn copy_human(report: &CopyReport) -> String {
         let _ = write!(out, "; {}", push_human(pushed));
     }
     out.push('\n');
+    for what in &report.left_out {
+        let _ = writeln!(out, "left out: {what}");
+    }
     out
 }
 
@@ -79,12 +85,14 @@ mod tests {
             manifests: 1,
             blobs: 4,
             bytes: 1_234_567,
+            left_out: Vec::new(),
             pushed: Some(pushed),
         };
         let expected = "app.tar → docker://localhost:5000/app:v1\nsha256:00\n\
             1 manifest, 4 blobs, 1.2 MB; 1 uploaded (12.0 kB), 1 mounted, 2 there already\n";
         assert_eq!(copy_human(&report), expected);
-        let local = CopyReport { manifests: 2, pushed: None, ..report };
-        assert!(copy_human(&local).ends_with("2 manifests, 4 blobs, 1.2 MB\n"));
+        let left_out = vec!["linux/s390x".to_owned()];
+        let local = CopyReport { manifests: 2, left_out, pushed: None, ..report };
+        assert!(copy_human(&local).ends_with("2 manifests, 4 blobs, 1.2 MB\nleft out: linux/s390x\n"));
     }
 }

@@ -20,7 +20,8 @@ pub fn optimize_human(report: &OptimizeReport, remarks: bool) -> String {
     let mut out = String::new();
     let OptimizeReport { before, after, .. } = report;
     let title = format!("{} → {}", report.input, report.output);
-    let _ = writeln!(out, "{}  {}  {}", styled(HEADING, &title), report.platform, report.level);
+    let packing = report.packing.as_ref().map(|packing| format!("  {packing}")).unwrap_or_default();
+    let _ = writeln!(out, "{}  {}  {}{packing}", styled(HEADING, &title), report.platform, report.level);
     let _ = writeln!(out, "base: {} kept ({})\n", count(after.base_layers, "layer"), report.base);
     let own = |measure: &Measure| measure.layers - measure.base_layers;
     let row = |name: &str, old: String, new: String, change: String| vec![name.to_owned(), old, new, change];
@@ -38,6 +39,29 @@ pub fn optimize_human(report: &OptimizeReport, remarks: bool) -> String {
         row("paths seen", grouped(before.paths), grouped(after.paths), String::new()),
     ];
     let _ = writeln!(out, "{}\n", table(&["", "before", "after", "change"], &[1, 2, 3], rows));
+    // A further packing of the same image: all else was said of the first one.
+    if !report.is_further {
+        said_once(report, remarks, &mut out);
+    }
+    let _ = writeln!(out, "digest: {}", report.digest);
+    let seconds = report.took.as_secs_f64();
+    let _ = match report.verdict.is_equal() {
+        true => {
+            let paths = count(report.verdict.paths, "path");
+            let changed: usize = report.receipt.items.iter().map(ReceiptItem::seen).sum();
+            let proof = match changed {
+                0 => "proof: equal".to_owned(),
+                _ => format!("proof: equal but for {} in the receipt", count(changed, "path")),
+            };
+            writeln!(out, "{} ({paths} and all settings compared, {seconds:.2} s)", styled(GOOD, &proof))
+        }
+        false => write!(out, "{}\n{}", styled(BAD, "proof: NOT equal"), differences(&report.verdict, 10)),
+    };
+    out
+}
+
+/// What was done, which is the same for all packings of an image.
+fn said_once(report: &OptimizeReport, remarks: bool, out: &mut String) {
     let changed = receipt_summary(&report.receipt);
     if !changed.is_empty() {
         let _ = writeln!(out, "{changed}");
@@ -64,21 +88,6 @@ pub fn optimize_human(report: &OptimizeReport, remarks: bool) -> String {
             let _ = writeln!(out, "{} {decline}", styled(FAINT, "declined:"));
         }
     }
-    let _ = writeln!(out, "digest: {}", report.digest);
-    let seconds = report.took.as_secs_f64();
-    let _ = match report.verdict.is_equal() {
-        true => {
-            let paths = count(report.verdict.paths, "path");
-            let changed: usize = report.receipt.items.iter().map(ReceiptItem::seen).sum();
-            let proof = match changed {
-                0 => "proof: equal".to_owned(),
-                _ => format!("proof: equal but for {} in the receipt", count(changed, "path")),
-            };
-            writeln!(out, "{} ({paths} and all settings compared, {seconds:.2} s)", styled(GOOD, &proof))
-        }
-        false => write!(out, "{}\n{}", styled(BAD, "proof: NOT equal"), differences(&report.verdict, 10)),
-    };
-    out
 }
 
 fn layers(measure: &Measure) -> String {
@@ -123,6 +132,7 @@ pub fn optimize_json(report: &OptimizeReport) -> Value {
         "output": report.output,
         "level": report.level,
         "platform": report.platform,
+        "packing": report.packing,
         "base": { "layers": report.after.base_layers, "evidence": report.base },
         "digest": report.digest,
         "before": measure(&report.before),

@@ -94,6 +94,12 @@ impl Archive {
         }
     }
 
+    /// Whether the blob that a descriptor names is at hand, as far as that can be told without asking a registry.
+    pub(crate) fn holds(&self, descriptor: &Descriptor) -> bool {
+        let is_registry = matches!(self.files, Files::Registry { .. });
+        is_registry || self.elsewhere.contains_key(&descriptor.digest) || self.has(&blob_name(descriptor.digest))
+    }
+
     pub(crate) fn is_folder(&self) -> bool {
         matches!(self.files, Files::Folder)
     }

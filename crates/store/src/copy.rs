@@ -3,14 +3,16 @@
 
 use std::collections::HashSet;
 
+use jettison_image::manifest::{CONTAINERD_NAME, REF_NAME};
 use jettison_image::{Descriptor, Digest, Index, Limits, Manifest, media};
 
 use crate::Progress;
 use crate::archive::Archive;
 use crate::blob::Blob;
 use crate::error::{Error, Result};
-use crate::open::{AttachedReceipt, StoredImage, Wanted, open_archive, parse_document};
+use crate::open::{AttachedReceipt, StoredImage, open_archive, parse_document};
 use crate::output::Output;
+use crate::platforms::{StoredIndex, Wanted};
 use crate::reference::Reference;
 use crate::registry::{self, Pushed};
 
@@ -38,6 +40,8 @@ pub struct Copied {
     pub blobs: usize,
     /// Their bytes.
     pub bytes: u64,
+    /// What was not copied: platforms that are listed and not there, what stands beside images that were not wanted.
+    pub left_out: Vec<String>,
     /// What of it was sent, where the target is on a registry.
     pub pushed: Option<Pushed>,
 }
@@ -54,23 +58,35 @@ pub fn copy(source: &Reference, target: &Reference, order: &CopyOrder, progress:
     let mut output = Output::create_with(target, opened.transport, &order.target)?;
     let mut copying =
         Copying { archive: &archive, output: &mut output, seen: HashSet::new(), blobs: 0, bytes: 0, manifests: 0 };
-    let mut top = opened.top.filter(|top| order.wanted == Wanted::All || !top.is_index());
-    match &top {
-        Some(top) => copying.descriptor(top, 0, progress)?,
-        None => {
+    let is_whole = order.wanted == Wanted::All && opened.absent.is_empty();
+    let top = opened.top.as_ref().filter(|top| is_whole || !top.is_index());
+    let mut left_out: Vec<String> = opened.absent.clone();
+    let (mut top, mut index) = (top.cloned(), None);
+    match (&top, &opened.index) {
+        (Some(top), _) => copying.descriptor(top, 0, progress)?,
+        (None, Some(stored)) => {
             for image in &opened.images {
-                let made = copying.image(image, progress)?;
-                top = (!opened.is_index).then_some(made);
+                copying.image(image, progress)?;
             }
+            index = Some(copying.part(&opened.images, stored, &mut left_out, progress)?);
+        }
+        (None, None) => {
+            for image in &opened.images {
+                top = Some(copying.image(image, progress)?);
+            }
+            left_out.extend(opened.left_out.iter().cloned());
         }
     }
     let (blobs, bytes, manifests) = (copying.blobs, copying.bytes, copying.manifests);
-    output.finish_as(&opened.names, top)?;
+    match top {
+        Some(top) => output.finish_as(&opened.names, top)?,
+        None => output.finish(&opened.names, index.as_deref())?,
+    }
     let digest =
         output.top().ok_or_else(|| Error::Missing { path: target.to_string().into(), name: "the image".to_owned() })?;
     progress.expect(output.to_push());
     let pushed = output.publish(progress)?;
-    Ok(Copied { digest, manifests, blobs, bytes, pushed })
+    Ok(Copied { digest, manifests, blobs, bytes, left_out, pushed })
 }
 
 struct Copying<'c> {
@@ -106,6 +122,38 @@ impl Copying<'_> {
         }
         self.manifests += 1;
         self.output.add_manifest(descriptor, manifest, &bytes)
+    }
+
+    /// Copies what stands beside images that were copied, and gives the index of all: what it says of them stays.
+    fn part(
+        &mut self,
+        images: &[StoredImage],
+        stored: &StoredIndex,
+        left_out: &mut Vec<String>,
+        progress: &dyn Progress,
+    ) -> Result<Vec<u8>> {
+        let digests = images.iter().filter_map(|image| Some(image.stored_manifest.as_ref()?.1.digest));
+        let mut there: HashSet<Digest> = digests.collect();
+        let mut manifests = Vec::new();
+        for listed in &stored.listed {
+            let companion = stored.companions.iter().find(|companion| companion.descriptor == *listed);
+            if let Some(companion) = companion {
+                let is_of_these = companion.of.map_or(!companion.is_statement, |of| there.contains(&of));
+                if !is_of_these || !companion.is_whole() {
+                    left_out.push(companion.name());
+                    continue;
+                }
+                self.manifests += 1;
+                self.output.add_companion(companion, progress)?;
+                there.insert(companion.descriptor.digest);
+            }
+            let mut listed = listed.clone();
+            // A layout's list of platforms gives each the image's name, which the index has now.
+            listed.remove_annotations(|key| [REF_NAME, CONTAINERD_NAME].contains(&key));
+            manifests.push(listed);
+        }
+        let index = Index { rest: stored.index.rest.clone(), ..Index::new(manifests) };
+        Ok(serde_json::to_vec(&index).unwrap_or_default())
     }
 
     /// Copies an image that no manifest or no index names as a whole.

@@ -58,6 +58,8 @@ pub enum Error {
     Size { path: PathBuf, name: String, expected: u64, got: u64 },
     #[error("{}: {name} is {got}, but its media type says {expected}", path.display())]
     Compression { path: PathBuf, name: String, expected: Compression, got: Compression },
+    #[error("{}: {name} is no container image, but {artifact}", path.display())]
+    Artifact { path: PathBuf, name: String, artifact: String },
     #[error("{}: {name} has the media type {media_type:?}, which is no layer that can be read", path.display())]
     MediaType { path: PathBuf, name: String, media_type: String },
     #[error("{}: {name} cannot be read", path.display())]
@@ -123,6 +125,9 @@ impl Error {
             Self::AmbiguousId { ids, .. } => Some(format!("write more digits: {}", ids.join(", "))),
             Self::SeveralNames { names, .. } => Some(format!("remove them one by one: {}", names.join(", "))),
             Self::NoSuchImage { names, .. } => Some(format!("it has {}", list(names))),
+            Self::Artifact { .. } => {
+                Some("artifacts have no layers of files: name the image that this one stands beside".to_owned())
+            }
             Self::NoSuchPlatform { platforms, .. } => {
                 Some(format!("it has {}; choose one with --platform", list(platforms)))
             }

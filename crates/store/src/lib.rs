@@ -7,6 +7,7 @@
 
 mod archive;
 mod blob;
+mod companion;
 mod compress;
 mod contents;
 mod copy;
@@ -21,6 +22,7 @@ mod name;
 mod open;
 mod output;
 mod plain;
+mod platforms;
 mod reference;
 pub mod registry;
 mod remote;
@@ -29,15 +31,17 @@ mod section;
 mod stage;
 
 pub use blob::Blob;
-pub use compress::Encoding;
+pub use companion::Companion;
+pub use compress::{Encoding, EncodingError};
 pub use contents::PlainContents;
 pub use copy::{Copied, CopyOrder, copy};
 pub use error::{Error, Result};
 pub use local::{BlobWriter, Collected, Incoming, Listed, LocalStore, Named, Removed, Usage};
 pub use name::{ImageName, NameError};
-pub use open::{AttachedReceipt, Opened, StoredImage, StoredLayer, Wanted, open, open_file, open_with};
+pub use open::{AttachedReceipt, Opened, StoredImage, StoredLayer, open, open_file, open_with};
 pub use output::{Mark, Output, measure};
 pub use plain::Plain;
+pub use platforms::{StoredIndex, Wanted};
 pub use reference::{Reference, ReferenceError, Selector, Transport};
 pub use remote::RemoteError;
 pub use scan::{ScannedLayer, Scans, Scope, Unpack, scan, scan_watched};

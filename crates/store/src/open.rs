@@ -11,38 +11,30 @@ use serde::Deserialize;
 
 use crate::archive::Archive;
 use crate::blob::Blob;
+use crate::companion::{self, Companion};
 use crate::error::{Error, Result};
+use crate::platforms::{Found, MAX_NESTING, StoredIndex, Wanted};
 use crate::reference::{Reference, Selector, Transport};
 use crate::registry::{self, Remote};
 use crate::section::Section;
-
-/// Indexes within indexes that are followed. Images in use have two levels.
-const MAX_NESTING: usize = 8;
-
-/// Which platforms of an image are wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// One platform. An image that has only one manifest is taken whatever its platform is.
-    Platform(Platform),
-    /// Every platform.
-    All,
-}
 
 /// What was found at a place.
 #[derive(Debug)]
 pub struct Opened {
     /// The kind of place.
     pub transport: Transport,
-    /// The images, one unless every platform was wanted.
+    /// The images, one unless several platforms were wanted.
     pub images: Vec<StoredImage>,
     /// The names (tags or full references) of the image.
     pub names: Vec<String>,
-    /// Whether the images are the platforms of one index.
-    pub is_index: bool,
+    /// The index whose platforms the images are, where more than one was wanted.
+    pub index: Option<StoredIndex>,
     /// The manifest or index that its name stands for, where there is one.
     pub top: Option<Descriptor>,
     /// What was left out: attestations, signatures and other referrers.
     pub left_out: Vec<String>,
+    /// The platforms that the index lists and that are not at hand.
+    pub absent: Vec<String>,
 }
 
 /// One image for one platform, with the place of each of its layers.
@@ -61,6 +53,15 @@ pub struct StoredImage {
     pub layers: Vec<StoredLayer>,
     /// The receipt that was attached to it.
     pub receipt: Option<AttachedReceipt>,
+}
+
+impl StoredImage {
+    /// Its platform: what its index says, which may be more than the config does.
+    #[must_use]
+    pub fn platform(&self) -> Platform {
+        let listed = self.stored_manifest.as_ref().and_then(|(_, descriptor)| descriptor.platform.clone());
+        listed.unwrap_or_else(|| self.config.platform())
+    }
 }
 
 /// The receipt of an earlier optimization, which an annotation of the manifest names ([`jettison_image::manifest::RECEIPT`]).
@@ -258,9 +259,10 @@ fn docker_archive(archive: &Archive, selector: Option<&Selector>, wanted: &Wante
         transport: Transport::DockerArchive,
         images: vec![image],
         names: tags(chosen),
-        is_index: false,
+        index: None,
         top: None,
         left_out: Vec::new(),
+        absent: Vec::new(),
     })
 }
 
@@ -345,7 +347,7 @@ fn media_dialect() -> media::Dialect {
 fn oci_layout(archive: &Archive, transport: Transport, selector: Option<&Selector>, wanted: &Wanted) -> Result<Opened> {
     let path = archive.path().to_owned();
     let index: Index = archive.json("index.json")?;
-    let candidates: Vec<&Descriptor> = index.manifests.iter().filter(|d| !d.is_referrer()).collect();
+    let candidates = candidates(archive, &index)?;
     let names: Vec<String> = candidates.iter().flat_map(|descriptor| names_of(descriptor)).collect();
     let no_such = |wanted: String| Error::NoSuchImage { path: path.clone(), wanted, names: names.clone() };
     let chosen = match selector {
@@ -372,8 +374,25 @@ fn oci_layout(archive: &Archive, transport: Transport, selector: Option<&Selecto
     let same = index.manifests.iter().filter(|descriptor| descriptor.digest == chosen.digest);
     opened.names = same.flat_map(names_of).collect();
     opened.names.dedup();
-    left_out(&index.manifests, &mut opened.left_out);
+    left_out(archive, &index, chosen, &mut opened)?;
     Ok(opened)
+}
+
+/// What may be meant by who names no image: not what speaks of another one.
+fn candidates<'i>(archive: &Archive, index: &'i Index) -> Result<Vec<&'i Descriptor>> {
+    let mut candidates = Vec::new();
+    for descriptor in &index.manifests {
+        let is_named = !names_of(descriptor).is_empty();
+        // Some tools list referrers without saying so; nobody gives these a name.
+        let refers = !is_named
+            && descriptor.is_manifest()
+            && archive.has(&blob_name(descriptor.digest))
+            && Companion::read(archive, descriptor)?.of.is_some();
+        if !descriptor.is_referrer() && companion::named(descriptor).is_none() && !refers {
+            candidates.push(descriptor);
+        }
+    }
+    Ok(candidates)
 }
 
 /// A layout whose `index.json` is itself the list of platforms: manifests without names, or all of one.
@@ -388,10 +407,9 @@ fn platforms_of_layout(
     if !candidates.iter().all(|d| d.platform.is_some() && d.is_manifest() && names_of(d) == name) {
         return Ok(None);
     }
-    let mut left = Vec::new();
-    left_out(&index.manifests, &mut left);
-    let images = choose(archive, candidates, wanted, 0, &mut left)?;
-    Ok(Some(Opened { transport, images, names: name, is_index: *wanted == Wanted::All, top: None, left_out: left }))
+    let found = Found::of(archive, index, wanted)?;
+    // Its bytes name the image as a list within a layout, not as an index of its own.
+    Ok(Some(Opened { transport, names: name, ..opened(found, index.clone(), Vec::new(), wanted) }))
 }
 
 /// The names that a descriptor of an `index.json` carries; the fuller one where there are two.
@@ -414,97 +432,61 @@ fn is_named(stored: &str, asked: &str) -> bool {
 }
 
 fn resolve(archive: &Archive, descriptor: &Descriptor, wanted: &Wanted) -> Result<Opened> {
-    let mut left = Vec::new();
-    let (images, is_index) = if descriptor.is_index() {
-        (from_index(archive, descriptor, wanted, 0, &mut left)?, true)
-    } else {
-        (vec![stored_image(archive, descriptor)?], false)
-    };
-    let is_index = is_index && *wanted == Wanted::All;
-    if images.is_empty() {
-        let reason = "its index lists no image".to_owned();
-        return Err(Error::NotAnImage { path: archive.path().to_owned(), reason });
+    if descriptor.is_index() {
+        let bytes = archive.checked_document(descriptor)?;
+        let index: Index = parse_document(archive, descriptor, &bytes)?;
+        let found = Found::of(archive, &index, wanted)?;
+        return Ok(Opened { top: Some(descriptor.clone()), ..opened(found, index, bytes, wanted) });
     }
-    let top = Some(descriptor.clone());
-    Ok(Opened { transport: Transport::Oci, images, names: Vec::new(), is_index, top, left_out: left })
+    Ok(Opened {
+        transport: Transport::Oci,
+        images: vec![stored_image(archive, descriptor)?],
+        names: Vec::new(),
+        index: None,
+        top: Some(descriptor.clone()),
+        left_out: Vec::new(),
+        absent: Vec::new(),
+    })
 }
 
-fn from_index(
-    archive: &Archive,
-    descriptor: &Descriptor,
-    wanted: &Wanted,
-    depth: usize,
-    left: &mut Vec<String>,
-) -> Result<Vec<StoredImage>> {
-    if depth >= MAX_NESTING {
-        return Err(Error::NestedTooDeep { path: archive.path().to_owned(), limit: MAX_NESTING });
-    }
-    let index: Index = parse_blob(archive, descriptor)?;
-    left_out(&index.manifests, left);
-    let candidates: Vec<&Descriptor> = index.manifests.iter().filter(|d| !d.is_referrer()).collect();
-    choose(archive, &candidates, wanted, depth, left)
+fn opened(found: Found, index: Index, bytes: Vec<u8>, wanted: &Wanted) -> Opened {
+    let Found { images, listed, companions, is_nested, absent, .. } = found;
+    // One image is taken out of its index: what stands beside it there stays behind.
+    let left_out = if wanted.is_one() { companions.iter().map(Companion::name).collect() } else { Vec::new() };
+    let index = (!wanted.is_one()).then_some(StoredIndex { index, bytes, listed, is_nested, companions });
+    Opened { transport: Transport::Oci, images, names: Vec::new(), index, top: None, left_out, absent }
 }
 
-fn choose(
-    archive: &Archive,
-    candidates: &[&Descriptor],
-    wanted: &Wanted,
-    depth: usize,
-    left: &mut Vec<String>,
-) -> Result<Vec<StoredImage>> {
-    let mut images = Vec::new();
-    let mut platforms = Vec::new();
-    for descriptor in candidates {
-        platforms.extend(descriptor.platform.as_ref().map(Platform::to_string));
-        // What the index says of a manifest counts: configs of old lack the variant.
-        let said = match (wanted, &descriptor.platform) {
-            (Wanted::Platform(wanted), Some(platform)) => Some(platform.satisfies(wanted)),
-            (Wanted::Platform(_), None) => None,
-            (Wanted::All, _) => Some(true),
-        };
-        if said == Some(false) {
+/// What a layout lists beside an image, and speaks of it or of nobody knows what.
+fn left_out(archive: &Archive, index: &Index, chosen: &Descriptor, opened: &mut Opened) -> Result<()> {
+    for descriptor in &index.manifests {
+        if descriptor.digest == chosen.digest || !(descriptor.is_manifest() || descriptor.is_index()) {
             continue;
         }
-        if descriptor.is_index() {
-            // A nested index without the platform is no failure while a sibling may have it.
-            match from_index(archive, descriptor, wanted, depth + 1, left) {
-                Err(Error::NoSuchPlatform { platforms: below, .. }) => platforms.extend(below),
-                other => images.extend(other?),
-            }
-        } else if descriptor.is_manifest() {
-            let image = stored_image(archive, descriptor)?;
-            let own = image.config.platform();
-            match wanted {
-                Wanted::Platform(wanted) if said.is_none() && !own.satisfies(wanted) => platforms.push(own.to_string()),
-                _ => images.push(image),
-            }
+        let is_referrer = descriptor.is_referrer() || companion::named(descriptor).is_some();
+        if !is_referrer && (!names_of(descriptor).is_empty() || !archive.has(&blob_name(descriptor.digest))) {
+            continue;
+        }
+        let companion = Companion::read(archive, descriptor)?;
+        let is_of = |image: &StoredImage| image.stored_manifest.as_ref().map(|(_, d)| d.digest) == companion.of;
+        let speaks_of_it = match companion.of {
+            Some(of) => of == chosen.digest || opened.images.iter().any(is_of),
+            None => is_referrer,
+        };
+        if speaks_of_it && !opened.left_out.contains(&companion.name()) {
+            opened.left_out.push(companion.name());
         }
     }
-    match wanted {
-        Wanted::All => Ok(images),
-        Wanted::Platform(platform) if images.is_empty() => {
-            Err(Error::NoSuchPlatform { path: archive.path().to_owned(), wanted: platform.to_string(), platforms })
-        }
-        Wanted::Platform(_) => {
-            images.truncate(1);
-            Ok(images)
-        }
-    }
+    Ok(())
 }
 
-fn left_out(manifests: &[Descriptor], out: &mut Vec<String>) {
-    for descriptor in manifests.iter().filter(|descriptor| descriptor.is_referrer()) {
-        let kind = descriptor.annotation("vnd.docker.reference.type").unwrap_or("referrer");
-        let text = format!("{kind} {}", descriptor.digest.short());
-        if !out.contains(&text) {
-            out.push(text);
-        }
-    }
-}
-
-fn stored_image(archive: &Archive, descriptor: &Descriptor) -> Result<StoredImage> {
+pub(crate) fn stored_image(archive: &Archive, descriptor: &Descriptor) -> Result<StoredImage> {
     let bytes = archive.checked_document(descriptor)?;
     let manifest: Manifest = parse_document(archive, descriptor, &bytes)?;
+    if let Some(artifact) = manifest.artifact_type() {
+        let name = blob_name(descriptor.digest);
+        return Err(Error::Artifact { path: archive.path().to_owned(), name, artifact: artifact.to_owned() });
+    }
     let config_bytes = archive.checked_document(&manifest.config)?;
     let config = parse_config(archive, &blob_name(manifest.config.digest), &config_bytes)?;
     validate::layer_count(&manifest, &config)
@@ -527,7 +509,7 @@ fn parse_config(archive: &Archive, name: &str, bytes: &[u8]) -> Result<Config> {
     })
 }
 
-fn parse_blob<T: serde::de::DeserializeOwned>(archive: &Archive, descriptor: &Descriptor) -> Result<T> {
+pub(crate) fn parse_blob<T: serde::de::DeserializeOwned>(archive: &Archive, descriptor: &Descriptor) -> Result<T> {
     parse_document(archive, descriptor, &archive.checked_document(descriptor)?)
 }
 

@@ -119,6 +119,12 @@ fn optimized(
         }
         _ => (images.reference(), images.full(names)?),
     };
+    let read = ReadArgs {
+        platform: args.inputs.platform.clone(),
+        max_layer_size: None,
+        cache_dir: args.cache.place.folder.clone(),
+        registry: args.images.registry.clone(),
+    };
     let request = Request {
         input,
         output: &output,
@@ -129,12 +135,10 @@ fn optimized(
         base: &BaseArgs { base: None, squash_all: false },
         layers: usize::from(args.layers),
         compression: Some(target.encoding()),
-        read: &ReadArgs {
-            platform: args.inputs.platform.clone(),
-            max_layer_size: None,
-            cache_dir: args.cache.place.folder.clone(),
-            registry: args.images.registry.clone(),
-        },
+        is_dual: false,
+        recompress_base: false,
+        wanted: read.wanted()?,
+        read: &read,
         passes: &args.passes,
         verify_each: args.verify_each,
         names: Some(&written_names),

@@ -14,7 +14,6 @@ use jettison_image::{Descriptor, Digest, Layer, Limits, Tree, media};
 use jettison_ir::Verdict;
 use jettison_store::{Output, PlainContents, Reference, Scans, Scope, Transport, Unpack, Wanted, open, scan};
 use jettison_verify::{Side, compare};
-use serde_json::Value;
 
 use super::outputs::{Kind, Place, Target};
 use super::place::is_real_root;
@@ -230,8 +229,7 @@ impl Export<'_> {
         let blobs = LayerRecords { records: &records, own: of.own };
         let written = release.write(&mut output, target.encoding(), &blobs, &stage)?;
         stage.end();
-        let platform = serde_json::to_value(written.done.config.platform()).unwrap_or(Value::Null);
-        output.finish(names, &[platform], false)?;
+        output.finish(names, None)?;
         let manifest = Descriptor::of(media::OCI_MANIFEST, &written.done.manifest_bytes);
         self.read_back(release, &written, &output, manifest.digest)?;
         let verdict = release.judge(&written)?;

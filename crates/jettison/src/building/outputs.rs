@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use jettison_image::Compression;
 use jettison_store::{Encoding, Reference, Transport};
 
 use super::values::{fields, tagged};
@@ -115,6 +114,7 @@ struct Csv {
     is_tar: Option<bool>,
     compression: Option<String>,
     level: Option<String>,
+    long: Option<String>,
     names: Vec<String>,
     pushes: bool,
 }
@@ -130,6 +130,7 @@ impl Csv {
                 "tar" => csv.is_tar = Some(flag(text, &key, &value)?),
                 "compression" => csv.compression = Some(value),
                 "compression-level" => csv.level = Some(value),
+                "compression-long" => csv.long = Some(value),
                 // Several names stand in one quoted field.
                 "name" => csv.names.extend(value.split(',').map(tagged).collect::<Result<Vec<_>>>()?),
                 "push" => csv.pushes = flag(text, &key, &value)?,
@@ -213,27 +214,29 @@ impl Csv {
         }
     }
 
+    /// How layers are packed: buildx's two keys, and one for zstd's long window, as `zstd --long=N` has it.
     fn encoding(&self) -> Result<Option<Encoding>> {
-        let mut encoding = match self.compression.as_deref() {
-            None if self.level.is_some() => Encoding::GZIP,
-            None => return Ok(None),
-            Some("gzip") => Encoding::GZIP,
-            Some("zstd") => Encoding::ZSTD,
-            Some("uncompressed") => Encoding::NONE,
-            Some(other) => {
-                let message = format!("--output {}: the compression {other:?} is not supported", self.text);
-                return Err(Usage::new(message).with_hint("there are gzip, zstd and uncompressed").into());
-            }
+        let format = match self.compression.as_deref() {
+            None if self.level.is_none() && self.long.is_none() => return Ok(None),
+            None => "gzip",
+            Some("uncompressed") => "none",
+            Some(format) => format,
         };
-        if let Some(level) = &self.level {
-            let name = if encoding.compression == Compression::Zstd { "zstd" } else { "gzip" };
-            if encoding.compression == Compression::None {
-                return Err(Usage::new(format!("--output {}: what is not packed has no level", self.text)).into());
-            }
-            let text = format!("{name}:{level}");
-            encoding = text.parse().map_err(|error| Usage::new(format!("--output {}: {error}", self.text)))?;
+        let text = self.level.as_ref().map_or_else(|| format.to_owned(), |level| format!("{format}:{level}"));
+        let refused = |error: &dyn std::fmt::Display| {
+            let hint = "there are gzip, zstd and uncompressed";
+            Usage::new(format!("--output {}: {error}", self.text)).with_hint(hint)
+        };
+        if format == "none" && self.level.is_some() {
+            return Err(Usage::new(format!("--output {}: what is not packed has no level", self.text)).into());
         }
-        Ok(Some(encoding))
+        let encoding: Encoding = text.parse().map_err(|error| refused(&error))?;
+        let long = match self.long.as_deref() {
+            None | Some("false") => return Ok(Some(encoding)),
+            Some("true") => None,
+            window => window,
+        };
+        Ok(Some(encoding.with_long(long).map_err(|error| refused(&error))?))
     }
 }
 
@@ -300,6 +303,10 @@ mod tests {
         assert_eq!(parse("type=docker,dest=x").encoding(), Encoding::NONE);
         let zstd = parse("type=oci,dest=x,compression=zstd,compression-level=9").encoding();
         assert_eq!(zstd, Encoding { level: 9, ..Encoding::ZSTD });
+        for (long, window) in [("true", Some(27)), ("24", Some(24)), ("false", None)] {
+            let text = format!("type=oci,dest=x,compression=zstd,compression-long={long}");
+            assert_eq!(parse(&text).encoding(), Encoding { long: window, ..Encoding::ZSTD });
+        }
         assert_eq!(parse("type=oci,dest=x,compression=uncompressed").encoding(), Encoding::NONE);
     }
 
@@ -311,7 +318,12 @@ mod tests {
             ("type=oci,dest=x,push=true", "push"),
             ("type=local", "dest"),
             ("type=docker,dest=x,tar=false", "tar"),
-            ("type=oci,dest=x,compression=estargz", "estargz"),
+            ("type=oci,dest=x,compression=estargz", "estargz is not written"),
+            ("type=oci,dest=x,compression=zstd:chunked", "chunked is not written"),
+            ("type=oci,dest=x,compression=xz", "xz"),
+            ("type=oci,dest=x,compression=zstd,compression-long=28", "10 to 27"),
+            ("type=oci,dest=x,compression-long=true", "not gzip"),
+            ("type=oci,dest=x,compression=uncompressed,compression-level=1", "level"),
             ("type=oci,dest=x,compression-level=99", "99"),
             ("type=oci,dest=x,annotation.a=b", "annotation.a"),
             ("type=oci,dest=x,force-compression=true", "force-compression"),

@@ -175,7 +175,7 @@ mod tests {
         known.keep(1, Encoding::NONE, &(scan("other"), Arc::clone(&own[0].layer)));
         assert_eq!(found(0, Encoding::NONE), Some((Digest::of(b"blob"), 7)));
         assert_eq!(found(1, Encoding::NONE), None);
-        let gzip = Encoding { compression: Compression::Gzip, level: 6 };
+        let gzip = Encoding { level: 6, ..Encoding::GZIP };
         assert_eq!(found(0, gzip), None, "another encoding is another blob");
     }
 }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use jettison_ir::OptimizeReport;
 use jettison_report::{optimize_human, optimize_json};
-use jettison_store::{ImageName, Reference, Transport};
+use jettison_store::{ImageName, Reference, Transport, Wanted};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
@@ -48,8 +48,9 @@ impl<'t> Target<'t> {
     }
 
     fn write(self, reports: &[OptimizeReport], printer: &Printer) -> Result<()> {
-        let mut values =
-            reports.iter().map(|report| serde_json::to_value(&report.receipt)).collect::<Result<Vec<_>, _>>()?;
+        // The packings of one image have one receipt.
+        let images = reports.iter().filter(|report| !report.is_further);
+        let mut values = images.map(|report| serde_json::to_value(&report.receipt)).collect::<Result<Vec<_>, _>>()?;
         let value = if values.len() == 1 { values.remove(0) } else { Value::from(values) };
         match self {
             Self::Output => printer.json(&value),
@@ -91,6 +92,9 @@ pub(crate) fn run(args: &Optimize, printer: &Printer) -> Result<ExitCode> {
         base: &args.base,
         layers: usize::from(args.layers),
         compression: args.compression,
+        is_dual: args.dual,
+        recompress_base: args.recompress_base,
+        wanted: args.read.wanted_or(Wanted::All)?,
         read: &args.read,
         passes: &args.passes,
         verify_each: args.verify_each,

@@ -17,7 +17,7 @@ use jettison_store::{Encoding, PlainContents, Unpack, measure};
 use crate::base;
 use crate::cli::{Format, Weigh};
 use crate::installed::installed;
-use crate::load::{Loaded, load_watched, open_one};
+use crate::load::{Loaded, left_out, load_watched, open_one};
 use crate::optimizer::{OwnBytes, growth, link_notes, own_encoding};
 use crate::printer::Printer;
 use crate::progress::Stage;
@@ -36,7 +36,8 @@ pub(crate) fn run(args: &Weigh, printer: &Printer) -> Result<ExitCode> {
     let loaded = load_watched(&args.image, image, &args.read, unpack, &args.read.scans(), printer, Some(&watch))?;
     let unit = ImageUnit::new(&loaded.image.config, loaded.layers(), base, 1)
         .with_context(|| format!("{} cannot be weighed", args.image))?;
-    notes.extend(loaded.notes(&opened));
+    notes.extend(left_out(&opened));
+    notes.extend(loaded.notes());
     notes.extend(link_notes(&unit.upper));
     notes.extend(watch.notes());
     let found = secrets::find(&watch, &unit.upper);

@@ -365,12 +365,12 @@ fn media_types_that_the_bytes_do_not_bear_out() {
             scene.refuses(&scene.place("oci", &files), &[&message]);
         }
     }
-    for media_type in
-        ["application/vnd.in-toto+json", "application/octet-stream", "", "application/vnd.oci.image.layer.v1.tar+xz"]
-    {
+    for media_type in ["application/octet-stream", "", "application/vnd.oci.image.layer.v1.tar+xz"] {
         let files = of_blob(tar, media_type, tar);
         scene.refuses(&scene.place("oci", &files), &[&format!("has the media type {media_type:?}")]);
     }
+    let files = of_blob(tar, "application/vnd.in-toto+json", tar);
+    scene.refuses(&scene.place("oci", &files), &["is no container image, but application/vnd.in-toto+json"]);
 }
 
 #[test]

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 pub(crate) const HERE: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
 /// Another one.
 pub(crate) const ELSEWHERE: &str = if cfg!(target_arch = "aarch64") { "amd64" } else { "arm64" };
+/// The argument for commands that would take all platforms of an index.
+pub(crate) const HERE_ALONE: &str =
+    if cfg!(target_arch = "aarch64") { "--platform linux/arm64" } else { "--platform linux/amd64" };
 
 /// A base of one layer, then own layers that overwrite, chmod, delete and make again. The history shows
 /// where the base ends.
@@ -85,6 +88,14 @@ impl Image {
         edit(&mut config);
         self.config = config.to_string().into_bytes();
         self
+    }
+
+    /// The same image for another architecture, which its settings name too.
+    pub(crate) fn of_architecture(self, architecture: &str) -> Self {
+        self.with_config(|config| {
+            config["architecture"] = json!(architecture);
+            config["config"]["Env"] = json!([format!("ARCH={architecture}")]);
+        })
     }
 
     pub(crate) fn config_json(&self) -> Value {

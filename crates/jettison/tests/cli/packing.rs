@@ -33,6 +33,8 @@ fn every_format_and_level_is_what_was_asked_for() {
             ("zstd", "+zstd", ZSTD),
             ("zstd:1", "+zstd", ZSTD),
             ("zstd:22", "+zstd", ZSTD),
+            ("zstd:2,long=20", "+zstd", ZSTD),
+            ("zstd,long", "+zstd", ZSTD),
         ] {
             let target = folder.at(&format!("{transport}-{}", option.replace(':', "-")));
             run(&format!("optimize oci:{} -o {transport}:{target} --compression {option}", folder.at("in"))).ok();
@@ -105,6 +107,11 @@ fn formats_and_levels_that_do_not_exist_are_refused() {
         ("zstd:23", "from 1 to 22"),
         ("none:1", "from 0 to 0"),
         ("gzip:", "from 1 to 12"),
+        ("zstd,long=28", "10 to 27"),
+        ("zstd,wide", "\"wide\""),
+        ("gzip:3,long", "not gzip"),
+        ("estargz", "no kept library writes it"),
+        ("zstd:chunked", "no kept library writes it"),
     ] {
         run(&format!("optimize oci:{0}/in -o oci:{0}/out --compression {option}", folder.at("")))
             .fails(2, &[message, option]);

@@ -220,8 +220,35 @@ impl Layout {
 
     /// Adds an index of these descriptors; gives its own.
     pub(crate) fn index(&mut self, manifests: &[Value], dialect: Dialect) -> Value {
-        let index = json!({ "schemaVersion": 2, "mediaType": dialect.index(), "manifests": manifests });
+        self.index_with(manifests, dialect, |_| {})
+    }
+
+    /// The same, which `edit` changes.
+    pub(crate) fn index_with(&mut self, manifests: &[Value], dialect: Dialect, edit: impl FnOnce(&mut Value)) -> Value {
+        let mut index = json!({ "schemaVersion": 2, "mediaType": dialect.index(), "manifests": manifests });
+        edit(&mut index);
         self.blob(dialect.index(), index.to_string().as_bytes())
+    }
+
+    /// Adds a manifest of what is no image, with blobs of its own.
+    pub(crate) fn artifact(&mut self, config: &str, layer: (&str, &[u8]), edit: impl FnOnce(&mut Value)) -> Value {
+        let config = self.blob(config, b"{}");
+        let layers = [self.blob(layer.0, layer.1)];
+        let mut manifest =
+            json!({ "schemaVersion": 2, "mediaType": Dialect::Oci.manifest(), "config": config, "layers": layers });
+        edit(&mut manifest);
+        self.blob(Dialect::Oci.manifest(), manifest.to_string().as_bytes())
+    }
+
+    /// Takes a blob away, as engines leave out what they do not have.
+    pub(crate) fn lose(&mut self, descriptor: &Value) {
+        assert!(self.blobs.remove(&blob_of(descriptor)).is_some(), "there is no {descriptor}");
+    }
+
+    /// The descriptors of the layers that a manifest lists.
+    pub(crate) fn layers_of(&self, manifest: &Value) -> Vec<Value> {
+        let manifest: Value = serde_json::from_slice(&self.blobs[&blob_of(manifest)]).expect("a manifest");
+        manifest["layers"].as_array().expect("layers").clone()
     }
 
     /// Lists a descriptor under a name: as skopeo does for a tag, as containerd does for a full name.
@@ -235,6 +262,12 @@ impl Layout {
         let mut descriptor = descriptor.clone();
         descriptor["annotations"] = Value::Object(annotations);
         self.listed.push(descriptor);
+    }
+
+    /// Lists a descriptor in place of all others.
+    pub(crate) fn relist(&mut self, descriptor: &Value, name: &str) {
+        self.listed.clear();
+        self.tag(descriptor, name);
     }
 
     /// Lists a descriptor as it is.

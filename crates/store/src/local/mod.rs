@@ -27,7 +27,8 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::name::ImageName;
-use crate::open::{Opened, Wanted, blob_name, open};
+use crate::open::{Opened, blob_name, open};
+use crate::platforms::Wanted;
 use crate::reference::{Reference, Selector, Transport};
 use crate::stage::Stage;
 

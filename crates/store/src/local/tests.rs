@@ -199,7 +199,7 @@ fn write_output(store: &LocalStore, text: &str, layers: &[&[u8]]) -> Output {
     let (config, bytes) = image(layers);
     let manifest: Manifest = serde_json::from_slice(&bytes).expect("parses");
     output.add_image(manifest, &bytes, &config).expect("adds");
-    output.finish(&["other:name".to_owned()], &[], false).expect("finishes");
+    output.finish(&["other:name".to_owned()], None).expect("finishes");
     output
 }
 

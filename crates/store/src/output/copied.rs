@@ -3,11 +3,11 @@
 use std::io::Write as _;
 
 use jettison_image::{Descriptor, Digest, Hasher, Manifest};
-use serde_json::Value;
 
 use super::{Output, PIECE};
 use crate::Progress;
 use crate::blob::Blob;
+use crate::companion::Companion;
 use crate::error::{Error, Result};
 use crate::open::blob_name;
 use crate::remote::RemoteError;
@@ -65,20 +65,21 @@ impl Output {
         Ok(())
     }
 
-    /// Writes what the transport asks for. `top` is what the names stand for; none for an index of the manifests that
-    /// were added.
-    pub(crate) fn finish_as(&mut self, names: &[String], top: Option<Descriptor>) -> Result<()> {
-        match top {
-            Some(top) => self.list(names, &[top]),
-            None => {
-                let platforms: Vec<Value> = self
-                    .images
-                    .iter()
-                    .map(|(descriptor, _)| serde_json::to_value(&descriptor.platform).unwrap_or_default())
-                    .collect();
-                self.finish(names, &platforms, true)
-            }
+    /// Adds what stands beside images as it is, with its blobs; one that is not whole is passed over.
+    ///
+    /// # Errors
+    /// Where a blob cannot be read or written, or is not what its descriptor states.
+    pub fn add_companion(&mut self, companion: &Companion, progress: &dyn Progress) -> Result<()> {
+        let Some((manifest, bytes)) = &companion.document else { return Ok(()) };
+        for (descriptor, blob) in &companion.blobs {
+            self.copy_checked(blob, descriptor, progress)?;
         }
+        self.add_manifest(&companion.descriptor, manifest.clone(), bytes)
+    }
+
+    /// Writes what the transport asks for. `top` is what the names stand for.
+    pub(crate) fn finish_as(&mut self, names: &[String], top: Descriptor) -> Result<()> {
+        self.list(names, &[top])
     }
 
     /// The digest of what the names stand for, once it is finished.

@@ -21,7 +21,8 @@ use crate::blob::Blob;
 use crate::compress::{Encoder, Encoding};
 use crate::error::{Error, Result};
 use crate::local::{LocalStore, annotated};
-use crate::open::{Opened, StoredLayer, Wanted, blob_name, open_staged};
+use crate::open::{Opened, StoredLayer, blob_name, open_staged};
+use crate::platforms::Wanted;
 use crate::reference::{Reference, Selector, Transport};
 use crate::registry::{self, Pushed};
 use crate::scan::{ScannedLayer, read_back};
@@ -279,20 +280,16 @@ impl Output {
         Ok(digest)
     }
 
-    /// Writes the index and what else the transport asks for. `names` are the image's own; a name in the
-    /// target's reference takes their place. `platforms` are those of the images, in their order.
+    /// Writes what the transport asks for: the list of names, and `index`, the bytes of an OCI index over the images that
+    /// were added, where there is one. `names` are the image's own; a name in the target's reference takes their place.
     ///
     /// # Errors
     /// Where they cannot be written.
-    pub fn finish(&mut self, names: &[String], platforms: &[Value], is_index: bool) -> Result<()> {
+    pub fn finish(&mut self, names: &[String], index: Option<&[u8]>) -> Result<()> {
         let mut descriptors: Vec<Descriptor> = self.images.iter().map(|(descriptor, _)| descriptor.clone()).collect();
-        if is_index {
-            for (descriptor, platform) in descriptors.iter_mut().zip(platforms) {
-                descriptor.platform = serde_json::from_value(platform.clone()).ok();
-            }
-            let bytes = to_json(&Index::new(descriptors));
-            self.small_blob(&bytes)?;
-            descriptors = vec![Descriptor::of(media::OCI_INDEX, &bytes)];
+        if let Some(bytes) = index {
+            self.small_blob(bytes)?;
+            descriptors = vec![Descriptor::of(media::OCI_INDEX, bytes)];
         }
         self.list(names, &descriptors)
     }
@@ -316,8 +313,10 @@ impl Output {
         self.small_file("index.json", &to_json(&Index::new(listed)))?;
         if self.transport == Transport::DockerArchive || self.transport.is_engine() {
             let tags: Vec<&String> = names.iter().filter(|name| name.contains(':')).collect();
-            // Engines load images; what tells of them is none.
+            // Engines load images; what tells of them is none. Those that know this list alone would load all platforms
+            // under one name, of which the last one stays: the first one it is.
             let images = self.images.iter().filter(|(descriptor, _)| !descriptor.is_referrer());
+            let images = images.filter(|(_, manifest)| manifest.artifact_type().is_none()).take(1);
             let images: Vec<Value> = images.map(|(_, manifest)| docker_image(manifest, &tags)).collect();
             self.small_file("manifest.json", &to_json(&images))?;
         }

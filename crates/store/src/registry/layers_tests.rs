@@ -10,7 +10,8 @@ use serde_json::json;
 
 use super::server::{Answer, Asked, Server};
 use super::*;
-use crate::open::{Opened, Wanted, open_with};
+use crate::open::{Opened, open_with};
+use crate::platforms::Wanted;
 use crate::reference::Reference;
 use crate::scan::{Scans, Scope, Unpack, scan_watched};
 

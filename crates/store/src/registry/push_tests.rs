@@ -11,7 +11,7 @@ use serde_json::json;
 use super::server::{Answer, Asked, Server};
 use super::*;
 use crate::copy::{Copied, CopyOrder, copy};
-use crate::open::Wanted;
+use crate::platforms::Wanted;
 use crate::reference::Reference;
 
 /// What a registry holds.

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::server::{Answer, Server};
 use super::*;
-use crate::open::Wanted;
+use crate::platforms::Wanted;
 
 /// What the registry holds: blobs and manifests by digest, and tags.
 struct Content {

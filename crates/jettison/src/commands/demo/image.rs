@@ -108,7 +108,7 @@ fn write(path: &Path, name: &str, layers: Vec<Made>, variables: &[&str]) -> Resu
     };
     let bytes = serde_json::to_vec(&manifest)?;
     output.add_image(manifest, &bytes, &config)?;
-    output.finish(&[name.to_owned()], &[], false)?;
+    output.finish(&[name.to_owned()], None)?;
     output.publish(&())?;
     Ok(())
 }

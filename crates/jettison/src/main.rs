@@ -17,6 +17,7 @@ mod pipeline;
 mod printer;
 mod progress;
 mod proving;
+mod pulling;
 mod receipt;
 mod replace;
 mod rewriting;

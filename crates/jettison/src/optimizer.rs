@@ -9,7 +9,8 @@ use jettison_image::changes::Part;
 use jettison_image::manifest::{BASE_DIGEST, BASE_NAME};
 use jettison_image::{Base, Compression, Config, Descriptor, Digest, Layer, Manifest, Tree, history, media};
 use jettison_ir::{
-    ImageOptions, ImageUnit, Level, Measure, OptimizeReport, Plan, Receipt, SecretFates, Verdict, with_edits,
+    ImageOptions, ImageUnit, Level, Measure, OptimizeReport, Own, Plan, Receipt, SecretFates, Verdict, pulling_limit,
+    with_edits,
 };
 use jettison_passes::Outcome;
 use jettison_report::push_human;
@@ -21,13 +22,14 @@ use jettison_verify::{Reads, Side, judge};
 use serde_json::Value;
 
 use crate::base;
-use crate::cli::{BaseArgs, PassArgs, ReadArgs};
+use crate::cli::{BaseArgs, LayersArg, LayersArgs, PassArgs, ReadArgs};
 use crate::contents::LayerContents;
 use crate::error::Usage;
 use crate::load::{self, Loaded, load, load_watched};
 use crate::pipeline::{self, Subject};
 use crate::printer::Printer;
 use crate::progress::Stage;
+use crate::pulling::{Reading, pulling};
 use crate::receipt::{self, Attached};
 use crate::secrets::{self, SecretWatch};
 
@@ -37,7 +39,7 @@ pub(crate) struct Request<'r> {
     pub(crate) output: &'r Reference,
     pub(crate) level: Level,
     pub(crate) base: &'r BaseArgs,
-    pub(crate) layers: usize,
+    pub(crate) layers: &'r LayersArgs,
     pub(crate) compression: Option<Encoding>,
     pub(crate) read: &'r ReadArgs,
     pub(crate) passes: &'r PassArgs,
@@ -78,6 +80,7 @@ pub(crate) struct Done {
 /// Optimizes each platform's image. The target changes only if every verdict is `equal`.
 pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<OptimizeReport>> {
     let start = Instant::now();
+    request.layers.check()?;
     let selection = pipeline::selection(request.level, request.passes, Subject::Images)?;
     let mut opened = request.read.open(request.input, &request.read.wanted()?)?;
     let mut output = Output::create_with(request.output, opened.transport, &request.target_options)?;
@@ -92,9 +95,16 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
     let mut platforms = Vec::new();
     let contents: Vec<LayerContents<'_>> = inputs.iter().map(|(loaded, ..)| LayerContents(&loaded.scanned)).collect();
     for ((loaded, base, notes), contents) in inputs.iter().zip(&contents) {
-        let unit = ImageUnit::new(&loaded.image.config, loaded.layers(), base.clone(), request.layers)
+        let mut notes = notes.clone();
+        let config = &loaded.image.config;
+        let folder = output.scratch();
+        let reading = Reading { read: request.read, scans: &scans, folder: &folder, printer };
+        let base_ids = &config.diff_ids()[..base.layers];
+        let pulling = pulling(request.layers, base_ids, &config.platform(), &reading, &mut notes)?;
+        let unit = ImageUnit::new(&loaded.image.config, loaded.layers(), base.clone(), request.layers.layers.at_most())
             .with_context(|| format!("{} cannot be merged", request.input))?
-            .with(Some(contents), request.options.clone());
+            .with(Some(contents), request.options.clone())
+            .with_pulling(pulling);
         let found = secrets::find(&watch, &unit.upper);
         let unit = unit.with_secrets(found);
         let outcome =
@@ -104,7 +114,6 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
             return Err(error.into());
         }
         refused(&outcome)?;
-        let mut notes = notes.clone();
         notes.extend(loaded.notes(&opened));
         notes.extend(link_notes(&unit.upper));
         notes.extend(watch.notes());
@@ -183,7 +192,7 @@ fn read(
     let base = base::find(request.base, request.input, image, request.read, &mut notes)?;
     // From -O2 on passes look into files, also into those of the base; one that lies elsewhere may do without.
     let is_asked = !request.options.purge.is_empty() || !request.options.virtuals.is_empty();
-    let looks = request.level > Level::O1 || is_asked;
+    let looks = request.level > Level::O1 || is_asked || request.layers.layers == LayersArg::Auto;
     let later = looks && image.layers.iter().any(|layer| layer.blob.section().is_none());
     let first = if looks && !later { 0 } else { base.layers };
     let unpack = Some(Unpack { first, later, folder: output.scratch() });
@@ -300,6 +309,13 @@ impl Work<'_> {
             unpacked: written.iter().map(|(_, layer)| layer.size).sum(),
         };
         let packed_alike = own.iter().all(|layer| layer.compression == encoding.compression);
+        // Who asks for layers made for pulling asks for the folders that they repeat.
+        let before = match self.outcome.plan.own {
+            Own::Grouped(_) => {
+                OwnBytes { stored: pulling_limit(before.stored), unpacked: pulling_limit(before.unpacked) }
+            }
+            _ => before,
+        };
         let (bytes, what) = growth(before, after, packed_alike)?;
         Some(format!("the own layers stay as they are: merged they would be {bytes} bytes larger {what}"))
     }

@@ -1,6 +1,7 @@
 //! Arguments. Help texts are the comments here.
 
 mod build;
+mod layers;
 mod registry;
 mod source;
 
@@ -15,6 +16,7 @@ pub(crate) use build::{
     Build, CacheAction, CacheArgs, CacheCommand, CachePlace, ImageArgs, Images, InputArgs, NetworkArg, ProgressArg,
     Prune, RemoveImages, SnapshotterArg, StepArgs,
 };
+pub(crate) use layers::{LayersArg, LayersArgs};
 pub(crate) use registry::RegistryArgs;
 pub(crate) use source::{ErrorOn, Lint, LintFormat, ProofArgs, Rewrite};
 
@@ -200,9 +202,8 @@ pub(crate) struct Optimize {
     pub(crate) level: Level,
     #[command(flatten)]
     pub(crate) base: BaseArgs,
-    /// At most so many own layers
-    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=120))]
-    pub(crate) layers: u16,
+    #[command(flatten)]
+    pub(crate) layers: LayersArgs,
     /// How written layers are packed: gzip, zstd or none, with :LEVEL; zstd also with ,long or ,long=N for a window of
     /// 2^N bytes, 27 at most [default: none to docker-archive, else gzip]
     #[arg(long, value_name = "FORMAT[:LEVEL][,long]")]

@@ -34,7 +34,11 @@ pub(crate) fn images(cache: &Path) -> PathBuf {
 pub(crate) fn find_images(cli: &mut Cli, printer: &Printer) -> anyhow::Result<Option<TempDir>> {
     let (inputs, asked) = match &mut cli.command {
         Command::Weigh(args) => (vec![Some(&mut args.image), args.base.base.as_mut()], &args.read.cache_dir),
-        Command::Optimize(args) => (vec![Some(&mut args.image), args.base.base.as_mut()], &args.read.cache_dir),
+        Command::Optimize(args) => {
+            let inputs = vec![Some(&mut args.image), args.base.base.as_mut(), args.layers.previous.as_mut()];
+            (inputs, &args.read.cache_dir)
+        }
+        Command::Build(args) => (vec![args.layers.previous.as_mut()], &args.cache.place.folder),
         Command::Diff(args) => (vec![Some(&mut args.before), Some(&mut args.after)], &args.read.cache_dir),
         Command::Copy(args) => (vec![Some(&mut args.source)], &args.read.cache_dir),
         Command::Receipt(args) => (vec![Some(&mut args.image)], &args.read.cache_dir),

@@ -20,6 +20,7 @@ mod plugin;
 mod printer;
 mod progress;
 mod proving;
+mod pulling;
 mod receipt;
 mod replace;
 mod rewriting;

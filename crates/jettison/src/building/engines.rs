@@ -133,7 +133,7 @@ fn optimized(
         options: ImageOptions::default(),
         attaches_receipt: false,
         base: &BaseArgs { base: None, squash_all: false },
-        layers: usize::from(args.layers),
+        layers: &args.layers,
         compression: Some(target.encoding()),
         is_dual: false,
         recompress_base: false,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use jettison_ir::Level;
 
-use super::{Format, PassArgs, RegistryArgs, parse_size};
+use super::{Format, LayersArgs, PassArgs, RegistryArgs, parse_size};
 use crate::building::values::{duration, memory_size};
 
 #[derive(Args)]
@@ -31,9 +31,8 @@ pub(crate) struct Build {
     /// that only the build needs
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2")]
     pub(crate) level: Level,
-    /// At most so many own layers, from -O1 on
-    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=120))]
-    pub(crate) layers: u16,
+    #[command(flatten)]
+    pub(crate) layers: LayersArgs,
     #[command(flatten)]
     pub(crate) run: RunArgs,
     #[command(flatten)]

@@ -90,7 +90,7 @@ pub(crate) fn run(args: &Optimize, printer: &Printer) -> Result<ExitCode> {
         is_plan: args.plan,
         level: args.level,
         base: &args.base,
-        layers: usize::from(args.layers),
+        layers: &args.layers,
         compression: args.compression,
         is_dual: args.dual,
         recompress_base: args.recompress_base,

@@ -10,8 +10,9 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::bench::table::{load, machine};
 use crate::bench::{jettison_binary, workspace_root};
@@ -20,7 +21,7 @@ use releases::Series;
 /// Arguments of `cargo xtask bench-pull`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Folder for images and layers; the trees of Debian are kept there from run to run.
+    /// Folder for images and layers; what was fetched is kept there from run to run.
     #[arg(long, value_name = "DIR", default_value = "target/bench/pull")]
     work: PathBuf,
     /// Two made-up releases without the network: proves that the bench works, and nothing else.
@@ -66,10 +67,26 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut tables = Vec::new();
     for (title, are_fixed) in [("the same times in every build", true), ("times of the build", false)] {
         let images = series.images(folder.path(), are_fixed)?;
-        let judged = CUTS.iter().filter(|(name, _)| are_fixed || ["as built", "--layers auto"].contains(name));
-        let rows = judged.map(|&(name, arguments)| measure(&jettison, folder.path(), &images, name, arguments));
-        let rows = rows.collect::<Result<Vec<Row>>>()?;
-        ensure!(rows[0].releases.len() == images.len(), "a release is missing");
+        let judged: Vec<_> =
+            CUTS.iter().filter(|(name, _)| are_fixed || ["as built", "--layers auto"].contains(name)).collect();
+        // Bytes are the same however much runs at a time.
+        let (jettison, folder, images) = (&jettison, folder.path(), &images);
+        let measured = std::thread::scope(|scope| {
+            let threads: Vec<_> = judged
+                .into_iter()
+                .map(|&(name, arguments)| scope.spawn(move || measure(jettison, folder, images, name, arguments)))
+                .collect();
+            let joined = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a thread died")));
+            joined.collect::<Result<Vec<(Row, TempDir)>>>()
+        })?;
+        let mut rows = Vec::new();
+        for (mut row, last) in measured {
+            let blobs = row.releases.last().context("there is no release")?;
+            for workers in WORKERS {
+                row.unpacking.push(unpack(&last.path().join("image"), blobs, workers, folder)?);
+            }
+            rows.push(row);
+        }
         tables.push((title, rows));
     }
     let markdown = markdown(options, before, &series, &tables);
@@ -80,9 +97,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn measure(jettison: &Path, folder: &Path, images: &[PathBuf], name: &'static str, arguments: &[&str]) -> Result<Row> {
+/// The blobs of each release, and the folder of the last one.
+fn measure(jettison: &Path, folder: &Path, images: &[PathBuf], name: &'static str, arguments: &[&str]) -> Result<(Row, TempDir)> {
     let mut row = Row { name, releases: Vec::new(), unpacking: Vec::new() };
-    let mut previous: Option<tempfile::TempDir> = None;
+    let mut previous: Option<TempDir> = None;
     for (at, image) in images.iter().enumerate() {
         let out = tempfile::tempdir_in(folder)?;
         let target = format!("oci:{}", out.path().join("image").display());
@@ -96,15 +114,10 @@ fn measure(jettison: &Path, folder: &Path, images: &[PathBuf], name: &'static st
         ensure!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
         let blobs = blobs(&out.path().join("image"))?;
         eprintln!("{name}: release {}: {} own layers, {} bytes", at + 1, blobs.len(), blobs.values().sum::<u64>());
-        if at + 1 == images.len() {
-            for workers in WORKERS {
-                row.unpacking.push(unpack(&out.path().join("image"), &blobs, workers, folder)?);
-            }
-        }
         row.releases.push(blobs);
         previous = Some(out);
     }
-    Ok(row)
+    Ok((row, previous.context("there is no release")?))
 }
 
 fn json(path: &Path) -> Result<Value> {

@@ -68,7 +68,7 @@ pub(super) struct Series {
 }
 
 impl Series {
-    /// From Debian's and PyPI's servers. The trees of Debian stay in `kept` from run to run.
+    /// From Debian's and PyPI's servers. What was fetched stays in `kept` from run to run.
     pub(super) fn real(folder: &Path, kept: &Path) -> Result<Self> {
         let base = kept.join("base.tar");
         let wholes: Vec<PathBuf> = (0..SUITES.len()).map(|at| kept.join(format!("whole{at}.tar"))).collect();
@@ -91,12 +91,10 @@ impl Series {
         let (mut parts, mut moves) = (Vec::new(), Vec::new());
         for (at, release) in MOVES.iter().enumerate() {
             pins.extend(release.pins.split_whitespace().filter_map(|pin| pin.split_once("==")));
-            let target = folder.join(format!("python{at}"));
-            let wanted = pins.iter().map(|(name, version)| format!("{name}=={version}"));
-            let mut pip = Command::new("python3");
-            pip.args(["-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-compile"]);
-            pip.args(["--python-version", "3.11", "--only-binary=:all:", "--target"]).arg(&target).args(wanted);
-            ensure!(pip.status()?.success(), "pip cannot install the requirements of release {}", at + 1);
+            let target = kept.join(format!("python{at}"));
+            if !target.exists() {
+                install(&pins, &folder.join("python"), &target)?;
+            }
             let is_upgraded = at > 0 && MOVES[at - 1].system != release.system;
             let system = if is_upgraded { ", packages of Debian" } else { "" };
             moves.push(format!("{}{system}, the application", release.pins));
@@ -166,6 +164,17 @@ fn each_piece(from: &mut impl Read, mut take: impl FnMut(&[u8])) -> Result<()> {
         }
         take(&piece[..length]);
     }
+}
+
+/// Installs distributions of these versions to a folder that is new.
+fn install(pins: &BTreeMap<&str, &str>, part: &Path, to: &Path) -> Result<()> {
+    let wanted = pins.iter().map(|(name, version)| format!("{name}=={version}"));
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-compile"]);
+    pip.args(["--root-user-action=ignore", "--python-version", "3.11", "--only-binary=:all:", "--target"]);
+    let status = pip.arg(part).args(wanted).status().context("python3 does not start: install it with pip")?;
+    ensure!(status.success(), "pip cannot install the requirements for {}", to.display());
+    Ok(std::fs::rename(part, to)?)
 }
 
 /// The entries of an archive with a mark of all that they say.

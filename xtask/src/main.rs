@@ -4,6 +4,7 @@
 mod bench;
 mod build_bench;
 mod prove_bench;
+mod pull_bench;
 mod registry_bench;
 mod source;
 mod trace;
@@ -21,6 +22,8 @@ enum Command {
     BenchBuild(build_bench::Options),
     /// Prove rewrites of real projects and build both forms; writes bench/prove.md.
     BenchProve(prove_bench::Options),
+    /// What a client pulls for the next release, by how own layers are cut; writes bench/pull.md.
+    BenchPull(pull_bench::Options),
     /// Copy and optimize images from registry to registry, against skopeo and crane; writes bench/registry.md.
     BenchRegistry(registry_bench::Options),
     /// Measure what watching a step costs; writes bench/trace.md.
@@ -45,6 +48,7 @@ fn main() -> Result<()> {
         Command::Bench(options) => bench::run(&options),
         Command::BenchBuild(options) => build_bench::run(&options),
         Command::BenchProve(options) => prove_bench::run(&options),
+        Command::BenchPull(options) => pull_bench::run(&options),
         Command::BenchRegistry(options) => registry_bench::run(&options),
         Command::BenchTrace(options) => trace::run(&options),
         Command::BenchSource(options) => source::bench::run(&options),

@@ -249,3 +249,67 @@ impl Changes<'_, '_> {
         matches!(change, Change::Entry(node) if self.upper.kind(node) == Kind::Directory)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(groups: &[(GroupKind, &str, u64)]) -> BTreeMap<Group, u64> {
+        groups.iter().map(|&(kind, name, size)| (Group { kind, name: name.to_owned() }, size << 20)).collect()
+    }
+
+    fn packages(count: u64) -> BTreeMap<Group, u64> {
+        let names: Vec<String> = (0..count).map(|at| format!("p{at}")).collect();
+        sizes(&names.iter().map(|name| (GroupKind::Package, name.as_str(), 2)).collect::<Vec<_>>())
+    }
+
+    fn slots(sizes: &BTreeMap<Group, u64>, most: usize) -> BTreeMap<Group, Slot> {
+        Grouping::default().slots(sizes, most)
+    }
+
+    #[test]
+    fn a_large_group_is_alone_and_others_do_not_move_for_it() {
+        let mut all = packages(100);
+        let without = slots(&all, MOST);
+        all.extend(sizes(&[(GroupKind::Package, "large", 40)]));
+        let with = slots(&all, MOST);
+        let large = Group { kind: GroupKind::Package, name: "large".to_owned() };
+        assert_eq!(with[&large], Slot::Outlier(large.clone()));
+        assert!(without.iter().all(|(group, slot)| with[group] == *slot));
+    }
+
+    #[test]
+    fn further_groups_move_no_others_and_further_bins_some() {
+        let few = slots(&packages(100), MOST);
+        let more = slots(&packages(120), MOST);
+        assert!(few.iter().all(|(group, slot)| more[group] == *slot));
+        let small = slots(&packages(7), MOST);
+        let bins = |slots: &BTreeMap<Group, Slot>| slots.values().collect::<BTreeSet<_>>().len();
+        assert!(bins(&small) < bins(&few), "{small:?}");
+        let is_moved = |(group, slot): &(&Group, &Slot)| few[*group] != **slot && few[*group] < Slot::Bin(2);
+        assert_eq!(small.iter().filter(is_moved).count(), 0, "what moves, moves to a bin that is new");
+    }
+
+    #[test]
+    fn there_are_never_too_many() {
+        for most in 4..=MOST {
+            let mut all = packages(300);
+            for at in 0..40 {
+                all.extend(sizes(&[(GroupKind::Python, &format!("large{at}"), 900)]));
+            }
+            all.extend(sizes(&[(GroupKind::Application, "app", 900), (GroupKind::State, "", 1)]));
+            all.extend(sizes(&[(GroupKind::Application, "app/x", 1)]));
+            let count = slots(&all, most).values().collect::<BTreeSet<_>>().len();
+            assert!((3..=most).contains(&count), "{count} of {most}");
+        }
+    }
+
+    #[test]
+    fn the_application_is_above_and_what_always_changes_on_top() {
+        let mut all = packages(10);
+        all.extend(sizes(&[(GroupKind::Application, "app", 1), (GroupKind::State, "", 1)]));
+        let mut layers: Vec<Slot> = slots(&all, MOST).into_values().collect();
+        layers.sort();
+        assert_eq!(layers[layers.len() - 2..], [Slot::Application, Slot::Top]);
+    }
+}

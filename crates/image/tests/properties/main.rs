@@ -95,6 +95,17 @@ proptest! {
     }
 
     #[test]
+    fn grouping_gives_the_same_tree(
+        mut layers in prop::collection::vec(random::layer(), 2..6),
+        kept in 0..3_usize,
+    ) {
+        without_errors(&mut layers);
+        let text = image(&layers);
+        let stack = Stack::read(text.tars().expect("contents"));
+        stack.check_grouped(kept.min(layers.len()));
+    }
+
+    #[test]
     fn text_is_read_as_it_was_printed(layers in prop::collection::vec(random::layer(), 0..4)) {
         let text = image(&layers);
         assert_eq!(text.to_string().parse::<ImageText>().expect("the text form"), text);

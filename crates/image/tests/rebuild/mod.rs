@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use jettison_image::changes::{Contents, Cut};
+use jettison_image::changes::{Before, Contents, Cut, Grouping, Part};
 use jettison_image::text::LayerText;
 use jettison_image::{Changes, Kind, Layer, Limits, Tree};
 
@@ -54,6 +54,49 @@ impl Stack {
             layers.push(layer);
         }
         Self { tars, layers, squashed: OnceCell::new() }
+    }
+
+    /// The tars of the layers above `kept`, grouped by what owns the paths; what `before` has stays where it is there.
+    fn grouped(&self, kept: usize, before: &Before) -> Vec<Vec<u8>> {
+        let (lower, upper) = (self.below(kept), self.tree());
+        let changes = Changes::between(&lower, &upper);
+        let parts = changes.grouped(&Grouping::default().with_before(Some(before.clone())));
+        let write = |part: &Part| {
+            let mut tar = Vec::new();
+            changes.write(part, &mut Bytes(&self.tars), &mut tar).expect("written");
+            assert_eq!(changes.size(part), tar.len() as u64, "the stated size");
+            let layer = Layer::read(&tar[..], Limits::default()).expect("a valid layer");
+            assert_eq!(LayerText::of(&changes.layer(part)), LayerText::of(&layer), "as a value and as written");
+            tar
+        };
+        parts.iter().map(write).collect()
+    }
+
+    fn below(&self, kept: usize) -> Tree<'_> {
+        let mut lower = Tree::empty(&self.layers);
+        lower.apply_until(kept).expect("layers that apply");
+        lower
+    }
+
+    /// Groups what is above `kept` layers, and checks that a container sees the same, that no path but a folder is in two
+    /// layers, that the history makes no difference, and that a second run changes nothing.
+    pub(crate) fn check_grouped(&self, kept: usize) {
+        let before = Before::of(&Changes::between(&self.below(kept), &self.tree()), &Grouping::default());
+        let grouped = self.grouped(kept, &before);
+        let mut paths = BTreeSet::new();
+        for tar in &grouped {
+            let layer = Layer::read(&tar[..], Limits::default()).expect("a valid layer");
+            for entry in layer.entries.iter().filter(|entry| entry.kind != Kind::Directory) {
+                let is_new = paths.insert((layer.path(entry).to_vec(), entry.kind == Kind::Whiteout));
+                assert!(is_new, "a path in two of the layers");
+            }
+        }
+        let above = |own: &[Vec<u8>]| Self::read(self.tars[..kept].iter().chain(own).cloned().collect());
+        let rebuilt = above(&grouped);
+        assert_eq!(listing(&self.tree()), listing(&rebuilt.tree()), "grouped above {kept} layers");
+        assert!(rebuilt.grouped(kept, &before) == grouped, "a second run changes nothing");
+        let merged = self.rebuilt(kept, Cut::Ranges(1));
+        assert!(merged.grouped(kept, &before) == grouped, "the history makes no difference");
     }
 
     /// The single layer that makes the whole tree.

@@ -9,6 +9,7 @@ pub mod adapters;
 pub mod base;
 pub mod build;
 pub mod cache;
+pub mod containers;
 pub mod events;
 pub mod files;
 pub mod ids;

@@ -1,6 +1,9 @@
 //! What a pass finds, what it proposes, and what it claims about that.
 
+use std::sync::Arc;
+
 use jettison_image::Node;
+use jettison_image::changes::Grouping;
 use jettison_image::tree::{Cause, Hidden, Origin};
 
 use crate::edits::Changed;
@@ -110,6 +113,8 @@ pub enum Edit {
         /// The most own layers.
         at_most: usize,
     },
+    /// Own layers are written by what owns the paths in them.
+    Group(Arc<Grouping>),
     /// Paths of the tree are changed, each for itself.
     Change(Vec<(Node, Changed)>),
     /// Paths of the tree are changed, all of them or none.
@@ -126,7 +131,7 @@ impl Edit {
     pub fn changes(&self) -> &[(Node, Changed)] {
         match self {
             Self::Change(all) | Self::ChangeAll(all) => all,
-            Self::DropHidden | Self::Regroup { .. } | Self::RemovePackages(_) | Self::Nothing => &[],
+            Self::DropHidden | Self::Regroup { .. } | Self::Group(_) | Self::RemovePackages(_) | Self::Nothing => &[],
         }
     }
 }

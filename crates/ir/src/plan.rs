@@ -1,7 +1,9 @@
 //! What is to be written in place of an image's layers.
 
+use std::sync::Arc;
+
 use jettison_image::Changes;
-use jettison_image::changes::{Cut, Part};
+use jettison_image::changes::{Cut, Grouping, Part};
 
 use crate::edits::Edits;
 use crate::unit::ImageUnit;
@@ -16,12 +18,21 @@ pub struct Plan {
 }
 
 /// What becomes of an image's own layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Own {
     /// Copied as they are.
     AsShipped,
     /// Written anew, with what a container sees of them only.
     Written(Cut),
+    /// The same, in layers by what owns the paths.
+    Grouped(Arc<Grouping>),
+}
+
+/// The most bytes that layers made for pulling may take in place of own layers of so many: a little more, for each repeats
+/// the folders that it touches, and compresses by itself.
+#[must_use]
+pub fn pulling_limit(before: u64) -> u64 {
+    before + before / 32 + (256 << 10)
 }
 
 impl Own {
@@ -30,7 +41,7 @@ impl Own {
     pub fn written(self) -> Self {
         match self {
             Self::AsShipped => Self::Written(Cut::ByLayer),
-            Self::Written(_) => self,
+            Self::Written(_) | Self::Grouped(_) => self,
         }
     }
 }
@@ -45,9 +56,10 @@ impl Plan {
     /// The own layers that are written; `None` where they are copied.
     #[must_use]
     pub fn parts(&self, changes: &Changes<'_, '_>) -> Option<Vec<Part>> {
-        match self.own {
+        match &self.own {
             Own::AsShipped => None,
-            Own::Written(cut) => Some(changes.cut(cut)),
+            Own::Written(cut) => Some(changes.cut(*cut)),
+            Own::Grouped(grouping) => Some(changes.grouped(grouping)),
         }
     }
 

@@ -1,9 +1,11 @@
 //! An image as passes see it: its layers, the trees they make, where its base ends, and what its files say.
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 
 use bstr::ByteSlice as _;
 use hashbrown::HashMap;
+use jettison_image::changes::{Before, Grouping};
 use jettison_image::elf::{Environment, Linkage, Program};
 use jettison_image::layer::LayerError;
 use jettison_image::packages::{self, Packages, PackagesError};
@@ -33,6 +35,8 @@ pub struct ImageUnit<'a> {
     pub upper: Tree<'a>,
     /// At most so many own layers are wanted.
     pub own_layers: usize,
+    /// Where own layers are to be made for pulling.
+    pub pulling: Option<Pulling>,
     /// What else was asked for.
     pub options: ImageOptions,
     /// The secrets that its layers ship, as far as somebody looked for them.
@@ -43,6 +47,15 @@ pub struct ImageUnit<'a> {
     owned: OnceCell<HashMap<Vec<u8>, Owner>>,
     programs: OnceCell<HashMap<Digest, Program>>,
     linkage: OnceCell<Linkage>,
+}
+
+/// How own layers are made for pulling.
+#[derive(Clone, Debug, Default)]
+pub struct Pulling {
+    /// Where things were in the image before this one.
+    pub before: Option<Before>,
+    /// The packages that have paths, where somebody else has asked the databases.
+    pub owners: Option<Vec<(Vec<u8>, String)>>,
 }
 
 /// A package: the place of its database among those of the image, and its own there.
@@ -80,6 +93,7 @@ impl<'a> ImageUnit<'a> {
             lower,
             upper,
             own_layers,
+            pulling: None,
             options: ImageOptions::default(),
             secrets: Vec::new(),
             contents: None,
@@ -100,6 +114,25 @@ impl<'a> ImageUnit<'a> {
     #[must_use]
     pub fn with_secrets(self, secrets: Vec<ShippedSecret>) -> Self {
         Self { secrets, ..self }
+    }
+
+    /// The same with own layers made for pulling, where `pulling` is something.
+    #[must_use]
+    pub fn with_pulling(self, pulling: Option<Pulling>) -> Self {
+        Self { pulling, ..self }
+    }
+
+    /// What decides which path goes into which layer, where these are made for pulling. Packages that are `gone` own
+    /// nothing. Where a database cannot be read, paths are told by their names.
+    #[must_use]
+    pub fn grouping(&self, gone: &BTreeSet<Owner>) -> Option<Grouping> {
+        let pulling = self.pulling.as_ref()?;
+        let grouping = match (self.packages(), &pulling.owners) {
+            (Ok(databases), None) => Grouping::new(owners(databases, gone)),
+            (Err(_), None) => Grouping::new(packages::listed(&self.upper, &mut |node| self.content(node))),
+            (_, Some(owners)) => Grouping::new(owners.iter().cloned()),
+        };
+        Some(grouping.with_before(pulling.before.clone()))
     }
 
     /// The layers above the base.
@@ -214,6 +247,18 @@ impl<'a> ImageUnit<'a> {
     pub fn shown(&self, node: Node) -> String {
         format!("/{}", self.upper.path(node).escape_bytes())
     }
+}
+
+/// The names of the packages that have paths, for those that are not `gone`.
+pub fn owners<'p>(
+    databases: &'p [Packages],
+    gone: &'p BTreeSet<Owner>,
+) -> impl Iterator<Item = (Vec<u8>, String)> + use<'p> {
+    let packages = databases.iter().enumerate().flat_map(|(database, packages)| {
+        packages.packages.iter().enumerate().map(move |(at, package)| ((database, at), package))
+    });
+    let staying = packages.filter(|(owner, _)| !gone.contains(owner)).map(|(_, package)| package);
+    staying.flat_map(|package| package.files.iter().map(|path| (path.clone(), package.name.clone())))
 }
 
 /// Whether a file may be run or loaded: somebody may execute it, or it is named like a library, a module or an object.

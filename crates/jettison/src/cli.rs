@@ -1,6 +1,7 @@
 //! Arguments. Help texts are the comments here.
 
 mod build;
+mod layers;
 mod registry;
 mod source;
 
@@ -15,13 +16,15 @@ pub(crate) use build::{
     Build, CacheAction, CacheArgs, CacheCommand, CachePlace, ImageArgs, Images, InputArgs, NetworkArg, ProgressArg,
     Prune, RemoveImages, SnapshotterArg, StepArgs,
 };
+pub(crate) use layers::{LayersArg, LayersArgs};
 pub(crate) use registry::RegistryArgs;
 pub(crate) use source::{ErrorOn, Lint, LintFormat, ProofArgs, Rewrite};
 
 /// An optimizing compiler for container images
 ///
 /// An IMAGE is docker-archive:FILE[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG], local:NAME[:TAG],
-/// docker://NAME[:TAG] on a registry, or a bare path or name that is one of them.
+/// docker://NAME[:TAG] on a registry, docker-daemon:NAME[:TAG], containers-storage:NAME[:TAG], or a bare path or name
+/// that is one of them.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, disable_help_subcommand = true)]
 pub(crate) struct Cli {
@@ -182,10 +185,14 @@ pub(crate) enum Format {
 pub(crate) struct Optimize {
     /// The image
     pub(crate) image: Reference,
-    /// Where to write: docker-archive:FILE, oci:DIR[:TAG], oci-archive:FILE, local:NAME, docker://NAME; a bare path is of
-    /// the input's kind
-    #[arg(short, long, value_name = "OUT", required_unless_present = "plan")]
+    /// Where to write: docker-archive:FILE, oci:DIR[:TAG], oci-archive:FILE, local:NAME, docker://NAME,
+    /// docker-daemon:NAME, containers-storage:NAME; a bare path is of the input's kind
+    #[arg(short, long, value_name = "OUT", required_unless_present_any = ["plan", "tags"])]
     pub(crate) output: Option<Reference>,
+    /// Give the result a name in the place that the input came from: Docker's engine, podman's images, or the local images,
+    /// which also take what came from files and registries; several give several
+    #[arg(short, long = "tag", value_name = "NAME[:TAG]", conflicts_with_all = ["output", "plan"])]
+    pub(crate) tags: Vec<String>,
     /// Print what would be done and what it would save, and write nothing
     #[arg(long, conflicts_with = "output")]
     pub(crate) plan: bool,
@@ -195,9 +202,8 @@ pub(crate) struct Optimize {
     pub(crate) level: Level,
     #[command(flatten)]
     pub(crate) base: BaseArgs,
-    /// At most so many own layers
-    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=120))]
-    pub(crate) layers: u16,
+    #[command(flatten)]
+    pub(crate) layers: LayersArgs,
     /// How written layers are packed: gzip, zstd or none, with :LEVEL; zstd also with ,long or ,long=N for a window of
     /// 2^N bytes, 27 at most [default: none to docker-archive, else gzip]
     #[arg(long, value_name = "FORMAT[:LEVEL][,long]")]

@@ -71,6 +71,12 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
     if error.is::<UnitError>() {
         return Some("engines refuse this image as well; it has to be built again".to_owned());
     }
+    if let Some(daemon) = error.downcast_ref::<jettison_store::daemon::DaemonError>() {
+        return daemon.hint();
+    }
+    if let Some(containers) = error.downcast_ref::<jettison_engine::containers::ContainersError>() {
+        return containers.hint();
+    }
     if let Some(remote) = error.downcast_ref::<jettison_store::RemoteError>() {
         return remote.hint();
     }

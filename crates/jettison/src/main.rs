@@ -7,6 +7,7 @@ mod commands;
 mod contents;
 mod context;
 mod dockerfile;
+mod engines;
 mod error;
 mod folders;
 mod installed;
@@ -15,9 +16,11 @@ mod load;
 mod optimizer;
 mod parallel;
 mod pipeline;
+mod plugin;
 mod printer;
 mod progress;
 mod proving;
+mod pulling;
 mod receipt;
 mod replace;
 mod rewriting;
@@ -38,7 +41,7 @@ fn main() -> ExitCode {
     // A step's runner is this program too: it has nothing to do with what follows.
     sandbox::run_if_asked();
     install_panic_message();
-    let mut cli = match Cli::try_parse() {
+    let mut cli = match parse() {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors; clap prints them to the right stream.
@@ -58,12 +61,29 @@ fn main() -> ExitCode {
         }
     };
     install_interruption();
-    let found = folders::find_images(&mut cli);
-    match found.and_then(|()| commands::run(&cli, host.as_ref(), &printer)) {
+    // What engines gave goes with it.
+    let found = folders::find_images(&mut cli, &printer);
+    match found.and_then(|_brought| commands::run(&cli, host.as_ref(), &printer)) {
         Ok(code) => code,
         Err(error) => {
             printer.error(&error);
             ExitCode::from(error::exit_code(&error))
+        }
+    }
+}
+
+/// The command line; by way of docker, what docker says of its engine counts.
+fn parse() -> Result<Cli, clap::Error> {
+    match plugin::call(std::env::args_os().collect()) {
+        plugin::Call::Plain(words) => Cli::try_parse_from(words),
+        plugin::Call::Metadata => {
+            anstream::print!("{}", plugin::metadata());
+            #[allow(clippy::exit)] // Nothing was started yet.
+            std::process::exit(0);
+        }
+        plugin::Call::Plugin { words, engine } => {
+            engines::told(engine);
+            Cli::try_parse_from(words)
         }
     }
 }

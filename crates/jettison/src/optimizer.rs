@@ -14,22 +14,25 @@ use anyhow::{Context as _, Result};
 use jettison_image::changes::Part;
 use jettison_image::manifest::{BASE_DIGEST, BASE_NAME};
 use jettison_image::{Base, Config, Descriptor, Layer, Manifest, Tree, history, media};
-use jettison_ir::{ImageOptions, ImageUnit, Level, OptimizeReport, Plan, Receipt, with_edits};
+use jettison_ir::{ImageOptions, ImageUnit, Level, OptimizeReport, Own, Plan, Receipt, pulling_limit, with_edits};
 use jettison_passes::{Outcome, Selection};
 use jettison_report::push_human;
 use jettison_store::{
-    Encoding, Opened, Output, PlainContents, Reference, ScannedLayer, Scans, StoredImage, Unpack, Wanted, registry,
+    Encoding, ImageName, Opened, Output, PlainContents, Reference, ScannedLayer, Scans, StoredImage, Transport, Unpack,
+    Wanted, registry,
 };
 
 use crate::base;
-use crate::cli::{BaseArgs, PassArgs, ReadArgs};
+use crate::cli::{BaseArgs, LayersArg, LayersArgs, PassArgs, ReadArgs};
 use crate::contents::LayerContents;
+use crate::engines;
 use crate::error::Usage;
 use crate::load::{self, Loaded, left_out, load_into, stored_bytes};
 use crate::parallel;
 use crate::pipeline::{self, Subject};
 use crate::printer::Printer;
 use crate::progress::Stage;
+use crate::pulling::{Reading, pulling};
 use crate::receipt::{self, Attached};
 use crate::secrets::{self, SecretWatch};
 use judged::judge_all;
@@ -43,7 +46,7 @@ pub(crate) struct Request<'r> {
     pub(crate) output: &'r Reference,
     pub(crate) level: Level,
     pub(crate) base: &'r BaseArgs,
-    pub(crate) layers: usize,
+    pub(crate) layers: &'r LayersArgs,
     pub(crate) compression: Option<Encoding>,
     /// Whether each image is written twice: packed by gzip, and by zstd.
     pub(crate) is_dual: bool,
@@ -64,6 +67,22 @@ pub(crate) struct Request<'r> {
     pub(crate) attaches_receipt: bool,
     /// How the output's registry is spoken to.
     pub(crate) target_options: registry::Options,
+}
+
+impl Request<'_> {
+    /// The output as people would write it.
+    fn shown_output(&self) -> String {
+        let place = self.output.transport.and_then(Transport::before_name);
+        match (self.names, place) {
+            _ if self.is_plan => "planned".to_owned(),
+            (Some(names), Some(place)) if self.output.selector.is_none() => {
+                let short =
+                    |name: &String| name.parse().map_or_else(|_| name.clone(), |name: ImageName| name.to_string());
+                format!("{place}{}", names.iter().map(short).collect::<Vec<_>>().join(", "))
+            }
+            _ => self.output.to_string(),
+        }
+    }
 }
 
 /// An image as it was read.
@@ -101,6 +120,7 @@ pub(crate) struct Done {
 /// Optimizes each platform's image, several at once. The target changes only if every verdict is `equal`.
 pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<OptimizeReport>> {
     let start = Instant::now();
+    request.layers.check()?;
     let selection = pipeline::selection(request.level, request.passes, Subject::Images)?;
     let mut opened = request.read.open(request.input, &request.wanted)?;
     packings::check(request, opened.transport)?;
@@ -114,7 +134,7 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
     let prints = request.passes.time_passes || request.passes.print_after.is_some();
     let planned = inputs.iter().zip(&contents).collect();
     let mut works = parallel::each(planned, if prints { 1 } else { parallel::at_once() }, |(input, contents)| {
-        plan(request, &selection, input, contents, printer)
+        plan(request, &selection, input, contents, &output.scratch(), printer)
     })?;
     works[0].notes.splice(0..0, notes_of_all(&opened));
     let scans = request.read.scans();
@@ -152,6 +172,7 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
         let stage = Stage::start(printer, format!("pushing {}", request.output), output.to_push());
         let pushed = output.publish(&stage)?;
         stage.end();
+        engines::deliver(request.output, printer)?;
         if let (Some(pushed), Some(report)) = (pushed, reports.last_mut()) {
             report.notes.push(format!("pushed: {}", push_human(&load::pushed(pushed))));
         }
@@ -212,7 +233,8 @@ fn read(
     let watch = SecretWatch::new()?;
     // From -O2 on passes look into files, also into those of the base; one that lies elsewhere may do without.
     let is_asked = !request.options.purge.is_empty() || !request.options.virtuals.is_empty();
-    let looks = request.level > Level::O1 || is_asked || request.recompress_base;
+    let looks =
+        request.level > Level::O1 || is_asked || request.recompress_base || request.layers.layers == LayersArg::Auto;
     let inputs = parallel::each(images.iter().collect(), parallel::at_once(), |members| {
         let mut notes = Vec::new();
         let first = &opened.images[members[0]];
@@ -244,13 +266,19 @@ fn plan<'w>(
     selection: &Selection,
     input: &'w Input,
     contents: &'w LayerContents<'_>,
+    folder: &Path,
     printer: &Printer,
 ) -> Result<Work<'w>> {
     let loaded = &input.members[0];
     let config = &loaded.image.config;
-    let unit = ImageUnit::new(config, loaded.layers(), input.base.clone(), request.layers)
+    let mut notes = input.notes.clone();
+    let reading = Reading { read: request.read, scans: &request.read.scans(), folder, printer };
+    let base = &config.diff_ids()[..input.base.layers];
+    let pulling = pulling(request.layers, base, &config.platform(), &reading, &mut notes)?;
+    let unit = ImageUnit::new(config, loaded.layers(), input.base.clone(), request.layers.layers.at_most())
         .with_context(|| format!("{} cannot be merged", request.input))?
-        .with(Some(contents), request.options.clone());
+        .with(Some(contents), request.options.clone())
+        .with_pulling(pulling);
     let found = secrets::find(&input.watch, &unit.upper);
     let unit = unit.with_secrets(found);
     let outcome = pipeline::run(&unit, config, selection, request.passes, request.verify_each, printer)?;
@@ -259,7 +287,6 @@ fn plan<'w>(
         return Err(error.into());
     }
     refused(&outcome)?;
-    let mut notes = input.notes.clone();
     notes.extend(loaded.notes());
     notes.extend(link_notes(&unit.upper));
     notes.extend(input.watch.notes());
@@ -392,6 +419,13 @@ impl Work<'_> {
             unpacked: written.iter().map(|(_, layer)| layer.size).sum(),
         };
         let packed_alike = own.iter().all(|layer| layer.compression == packing.encoding.compression);
+        // Who asks for layers made for pulling asks for the folders that they repeat.
+        let before = match self.outcome.plan.own {
+            Own::Grouped(_) => {
+                OwnBytes { stored: pulling_limit(before.stored), unpacked: pulling_limit(before.unpacked) }
+            }
+            _ => before,
+        };
         let (bytes, what) = growth(before, after, packed_alike)?;
         Some(format!("the own layers stay as they are: merged they would be {bytes} bytes larger {what}"))
     }

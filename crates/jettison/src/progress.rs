@@ -30,7 +30,7 @@ impl<'p> Stage<'p> {
         let what = what.into();
         let bar = (!printer.is_quiet() && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
-            let template = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+            let template = "{wide_msg} {bar:20} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}";
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
             }

@@ -1,5 +1,7 @@
 //! Runs the passes over an image until they find nothing more, and applies what they propose.
 
+use std::sync::Arc;
+
 use jettison_image::changes::Cut;
 use jettison_image::{Changes, Node};
 use jettison_ir::{
@@ -214,11 +216,15 @@ impl Outcome {
         let changes = match &finding.fix.edit {
             Edit::Nothing => Ok(Vec::new()),
             Edit::DropHidden => {
-                self.plan.own = self.plan.own.written();
+                self.plan.own = std::mem::replace(&mut self.plan.own, Own::AsShipped).written();
                 Ok(Vec::new())
             }
             Edit::Regroup { at_most } => {
                 self.plan.own = Own::Written(Cut::Ranges(*at_most));
+                Ok(Vec::new())
+            }
+            Edit::Group(grouping) => {
+                self.plan.own = Own::Grouped(Arc::clone(grouping));
                 Ok(Vec::new())
             }
             Edit::RemovePackages(packages) => self.remove_packages(unit, packages),
@@ -269,7 +275,7 @@ impl Outcome {
             changes = self.plan.edits.add(&unit.upper, &others);
         }
         if !changes.is_empty() {
-            self.plan.own = self.plan.own.written();
+            self.plan.own = std::mem::replace(&mut self.plan.own, Own::AsShipped).written();
         }
         Ok(changes)
     }
@@ -282,7 +288,7 @@ impl Outcome {
             self.plan.edits = before;
             return Err(reason);
         }
-        self.plan.own = self.plan.own.written();
+        self.plan.own = std::mem::replace(&mut self.plan.own, Own::AsShipped).written();
         let new = self.plan.edits.follows().iter().filter(|(node, changed)| before.of(**node) != Some(changed));
         Ok(new.map(|(node, changed)| (*node, changed.clone())).collect())
     }

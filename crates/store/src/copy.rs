@@ -177,7 +177,10 @@ impl Copying<'_> {
         if !self.seen.insert(descriptor.digest) {
             return Ok(());
         }
-        progress.expect(blob.length());
+        // What is pushed is counted when it is.
+        if !self.output.is_pushed() {
+            progress.expect(blob.length());
+        }
         self.blobs += 1;
         self.bytes += descriptor.size;
         self.output.copy_checked(blob, descriptor, progress)

@@ -11,6 +11,7 @@ mod companion;
 mod compress;
 mod contents;
 mod copy;
+pub mod daemon;
 mod decompress;
 mod error;
 mod fetch;

@@ -163,6 +163,13 @@ pub(crate) fn open_archive(
         return Err(Error::NoSuchImage { path, wanted, names: Vec::new() });
     }
     let archive = Archive::open(&reference.path, limits)?;
+    let of_engine = reference.transport.filter(|transport| transport.is_engine());
+    if let Some(transport) = of_engine {
+        // It holds the one image that the engine was asked for.
+        let archived = Reference { transport: None, path: reference.path.clone(), selector: None };
+        let opened = find(&archive, &archived, wanted)?;
+        return Ok((archive, Opened { transport, ..opened }));
+    }
     let opened = find(&archive, reference, wanted)?;
     Ok((archive, opened))
 }

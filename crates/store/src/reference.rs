@@ -23,10 +23,28 @@ pub enum Transport {
     Local,
     /// `docker://`, a registry.
     Registry,
+    /// `docker-daemon:`, the images of Docker's engine.
+    DockerDaemon,
+    /// `containers-storage:`, the images of podman and buildah.
+    ContainersStorage,
 }
 
 impl Transport {
-    const ALL: [Self; 5] = [Self::DockerArchive, Self::Oci, Self::OciArchive, Self::Local, Self::Registry];
+    const ALL: [Self; 7] = [
+        Self::DockerArchive,
+        Self::Oci,
+        Self::OciArchive,
+        Self::Local,
+        Self::Registry,
+        Self::DockerDaemon,
+        Self::ContainersStorage,
+    ];
+
+    /// Whether an engine keeps the images, which gives and takes them as archives.
+    #[must_use]
+    pub fn is_engine(self) -> bool {
+        matches!(self, Self::DockerDaemon | Self::ContainersStorage)
+    }
 
     /// The name before the colon.
     #[must_use]
@@ -37,6 +55,8 @@ impl Transport {
             Self::OciArchive => "oci-archive",
             Self::Local => "local",
             Self::Registry => "docker",
+            Self::DockerDaemon => "docker-daemon",
+            Self::ContainersStorage => "containers-storage",
         }
     }
 }
@@ -58,7 +78,7 @@ pub struct Reference {
     /// `None` for a bare path: what lies there decides.
     pub transport: Option<Transport>,
     /// The file or folder; for images of the local store, empty until [`Reference::in_store`]; for those of registries,
-    /// empty.
+    /// empty; for those of engines, empty until they are brought to a file.
     pub path: PathBuf,
     /// `None` where the place must hold one image only.
     pub selector: Option<Selector>,
@@ -99,7 +119,7 @@ pub enum ReferenceError {
 }
 
 /// Transports that skopeo's users know and this version lacks.
-const UNSUPPORTED: [&str; 6] = ["docker-daemon", "containers-storage", "dir", "ostree", "sif", "oci-registry"];
+const UNSUPPORTED: [&str; 4] = ["dir", "ostree", "sif", "oci-registry"];
 
 impl FromStr for Reference {
     type Err = ReferenceError;
@@ -113,6 +133,15 @@ impl FromStr for Reference {
         if transport == Some(Transport::Registry) {
             let name = rest.strip_prefix("//").ok_or_else(|| ReferenceError::Slashes { text: text.to_owned() })?;
             let selector = Some(Selector::Name(name.parse::<ImageName>()?.full()));
+            return Ok(Self { transport, path: PathBuf::new(), selector });
+        }
+        if transport == Some(Transport::ContainersStorage) {
+            // As it stands: these engines look a short name up in their own way.
+            rest.parse::<ImageName>()?;
+            return Ok(Self { transport, path: PathBuf::new(), selector: Some(Selector::Name(rest.to_owned())) });
+        }
+        if transport == Some(Transport::DockerDaemon) {
+            let selector = Some(Selector::Name(ImageName::or_id(rest)?.full()));
             return Ok(Self { transport, path: PathBuf::new(), selector });
         }
         if transport == Some(Transport::Local) {
@@ -227,11 +256,28 @@ fn distance(one: &str, other: &str) -> usize {
 }
 
 impl Transport {
+    /// The name in full by which a place lists what is put there under a name.
+    #[must_use]
+    pub fn stored_name(self, name: &str) -> String {
+        match (self, name.parse::<ImageName>()) {
+            // As podman names what is built on this machine.
+            (Self::ContainersStorage, Ok(full)) if full.is_of_default_registry() && !name.contains("docker.io/") => {
+                let tag = full.tag().map(|tag| format!(":{tag}")).unwrap_or_default();
+                format!("localhost/{}{tag}", name.split([':', '@']).next().unwrap_or_default())
+            }
+            (Self::ContainersStorage | Self::DockerDaemon | Self::Local, Ok(full)) => full.full(),
+            _ => name.to_owned(),
+        }
+    }
+
     /// What stands before the name of an image, where a place knows its images by names alone.
-    fn before_name(self) -> Option<&'static str> {
+    #[must_use]
+    pub fn before_name(self) -> Option<&'static str> {
         match self {
             Self::Local => Some("local:"),
             Self::Registry => Some("docker://"),
+            Self::DockerDaemon => Some("docker-daemon:"),
+            Self::ContainersStorage => Some("containers-storage:"),
             Self::DockerArchive | Self::Oci | Self::OciArchive => None,
         }
     }
@@ -243,7 +289,8 @@ impl fmt::Display for Reference {
             && let Some(prefix) = transport.before_name()
         {
             // As people write it.
-            let shown = name.parse::<ImageName>().map_or_else(|_| name.clone(), |name| name.to_string());
+            let parsed = name.parse::<ImageName>().ok().filter(|_| transport != Transport::ContainersStorage);
+            let shown = parsed.map_or_else(|| name.clone(), |name| name.to_string());
             return write!(f, "{prefix}{shown}");
         }
         if let Some(transport) = self.transport {
@@ -293,6 +340,19 @@ mod tests {
             assert_eq!(reference.to_string(), shown);
         }
         assert_eq!("oci:a".parse::<Reference>().expect("parses").on_registry(), None);
+        for text in ["docker-daemon:app:dev", "containers-storage:localhost/app:dev", "containers-storage:app"] {
+            assert_eq!(text.parse::<Reference>().expect(text).to_string(), text);
+        }
+        for (name, stored) in
+            [("app:1", "localhost/app:1"), ("me/app", "localhost/me/app:latest"), ("h.io/a:1", "h.io/a:1")]
+        {
+            assert_eq!(Transport::ContainersStorage.stored_name(name), stored);
+        }
+        assert_eq!(Transport::DockerDaemon.stored_name("app:1"), "docker.io/library/app:1");
+        assert_eq!(Transport::Oci.stored_name("v1"), "v1");
+        assert!(
+            "docker-daemon:App".parse::<Reference>().is_err() && "containers-storage:".parse::<Reference>().is_err()
+        );
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Changes<'_, '_> {
     }
 
     /// A hard link stands in the layer of its content: links never lead into another layer.
-    fn move_links_to_their_content(&self, groups: &mut [Vec<usize>]) {
+    pub(super) fn move_links_to_their_content(&self, groups: &mut [Vec<usize>]) {
         if !self.items.iter().any(|change| matches!(change, Change::Link { .. })) {
             return;
         }
@@ -105,14 +105,14 @@ impl Changes<'_, '_> {
         groups.iter_mut().for_each(|group| group.sort_unstable());
     }
 
-    fn weight(&self, change: Change) -> u64 {
+    pub(super) fn weight(&self, change: Change) -> u64 {
         512 + match change {
             Change::Entry(node) => self.upper.attributes(node).size.next_multiple_of(512),
             _ => 0,
         }
     }
 
-    fn part(&self, group: &[usize], removers: &HashMap<&[u8], usize>) -> Part {
+    pub(super) fn part(&self, group: &[usize], removers: &HashMap<&[u8], usize>) -> Part {
         let mut part = Part::default();
         let mut open: Vec<Node> = Vec::new();
         let mut last_folder = None;
@@ -120,7 +120,7 @@ impl Changes<'_, '_> {
         for change in group.iter().map(|&at| self.items[at]) {
             layers[self.made_by(change, removers)] = true;
             let (folder, own) = match change {
-                Change::Entry(node) => (self.upper.parent(node), Some(node)),
+                Change::Entry(node) | Change::Folder(node) => (self.upper.parent(node), Some(node)),
                 Change::Link { node, .. } => (self.upper.parent(node), None),
                 Change::Whiteout { folder, .. } => (Some(folder), None),
             };
@@ -143,10 +143,10 @@ impl Changes<'_, '_> {
     }
 
     /// The layer that a change came from: for a path that is gone the one that removed it.
-    fn made_by(&self, change: Change, removers: &HashMap<&[u8], usize>) -> usize {
+    pub(super) fn made_by(&self, change: Change, removers: &HashMap<&[u8], usize>) -> usize {
         let top = self.shipped.unwrap_or(self.upper).applied().saturating_sub(1);
         match change {
-            Change::Entry(node) | Change::Link { node, .. } => {
+            Change::Entry(node) | Change::Folder(node) | Change::Link { node, .. } => {
                 let mut layer = self.upper.origin(node).layer;
                 if let Some(shipped) = self.shipped.filter(|shipped| layer >= shipped.applied()) {
                     let before = shipped.find(&self.upper.path(node));
@@ -165,7 +165,7 @@ impl Changes<'_, '_> {
     }
 
     /// The highest layer that hides each path by a whiteout, an opaque mark or another type.
-    fn removers(&self) -> HashMap<&[u8], usize> {
+    pub(super) fn removers(&self) -> HashMap<&[u8], usize> {
         let layers: &[&Layer] = &self.upper.layers()[..self.upper.applied()];
         let mut removers = HashMap::new();
         for (number, layer) in layers.iter().enumerate().skip(self.lower.applied()) {

@@ -3,6 +3,8 @@
 //! sparse stay so).
 
 mod cut;
+mod grouping;
+mod groups;
 mod model;
 mod write;
 
@@ -12,6 +14,8 @@ use crate::layer::Kind;
 use crate::tree::{Inode, Node, ROOT, Tree};
 
 pub use cut::{Cut, Part};
+pub use grouping::{Before, Grouping};
+pub use groups::{Group, GroupKind};
 pub use write::Contents;
 
 /// One entry of a layer that is to be written.
@@ -19,6 +23,8 @@ pub use write::Contents;
 pub enum Change {
     /// A node of the upper tree, with its content.
     Entry(Node),
+    /// A folder of the upper tree, without its time: a layer above lists it as it is.
+    Folder(Node),
     /// A node of the upper tree, as a hard link to one that stands before it.
     Link {
         /// The further name.
@@ -116,7 +122,7 @@ impl<'t, 'a> Changes<'t, 'a> {
     #[must_use]
     pub fn path(&self, change: Change) -> Vec<u8> {
         match change {
-            Change::Entry(node) | Change::Link { node, .. } => self.upper.path(node),
+            Change::Entry(node) | Change::Folder(node) | Change::Link { node, .. } => self.upper.path(node),
             Change::Whiteout { gone, .. } => self.lower.path(gone),
         }
     }

@@ -33,12 +33,14 @@ impl Changes<'_, '_> {
                 member.member_type = MemberType::HardLink;
                 node
             }
-            Change::Entry(node) => node,
+            Change::Entry(node) | Change::Folder(node) => node,
         };
         let attributes = self.upper.attributes(node);
         member.mode = attributes.mode;
         (member.uid, member.gid) = (attributes.uid, attributes.gid);
-        member.mtime = attributes.mtime;
+        if !matches!(change, Change::Folder(_)) {
+            member.mtime = attributes.mtime;
+        }
         if member.member_type == MemberType::HardLink {
             return crate::Digest::default();
         }

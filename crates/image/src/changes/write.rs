@@ -95,14 +95,14 @@ impl Changes<'_, '_> {
             header(&HeaderSpec { path: &path, ..spec }, out);
             return None;
         }
-        let (Change::Entry(node) | Change::Link { node, .. }) = change else { return None };
+        let (Change::Entry(node) | Change::Folder(node) | Change::Link { node, .. }) = change else { return None };
         let mut path = self.upper.path(node);
         let attributes = self.upper.attributes(node);
         spec = HeaderSpec {
             mode: attributes.mode,
             uid: attributes.uid,
             gid: attributes.gid,
-            mtime: attributes.mtime,
+            mtime: if matches!(change, Change::Folder(_)) { Mtime::default() } else { attributes.mtime },
             device: attributes.device,
             link: attributes.link,
             xattrs: attributes.xattrs,

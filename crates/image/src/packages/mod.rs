@@ -11,6 +11,7 @@ mod dpkg;
 pub mod edit;
 mod graph;
 mod header;
+mod lists;
 mod lookups;
 mod ndb;
 mod pacman;
@@ -22,6 +23,7 @@ use hashbrown::HashMap;
 use crate::tree::{Node, Tree};
 use database::Database;
 pub use graph::{Because, Edge, Graph, Step, Tie};
+pub use lists::listed;
 pub use lookups::Ties;
 
 /// A package manager's kind of database.

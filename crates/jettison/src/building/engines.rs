@@ -18,7 +18,7 @@ use super::local::LocalImages;
 use super::outputs::{Kind, Place, Target};
 use super::request::Checked;
 use super::results::{Product, Report, Summary};
-use super::run::{finish, push_all};
+use super::run::{finish, pass_all_on};
 use super::values::{build_args, host, pair};
 use crate::cli::{BaseArgs, Build, NetworkArg, ReadArgs, SnapshotterArg};
 use crate::error::{Unbuilt, Usage};
@@ -97,7 +97,7 @@ pub(crate) fn other(
         report.products.push(optimized(args, checked, &input, target, &images, &mut report.declines, printer)?);
     }
     if report.is_equal() {
-        push_all(args, checked, &images, &mut report.products, printer)?;
+        pass_all_on(args, checked, &images, &mut report.products, printer)?;
     }
     report.took = start.elapsed();
     finish(args, &report, false, printer)
@@ -133,7 +133,7 @@ fn optimized(
         options: ImageOptions::default(),
         attaches_receipt: false,
         base: &BaseArgs { base: None, squash_all: false },
-        layers: usize::from(args.layers),
+        layers: &args.layers,
         compression: Some(target.encoding()),
         is_dual: false,
         recompress_base: false,

@@ -402,7 +402,7 @@ mod tests {
 
     use super::super::testing::{Folder, Tars, config, layers, tar};
     use super::*;
-    use crate::cli::{ColorWhen, OutputArgs, PassArgs};
+    use crate::cli::{ColorWhen, LayersArg, LayersArgs, OutputArgs, PassArgs};
 
     /// Three instructions: one writes, one overwrites and removes, one adds.
     fn tars() -> Vec<Vec<u8>> {
@@ -421,7 +421,8 @@ mod tests {
         let image = Image { base: None, own: &own, config: &config, files: &files };
         let printer = Printer::new(&OutputArgs { color: ColorWhen::Never, quiet: true, verbose: false });
         let (passes, images) = (PassArgs::default(), Folder::below(cache));
-        let wish = Wish { level, layers: 1, passes: &passes, verify_each: true };
+        let layers = LayersArgs { layers: LayersArg::AtMost(1), previous: None };
+        let wish = Wish { level, layers: &layers, pulling: None, passes: &passes, verify_each: true };
         let names = ["app:latest".to_owned()];
         let targets: Vec<Target> = texts.iter().map(|text| Target::parse(text).expect(text)).collect();
         let plain = Wish { verify_each: false, ..wish };

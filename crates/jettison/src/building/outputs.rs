@@ -40,8 +40,8 @@ pub(crate) struct Target {
     pub(crate) names: Vec<String>,
     /// How layers are packed where that is not as usual.
     pub(crate) encoding: Option<Encoding>,
-    /// Whether its names are pushed to their registries as well.
-    pub(crate) pushes: bool,
+    /// Where else it goes by its names: registries, or an engine.
+    pub(crate) goes_to: Option<Transport>,
 }
 
 impl Target {
@@ -51,7 +51,7 @@ impl Target {
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, names: Vec::new(), encoding: None, pushes: false }
+        Self { kind, names: Vec::new(), encoding: None, goes_to: None }
     }
 
     /// Whether it takes the standard output.
@@ -63,7 +63,7 @@ impl Target {
     pub(crate) fn encoding(&self) -> Encoding {
         let usual = match self.kind {
             Kind::Image(Transport::Oci | Transport::OciArchive, _) => Encoding::GZIP,
-            Kind::Store if self.pushes => Encoding::GZIP,
+            Kind::Store if self.goes_to == Some(Transport::Registry) => Encoding::GZIP,
             _ => Encoding::NONE,
         };
         self.encoding.unwrap_or(usual)
@@ -74,8 +74,10 @@ impl Target {
         if let Some(name) = text.strip_prefix("local:") {
             return Ok(Self { names: vec![tagged(name)?], ..Self::store() });
         }
-        if let Some(name) = text.strip_prefix("docker://") {
-            return Ok(Self { names: vec![tagged(name)?], pushes: true, ..Self::store() });
+        for transport in [Transport::Registry, Transport::DockerDaemon, Transport::ContainersStorage] {
+            if let Some(name) = transport.before_name().and_then(|prefix| text.strip_prefix(prefix)) {
+                return Ok(Self { names: vec![tagged(name)?], goes_to: Some(transport), ..Self::store() });
+            }
         }
         let transports = ["oci:", "oci-archive:", "docker-archive:"];
         if transports.iter().any(|transport| text.starts_with(transport)) {
@@ -144,21 +146,20 @@ impl Csv {
     fn target(self) -> Result<Target> {
         let kind = self.kind.as_deref().unwrap_or("local");
         match kind {
-            "docker-daemon" => return Err(later(&format!("--output type={kind}")).into()),
             "image" | "registry" => {}
             _ if self.pushes => return Err(Usage::new(format!("--output type={kind} has no push")).into()),
             _ => {}
         }
         let encoding = self.encoding()?;
         let kind = match kind {
-            "image" | "registry" if self.place.is_none() && self.is_tar.is_none() => Kind::Store,
+            "image" | "registry" | "docker-daemon" if self.place.is_none() && self.is_tar.is_none() => Kind::Store,
             "oci" if self.is_tar == Some(false) => Kind::Image(Transport::Oci, self.path()?),
             "oci" => Kind::Image(Transport::OciArchive, self.place()?),
             "docker" if self.is_tar == Some(false) => {
                 let hint = "type=oci,tar=false writes an OCI layout";
                 return Err(Usage::new("--output type=docker is a tar always").with_hint(hint).into());
             }
-            "docker" if self.place.is_none() => return Err(later("--output type=docker without dest").into()),
+            "docker" if self.place.is_none() => Kind::Store,
             "docker" => Kind::Image(Transport::DockerArchive, self.place()?),
             "cacheonly"
                 if self.place.is_some() || encoding.is_some() || !self.names.is_empty() || self.is_tar.is_some() =>
@@ -179,12 +180,17 @@ impl Csv {
             other => {
                 let message = format!("--output {}: there is no type {other:?}", self.text);
                 return Err(Usage::new(message)
-                    .with_hint("there are oci, docker, local, tar, image, registry and cacheonly")
+                    .with_hint("there are oci, docker, local, tar, image, registry, docker-daemon and cacheonly")
                     .into());
             }
         };
-        let pushes = self.pushes || self.kind.as_deref() == Some("registry");
-        Ok(Target { kind, names: self.names, encoding, pushes })
+        let goes_to = match self.kind.as_deref() {
+            _ if self.pushes => Some(Transport::Registry),
+            Some("registry") => Some(Transport::Registry),
+            Some("docker-daemon" | "docker") if kind == Kind::Store => Some(Transport::DockerDaemon),
+            _ => None,
+        };
+        Ok(Target { kind, names: self.names, encoding, goes_to })
     }
 
     fn place(&self) -> Result<Place> {
@@ -234,12 +240,6 @@ impl Csv {
     }
 }
 
-/// Loading comes later: what to do until then.
-pub(crate) fn later(what: &str) -> Usage {
-    let hint = "write it with -o type=docker,dest=FILE, then `docker load -i FILE`";
-    Usage::new(format!("{what}: loading comes in a later version")).with_hint(hint)
-}
-
 fn flag(text: &str, key: &str, value: &str) -> Result<bool> {
     match value {
         "true" | "1" => Ok(true),
@@ -281,11 +281,17 @@ mod tests {
         for text in ["docker://host/app", "type=registry,name=host/app", "type=image,push=true,name=host/app"] {
             let target = parse(text);
             assert_eq!(
-                (target.kind, target.pushes, &*target.names),
-                (Kind::Store, true, &["host/app:latest".to_owned()][..])
+                (target.kind, target.goes_to, &*target.names),
+                (Kind::Store, Some(Transport::Registry), &["host/app:latest".to_owned()][..])
             );
         }
-        assert!(!parse("type=image").pushes);
+        assert_eq!(parse("type=image").goes_to, None);
+        for text in ["type=docker", "type=docker-daemon", "docker-daemon:app"] {
+            let target = parse(text);
+            assert_eq!((target.kind, target.goes_to), (Kind::Store, Some(Transport::DockerDaemon)), "{text}");
+        }
+        assert_eq!(parse("containers-storage:app").goes_to, Some(Transport::ContainersStorage));
+        assert_eq!(parse("type=docker,dest=x").goes_to, None);
         assert_eq!(parse("type=registry,name=x").encoding(), Encoding::GZIP);
         assert_eq!(parse("docker-archive:x.tar:app:v1").names, ["app:v1"]);
         assert_eq!(parse("type=docker,dest=x,\"name=a,b:2\"").names, ["a:latest", "b:2"]);
@@ -308,7 +314,7 @@ mod tests {
     fn what_is_not_supported_is_refused_by_name() {
         for (text, part) in [
             ("type=registry,dest=x", "registry"),
-            ("type=docker", "later"),
+            ("type=docker-daemon,dest=x", "docker-daemon"),
             ("type=oci,dest=x,push=true", "push"),
             ("type=local", "dest"),
             ("type=docker,dest=x,tar=false", "tar"),

@@ -58,7 +58,8 @@ pub(crate) fn key(image: &Ingredients<'_>, wish: &Wish<'_>, encoding: Encoding) 
         part(&own.0);
     }
     let passes = wish.passes;
-    let choice = (wish.level, wish.layers, &passes.skip, &passes.only, passes.pass_limit, encoding.to_string());
+    let layers = (wish.layers.layers, wish.pulling.map(|pulling| &pulling.before));
+    let choice = (wish.level, layers, &passes.skip, &passes.only, passes.pass_limit, encoding.to_string());
     part(format!("{choice:?}").as_bytes());
     hasher.finish()
 }

@@ -11,9 +11,10 @@ use jettison_engine::build::{Request, Secret};
 use jettison_engine::sandbox::Network;
 use jettison_image::Platform;
 use jettison_ir::Level;
+use jettison_store::Transport;
 
 use super::context::{Contexts, Source};
-use super::outputs::{Kind, Place, Target, later};
+use super::outputs::{Kind, Place, Target};
 use super::pushing;
 use super::report::{Wanted, is_included};
 use super::values::{build_args, cache_folder, host, pair, secret, ssh, tagged};
@@ -34,9 +35,6 @@ pub(crate) struct Checked {
 
 /// Checks what can be told from the arguments alone, before anything is read.
 pub(crate) fn check(args: &Build) -> Result<Checked> {
-    if args.results.load {
-        return Err(later("--load").into());
-    }
     if args.run.debug_shell && !std::io::stdin().is_terminal() {
         return Err(Usage::new("--debug-shell needs a terminal on stdin").into());
     }
@@ -52,12 +50,15 @@ pub(crate) fn check(args: &Build) -> Result<Checked> {
     let names: Vec<String> = args.tags.iter().map(|name| tagged(name)).collect::<Result<_>>()?;
     let mut targets: Vec<Target> =
         args.results.outputs.iter().map(|text| Target::parse(text)).collect::<Result<_>>()?;
-    if args.results.push && !targets.is_empty() {
-        let hint = "-o type=registry pushes as well as other outputs";
-        return Err(Usage::new("--push and --output both say where the image goes").with_hint(hint).into());
+    let goes_to = [(args.results.push, Transport::Registry), (args.results.load, Transport::DockerDaemon)];
+    let mut goes_to: Vec<Transport> = goes_to.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, to)| to).collect();
+    if !goes_to.is_empty() && !targets.is_empty() {
+        let hint = "-o type=registry pushes and -o type=docker loads as well as other outputs";
+        return Err(Usage::new("--push or --load and --output both say where the image goes").with_hint(hint).into());
     }
+    targets.extend(goes_to.drain(..).map(|to| Target { goes_to: Some(to), ..Target::store() }));
     if targets.is_empty() {
-        targets.push(Target { pushes: args.results.push, ..Target::store() });
+        targets.push(Target::store());
     }
     targets.iter().try_for_each(|target| pushing::check(target, &names))?;
     let reports: Vec<Wanted> =
@@ -246,7 +247,7 @@ mod tests {
             ("--push", "without a name"),
             ("-o type=registry", "without a name"),
             ("--push -t host/app -o out", "--push"),
-            ("--load", "--load"),
+            ("--load -o out", "--load"),
             ("-o - -o type=tar,dest=-", "standard output"),
             ("-o - --format json", "standard output"),
             ("-o out --iidfile x", "--iidfile"),

@@ -14,6 +14,7 @@ use jettison_engine::events::Observer;
 use jettison_engine::plan::{PlanError, PlanErrorKind};
 use jettison_engine::trace::Closure;
 use jettison_image::Digest;
+use jettison_ir::Pulling;
 use jettison_report::lines_json;
 use jettison_syntax::dockerfile::Dockerfile;
 use serde_json::{Value, json};
@@ -31,10 +32,11 @@ use super::report::{self, Joined};
 use super::request::{Checked, request};
 use super::results::{Product, Report};
 use super::write::{Image, Release, Wish};
-use crate::cli::{Build, ColorWhen, Format, OutputArgs, ProgressArg};
+use crate::cli::{Build, ColorWhen, Format, OutputArgs, ProgressArg, ReadArgs};
 use crate::dockerfile;
 use crate::error::{UNREADABLE, Unbuilt, Usage};
 use crate::printer::Printer;
+use crate::pulling::{Reading, pulling};
 
 /// Runs the steps of builds.
 pub(crate) trait Engine {
@@ -109,6 +111,7 @@ pub(crate) fn run(
     cache: &Path,
     printer: &Printer,
 ) -> Result<ExitCode> {
+    args.layers.check()?;
     let start = Instant::now();
     // A build that took an hour is not lost to a folder that cannot be written.
     checked.cache_to.iter().try_for_each(|folder| check_export(folder))?;
@@ -145,9 +148,12 @@ pub(crate) fn run(
     if let Some(Some(file)) = &args.run.trace {
         write_traces(&built, file)?;
     }
+    let mut notes = Vec::new();
+    let pulling = pulled(args, &built, printer, &mut notes)?;
     let wish = Wish {
         level: args.level,
-        layers: usize::from(args.layers),
+        layers: &args.layers,
+        pulling: pulling.as_ref(),
         passes: &args.passes,
         verify_each: args.verify_each,
     };
@@ -172,8 +178,9 @@ pub(crate) fn run(
         Ok(Image { base: base.as_ref(), own: &files.0, config: &built.config, files })
     };
     let mut exported = export.all(&Ingredients { base, own: &own, config: &built.config }, read, &checked.targets)?;
+    exported.notes.extend(notes);
     if exported.is_equal() {
-        push_all(args, checked, engine.images(), &mut exported.products, export.printer)?;
+        pass_all_on(args, checked, engine.images(), &mut exported.products, export.printer)?;
     }
     let lines = if checked.reports.is_empty() || !exported.is_equal() {
         None
@@ -205,8 +212,22 @@ pub(crate) fn run(
     Ok(code)
 }
 
-/// Pushes what is to be pushed; all of it was written and proven.
-pub(crate) fn push_all(
+/// How own layers are made for pulling, if they are.
+fn pulled(args: &Build, built: &Built, printer: &Printer, notes: &mut Vec<String>) -> Result<Option<Pulling>> {
+    let base = built.base.as_ref().map(|base| base.image.config.diff_ids()).unwrap_or_default();
+    let folder = tempfile::tempdir().context("no folder for temporary files")?;
+    let read = ReadArgs {
+        platform: args.inputs.platform.clone(),
+        max_layer_size: None,
+        cache_dir: args.cache.place.folder.clone(),
+        registry: args.images.registry.clone(),
+    };
+    let reading = Reading { read: &read, scans: &read.scans(), folder: folder.path(), printer };
+    pulling(&args.layers, base, &built.config.platform(), &reading, notes)
+}
+
+/// Has images go on to registries and engines; all of them were written and proven.
+pub(crate) fn pass_all_on(
     args: &Build,
     checked: &Checked,
     images: &dyn Images,
@@ -215,8 +236,10 @@ pub(crate) fn push_all(
 ) -> Result<()> {
     let options = args.images.registry.options()?;
     let written = checked.targets.iter().filter(|target| target.kind != Kind::Nothing);
-    for (_, product) in written.zip(products).filter(|(target, _)| target.pushes) {
-        pushing::push(&images.reference(), product, &options, printer)?;
+    for (target, product) in written.zip(products) {
+        if let Some(to) = target.goes_to {
+            pushing::pass_on(&images.reference(), product, to, &options, printer)?;
+        }
     }
     Ok(())
 }

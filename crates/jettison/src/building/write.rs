@@ -1,5 +1,6 @@
 //! Writing what was built at a level: planned by the passes, written once, read back, judged.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read as _, Write};
 use std::sync::Arc;
 
@@ -9,14 +10,17 @@ use jettison_image::base::Evidence;
 use jettison_image::changes::{Changes, Contents};
 use jettison_image::config::HistoryEntry;
 use jettison_image::manifest::{BASE_DIGEST, BASE_NAME};
-use jettison_image::{Base, Compression, Config, Descriptor, Digest, Layer, Manifest, Tree, history, media};
-use jettison_ir::{Acted, ImageUnit, Level, Own, Verdict};
+use jettison_image::packages::{self, Packages};
+use jettison_image::{
+    Base, Compression, Config, Descriptor, Digest, Kind, Layer, Manifest, Node, Tree, history, media,
+};
+use jettison_ir::{Acted, ImageUnit, Level, Own, Pulling, Verdict, owners, pulling_limit};
 use jettison_passes::Outcome;
 use jettison_store::{Encoding, Output, Plain, PlainContents, Progress, ScannedLayer};
 use jettison_verify::{Side, judge};
 use serde_json::{Map, Value, json};
 
-use crate::cli::PassArgs;
+use crate::cli::{LayersArgs, PassArgs};
 use crate::optimizer::{Done, OwnBytes, Rewritten, growth, link_notes, name_all_layers, with_config};
 use crate::pipeline::{self, Subject};
 use crate::printer::Printer;
@@ -57,6 +61,22 @@ impl<'i> Image<'i> {
         self.base.map_or(0, |base| base.layers.len())
     }
 
+    /// The packages that have paths, as far as own layers say it: the base is not unpacked for this.
+    fn owners(&self, tree: &Tree<'_>) -> Vec<(Vec<u8>, String)> {
+        let mut contents = OwnContents { base: self.base_layers(), own: self.files.contents() };
+        let mut read = |node: Node| {
+            let origin = tree.origin(node);
+            let (layer, entry) = tree.entry(origin).filter(|(_, entry)| entry.kind == Kind::File)?;
+            let mut content = Vec::new();
+            let is_whole = layer.sparse(entry).is_none();
+            let is_read = is_whole && contents.copy(origin.layer, entry.data_offset, entry.size, &mut content).is_ok();
+            is_read.then_some(content)
+        };
+        let databases: Vec<Packages> = packages::read_each(tree, &mut read).into_iter().flatten().collect();
+        let listed = packages::listed(tree, &mut read);
+        owners(&databases, &BTreeSet::new()).chain(listed).collect()
+    }
+
     /// What the own layers take unpacked where each is written as it is.
     pub(crate) fn plain_size(&self) -> u64 {
         self.own.iter().map(|own| own.layer.size).sum()
@@ -67,7 +87,9 @@ impl<'i> Image<'i> {
 #[derive(Clone, Copy)]
 pub(crate) struct Wish<'w> {
     pub(crate) level: Level,
-    pub(crate) layers: usize,
+    pub(crate) layers: &'w LayersArgs,
+    /// How they are made for pulling, if they are.
+    pub(crate) pulling: Option<&'w Pulling>,
     pub(crate) passes: &'w PassArgs,
     pub(crate) verify_each: bool,
 }
@@ -97,8 +119,10 @@ impl<'r> Release<'r> {
         let evidence = image.base.map_or(Evidence::Nothing, |base| Evidence::Named(base.name.clone()));
         let base = Base { layers: image.base_layers(), evidence };
         let layers = image.layers().map(|layer| &**layer);
-        let unit =
-            ImageUnit::new(image.config, layers, base, wish.layers).context("the built layers do not fit together")?;
+        let unit = ImageUnit::new(image.config, layers, base, wish.layers.layers.at_most())
+            .context("the built layers do not fit together")?;
+        let owners = wish.pulling.map(|_| image.owners(&unit.upper));
+        let unit = unit.with_pulling(wish.pulling.map(|pulling| Pulling { owners, ..pulling.clone() }));
         let outcome = pipeline::run(&unit, image.config, &selection, wish.passes, wish.verify_each, printer)?;
         let mut notes = link_notes(&unit.upper);
         if wish.level > Level::O1 {
@@ -181,8 +205,11 @@ impl<'r> Release<'r> {
     /// No level makes an image larger than -O0 does.
     fn growth(&self, written: &[Rewritten]) -> Option<String> {
         let unpacked = |bytes| OwnBytes { stored: bytes, unpacked: bytes };
+        let plain = self.image.plain_size();
+        let is_grouped = matches!(self.outcome.plan.own, Own::Grouped(_));
+        let before = if is_grouped { pulling_limit(plain) } else { plain };
         let after = written.iter().map(|(_, layer)| layer.size).sum();
-        let (bytes, what) = growth(unpacked(self.image.plain_size()), unpacked(after), false)?;
+        let (bytes, what) = growth(unpacked(before), unpacked(after), false)?;
         Some(format!("the layers are written as at -O0: merged they would be {bytes} bytes larger {what}"))
     }
 

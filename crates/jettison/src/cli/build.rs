@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use jettison_ir::Level;
 
-use super::{Format, PassArgs, RegistryArgs, parse_size};
+use super::{Format, LayersArgs, PassArgs, RegistryArgs, parse_size};
 use crate::building::values::{duration, memory_size};
 
 #[derive(Args)]
@@ -31,9 +31,8 @@ pub(crate) struct Build {
     /// that only the build needs
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2")]
     pub(crate) level: Level,
-    /// At most so many own layers, from -O1 on
-    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=120))]
-    pub(crate) layers: u16,
+    #[command(flatten)]
+    pub(crate) layers: LayersArgs,
     #[command(flatten)]
     pub(crate) run: RunArgs,
     #[command(flatten)]
@@ -164,14 +163,15 @@ pub(crate) struct CachePlace {
 #[command(next_help_heading = "Results")]
 pub(crate) struct ResultArgs {
     /// Where to write: type=oci|docker|local|tar,dest=PATH[,…], type=cacheonly for nothing, a folder for the tree, `-` for its tar on stdout, or
-    /// oci:DIR, oci-archive:FILE, docker-archive:FILE, local:NAME, docker://NAME [default: the local images]
+    /// oci:DIR, oci-archive:FILE, docker-archive:FILE, local:NAME, docker://NAME,
+    /// docker-daemon:NAME, containers-storage:NAME [default: the local images]
     #[arg(short, long = "output", value_name = "OUT")]
     pub(crate) outputs: Vec<String>,
     /// Push the image to the registries that its tags name
     #[arg(long)]
     pub(crate) push: bool,
-    /// Not in this version
-    #[arg(long, hide = true)]
+    /// Load the image into Docker's engine
+    #[arg(long)]
     pub(crate) load: bool,
     /// Write the image's ID to a file
     #[arg(long, value_name = "FILE")]

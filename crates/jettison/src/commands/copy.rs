@@ -7,6 +7,7 @@ use jettison_report::{CopyReport, copy_human};
 use jettison_store::{CopyOrder, Wanted, copy};
 
 use crate::cli::{Copy, Format};
+use crate::engines;
 use crate::load::pushed;
 use crate::printer::Printer;
 use crate::progress::Stage;
@@ -21,6 +22,7 @@ pub(crate) fn run(args: &Copy, printer: &Printer) -> Result<ExitCode> {
     let stage = Stage::start(printer, format!("copying {} to {}", args.source, args.target), 0);
     let copied = copy(&args.source, &args.target, &order, &stage)?;
     stage.end();
+    engines::deliver(&args.target, printer)?;
     let report = CopyReport {
         source: args.source.to_string(),
         target: args.target.to_string(),

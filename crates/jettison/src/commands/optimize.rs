@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use jettison_ir::OptimizeReport;
 use jettison_report::{optimize_human, optimize_json};
-use jettison_store::{Reference, Transport, Wanted};
+use jettison_store::{ImageName, Reference, Transport, Wanted};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
@@ -64,6 +64,15 @@ impl<'t> Target<'t> {
     }
 }
 
+/// The names of `--tag`, as the output's place lists them.
+fn names(args: &Optimize, output: &Reference) -> Result<Vec<String>> {
+    let name = |tag: &String| {
+        tag.parse::<ImageName>().map_err(|error| Usage::new(error.to_string()))?;
+        Ok(output.transport.map_or_else(|| tag.clone(), |transport| transport.stored_name(tag)))
+    };
+    args.tags.iter().map(name).collect()
+}
+
 pub(crate) fn run(args: &Optimize, printer: &Printer) -> Result<ExitCode> {
     let place = tempfile::tempdir().context("no folder for temporary files")?;
     // A plan is what is written and read back, and then thrown away: its numbers are measured.
@@ -74,13 +83,14 @@ pub(crate) fn run(args: &Optimize, printer: &Printer) -> Result<ExitCode> {
         let hint = "what is written is read back before it counts, which a pipe does not allow";
         return Err(Usage::new("the output must be a file or a folder").with_hint(hint).into());
     }
+    let names = names(args, output)?;
     let request = Request {
         input: &args.image,
         output,
         is_plan: args.plan,
         level: args.level,
         base: &args.base,
-        layers: usize::from(args.layers),
+        layers: &args.layers,
         compression: args.compression,
         is_dual: args.dual,
         recompress_base: args.recompress_base,
@@ -88,7 +98,7 @@ pub(crate) fn run(args: &Optimize, printer: &Printer) -> Result<ExitCode> {
         read: &args.read,
         passes: &args.passes,
         verify_each: args.verify_each,
-        names: None,
+        names: (!names.is_empty()).then_some(&names[..]),
         options: args.keeping.options(),
         attaches_receipt: args.attach_receipt,
         target_options: args.read.registry.options_for(args.dest_creds.as_deref())?,

@@ -95,7 +95,7 @@ fn report_all(
         work.outcome.declines.iter().map(|(pass, decline)| format!("{pass}: {}", decline.reason)).collect();
     let report = |(number, (instance, before, judged)): (usize, (&Instance, &Loaded, Judged))| OptimizeReport {
         input: request.input.to_string(),
-        output: if request.is_plan { "planned".to_owned() } else { request.output.to_string() },
+        output: request.shown_output(),
         level: request.level.to_string(),
         platform: work.loaded().image.config.platform().to_string(),
         packing: instance.format.map(|format| format.to_string()),

@@ -39,7 +39,7 @@ pub(super) fn check(request: &Request<'_>, default: Transport) -> Result<()> {
     if !request.is_dual {
         return Ok(());
     }
-    if request.output.transport.unwrap_or(default) == Transport::DockerArchive {
+    if holds_plain(request, default) {
         let hint = "oci:DIR and oci-archive:FILE hold an index of both";
         return Err(Usage::new("--dual: a docker-archive holds an image in one packing").with_hint(hint).into());
     }
@@ -48,6 +48,12 @@ pub(super) fn check(request: &Request<'_>, default: Transport) -> Result<()> {
         return Err(Usage::new("--dual writes gzip and zstd, and nothing unpacked").with_hint(hint).into());
     }
     Ok(())
+}
+
+/// Whether the target is an archive as Docker loads it, of one image that is not packed.
+fn holds_plain(request: &Request<'_>, default: Transport) -> bool {
+    let transport = request.output.transport.unwrap_or(default);
+    transport == Transport::DockerArchive || transport.is_engine()
 }
 
 /// The images of a place, each with all of its instances, by their numbers: manifests of an index that are for the same
@@ -86,7 +92,7 @@ fn format_of(image: &StoredImage) -> Compression {
 /// How an image is written: in the packing that was asked for, in both, or else in those that it has.
 pub(super) fn of(request: &Request<'_>, members: &[&StoredImage], default: Transport) -> Vec<Packing> {
     let member = |format| members.iter().position(|image| format_of(image) == format).unwrap_or(0);
-    let is_plain = request.output.transport.unwrap_or(default) == Transport::DockerArchive;
+    let is_plain = holds_plain(request, default);
     if request.is_dual {
         let two = [Compression::Gzip, Compression::Zstd].map(|format| {
             let asked = request.compression.filter(|encoding| encoding.compression == format);

@@ -3,6 +3,7 @@
 
 mod image;
 mod place;
+mod pulling;
 mod refused;
 mod run;
 mod written;

@@ -54,12 +54,7 @@ fn colours_come_when_asked_for_and_never_into_a_pipe_unasked() {
 
 #[test]
 fn transports_that_are_missing_are_refused_by_name() {
-    for (place, transport) in [
-        ("ostree:app", "ostree:"),
-        ("docker-daemon:app:1", "docker-daemon:"),
-        ("containers-storage:app", "containers-storage:"),
-        ("dir:/tmp/x", "dir:"),
-    ] {
+    for (place, transport) in [("ostree:app", "ostree:"), ("sif:app", "sif:"), ("dir:/tmp/x", "dir:")] {
         for line in [
             format!("weigh {place}"),
             format!("optimize a -o {place}"),
@@ -69,6 +64,8 @@ fn transports_that_are_missing_are_refused_by_name() {
             run(&line).fails(2, &[&format!("the transport {transport} is not supported"), place]);
         }
     }
+    run("weigh docker-daemon:App").fails(2, &["lower case"]);
+    run("optimize a -t b -o oci:c").fails(2, &["cannot be used with"]);
     run("weigh docker:alpine").fails(2, &["docker://NAME"]);
     run("weigh docker://Alpine").fails(2, &["lower case"]);
     run("copy docker://127.0.0.1:9/app oci:out").fails(3, &["cannot reach 127.0.0.1:9", "Connection refused", "hint:"]);

@@ -26,6 +26,7 @@ mod hostile;
 mod images;
 mod jekyll;
 mod judged;
+mod loads;
 mod managers;
 mod packages;
 mod packings;

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use crate::engines::Docker;
 use crate::registries::{PASSWORD, Registry, USER};
 use crate::tools::{folder, jettison, run, shared, text};
 
@@ -42,14 +43,14 @@ fn what_is_pushed_others_read_and_what_is_there_is_not_sent() {
     let folder = folder();
     let context = folder.path().join("context");
     fs::create_dir(&context).expect("a folder");
-    let lines =
-        "FROM base\nRUN head -c 20000000 /dev/urandom > /a\nRUN head -c 1000 /a > /b && rm /a\nRUN echo c > /c\n";
-    fs::write(context.join("Dockerfile"), lines).expect("writes");
+    let base = place("glibc:1").replace("docker://", "");
+    let lines = "RUN head -c 20000000 /dev/urandom > /a\nRUN head -c 1000 /a > /b && rm /a\nRUN echo c > /c\n";
+    fs::write(context.join("Dockerfile"), format!("FROM {base}\n{lines}")).expect("writes");
     let cache = text(&folder.path().join("cache")).to_owned();
-    let base = format!("base={source}");
     let pushed = place("app:1").replace("docker://", "");
-    let build = ["build", "-O0", "--cache-dir", &cache, "--build-context", &base, "-t", &pushed, "--push"];
-    jettison(&[&build[..], &[text(&context)]].concat());
+    let build = ["build", "-O0", "--cache-dir", &cache, "-t", &pushed, "--push", "--format", "json"];
+    let said = jettison(&[&build[..], &[text(&context)]].concat());
+    assert!(said.contains("1 mounted"), "the base lies on the same registry: {said}");
     let weighed = jettison(&["weigh", &place("app:1"), "--no-measure"]);
     assert!(weighed.contains("/a") || weighed.contains("20.0 MB"), "{weighed}");
     let report = jettison(&["optimize", &place("app:1"), "-O1", "-o", &place("small:1")]);
@@ -115,4 +116,24 @@ fn a_killed_push_leaves_no_tag_and_the_next_one_is_whole() {
     }
     jettison(&["copy", &format!("docker-archive:{}", text(&tar)), &place]);
     jettison(&["diff", &format!("docker-archive:{}", text(&tar)), &place]);
+}
+
+#[test]
+fn docker_pulls_and_runs_what_was_pushed() {
+    let registry = Registry::start(false);
+    let docker = Docker::start();
+    let name = format!("{}/suite/musl:1", registry.host);
+    let place = format!("docker://{name}");
+    for compression in ["gzip", "none"] {
+        let more = ["-O1", "--squash-all", "--layers", "3", "--compression", compression, "--attach-receipt"];
+        jettison(&[&["optimize", &archive("busybox-musl.oci.tar"), "-o", &place], &more[..]].concat());
+        docker.run(&["pull", "-q", &name]);
+        let said = docker.run(&["run", "--rm", "--network=none", &name, "busybox", "echo", "it runs"]);
+        assert_eq!(said.trim(), "it runs");
+        docker.run(&["rmi", "-f", &name]);
+        // The receipt is a manifest about the image, which the registry keeps with it.
+        assert!(jettison(&["receipt", &place]).contains("receipt of -O1"));
+        let tag = digest(&place).replace(':', "-");
+        assert!(tags(&registry, "suite/musl").contains(&tag), "Debian's registry lists no referrers by itself");
+    }
 }

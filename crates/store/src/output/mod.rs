@@ -84,9 +84,10 @@ impl Output {
     /// # Errors
     /// As [`Output::create`].
     pub fn create_with(target: &Reference, default: Transport, options: &registry::Options) -> Result<Self> {
-        // A bare path is no place on a registry, whatever the input was.
+        // A bare path is no place on a registry or in an engine, whatever the input was.
         let transport = target.transport.unwrap_or(match default {
             Transport::Registry => Transport::OciArchive,
+            engine if engine.is_engine() => Transport::DockerArchive,
             other => other,
         });
         let store = (transport == Transport::Local).then(|| LocalStore::open(&target.path)).transpose()?;
@@ -109,7 +110,7 @@ impl Output {
             }
         };
         let tag = match &target.selector {
-            Some(Selector::Name(name)) => Some(name.clone()),
+            Some(Selector::Name(name)) => Some(transport.stored_name(name)),
             _ => None,
         };
         // For messages, where there is no path.
@@ -310,7 +311,7 @@ impl Output {
         self.listed.clone_from(&listed);
         self.small_file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         self.small_file("index.json", &to_json(&Index::new(listed)))?;
-        if self.transport == Transport::DockerArchive {
+        if self.transport == Transport::DockerArchive || self.transport.is_engine() {
             let tags: Vec<&String> = names.iter().filter(|name| name.contains(':')).collect();
             // Engines load images; what tells of them is none. Those that know this list alone would load all platforms
             // under one name, of which the last one stays: the first one it is.
@@ -330,7 +331,11 @@ impl Output {
     pub fn staged(&self) -> Reference {
         // What is staged for the local store or a registry is a layout of its own.
         let is_layout = self.store.is_some() || self.remote.is_some();
-        let transport = if is_layout { Transport::Oci } else { self.transport };
+        let transport = match self.transport {
+            _ if is_layout => Transport::Oci,
+            engine if engine.is_engine() => Transport::DockerArchive,
+            other => other,
+        };
         Reference { transport: Some(transport), path: self.stage.path(STAGED), selector: None }
     }
 

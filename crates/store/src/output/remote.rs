@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 
+use jettison_image::manifest::BASE_NAME;
 use jettison_image::{Descriptor, Digest, Manifest, media};
 
 use super::{Output, STAGED, receipt};
@@ -23,6 +24,11 @@ pub(super) struct RemoteTarget {
 }
 
 impl Output {
+    /// Whether it goes to a registry.
+    pub(crate) fn is_pushed(&self) -> bool {
+        self.remote.is_some()
+    }
+
     /// The bytes that publishing will bring to a registry, or find there.
     #[must_use]
     pub fn to_push(&self) -> u64 {
@@ -60,7 +66,9 @@ impl Output {
         let manifests = below.map(|below| Ok((below.clone(), read(below.digest)?))).collect::<Result<_>>()?;
         let bytes = read(top.digest)?;
         let referrers = told.into_iter().map(|(_, referrer)| referrer).collect();
-        let load = registry::Load { blobs, manifests, top: (top, bytes), referrers, progress };
+        let named = self.images.iter().filter_map(|(_, manifest)| manifest.annotation(BASE_NAME));
+        let bases = named.filter_map(|name| name.parse().ok()).collect();
+        let load = registry::Load { blobs, bases, manifests, top: (top, bytes), referrers, progress };
         Ok(registry::push(&remote.name, &load, &remote.options).map_err(Box::new)?)
     }
 

@@ -8,7 +8,7 @@ use reqwest::header::CONTENT_TYPE;
 use super::client::Client;
 use super::session::AT_ONCE;
 use super::upload::{Upload, location};
-use super::{Options, own_place};
+use super::{Options, host_of, own_place};
 use crate::Progress;
 use crate::blob::Blob;
 use crate::name::ImageName;
@@ -21,6 +21,8 @@ const SUBJECT: &str = "oci-subject";
 pub(crate) struct Load<'l> {
     /// Configs and layers, each once.
     pub(crate) blobs: Vec<(Descriptor, Blob)>,
+    /// The images that these were made from, whose repositories may have some of the blobs.
+    pub(crate) bases: Vec<ImageName>,
     /// The manifests below the named one.
     pub(crate) manifests: Vec<(Descriptor, Vec<u8>)>,
     /// What the name is to stand for.
@@ -89,6 +91,8 @@ pub(crate) fn push(name: &ImageName, load: &Load<'_>, options: &Options) -> Resu
 struct Push {
     client: Client,
     repository: String,
+    /// A repository of the registry that may have blobs which lie here.
+    base: Option<String>,
     what: String,
 }
 
@@ -98,13 +102,15 @@ impl Push {
         let login = options.credentials.for_repository(&place.registry, &place.repository)?;
         // Who mounts must be let into both repositories.
         let mut scopes = vec![format!("repository:{}:pull,push", place.repository)];
-        for (_, blob) in &load.blobs {
-            let from = blob.repository_on(&place.host).filter(|from| *from != place.repository);
+        let base = load.bases.iter().find(|base| host_of(base) == place.host).map(|base| base.path().to_owned());
+        let others = load.blobs.iter().filter_map(|(_, blob)| blob.repository_on(&place.host));
+        for from in others.chain(base.as_deref()) {
+            let from = Some(from).filter(|from| *from != place.repository);
             let scope = from.map(|from| format!("repository:{from}:pull"));
             scopes.extend(scope.filter(|scope| !scopes.contains(scope)));
         }
         let client = Client::start(&place, login, scopes, options).await?;
-        Ok(Self { client, repository: place.repository, what: name.to_string() })
+        Ok(Self { client, repository: place.repository, base, what: name.to_string() })
     }
 
     /// Brings the blobs there, several at a time.
@@ -132,7 +138,8 @@ impl Push {
             return Ok(Fate::There);
         }
         let uploads = self.client.url(&format!("/v2/{}/blobs/uploads/", self.repository));
-        let from = blob.repository_on(self.client.host()).filter(|from| *from != self.repository);
+        let from = blob.repository_on(self.client.host()).or(self.base.as_deref());
+        let from = from.filter(|from| *from != self.repository);
         let mut started = None;
         if let Some(from) = from {
             let url = format!("{uploads}?mount={}&from={from}", descriptor.digest);

@@ -194,10 +194,10 @@ impl Joined<'_> {
         }
         let outcome = &release.outcome;
         if written.is_as_built {
-            return Fate::Kept(match (self.args.level, outcome.plan.own) {
+            return Fate::Kept(match (self.args.level, &outcome.plan.own) {
                 (Level::O0, _) => "-O0 writes the layer of each instruction as it is".to_owned(),
                 (_, Own::AsShipped) => "the passes that drop it were left out".to_owned(),
-                (_, Own::Written(_)) => "merged, the layers would be larger".to_owned(),
+                (_, Own::Written(_) | Own::Grouped(_)) => "merged, the layers would be larger".to_owned(),
             });
         }
         let found = outcome.findings.iter().find(|made| {

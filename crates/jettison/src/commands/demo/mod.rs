@@ -125,7 +125,7 @@ impl Stage<'_> {
     fn run(&self, words: &[&str]) -> Result<ExitCode> {
         self.say(&format!("\n$ {}\n", words.join(" ")))?;
         let mut cli = Cli::try_parse_from(words)?;
-        folders::find_images(&mut cli)?;
+        let _brought = folders::find_images(&mut cli, self.printer)?;
         match cli.command {
             Command::Build(args) => super::build::run(&args, self.host, self.printer),
             Command::Weigh(args) => super::weigh::run(&args, self.printer),

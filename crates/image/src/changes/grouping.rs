@@ -1,0 +1,251 @@
+//! Layers made for pulling: which group of paths lies in which layer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashbrown::HashMap;
+
+use super::cut::Part;
+use super::groups::{Group, GroupKind};
+use super::{Change, Changes};
+use crate::digest::Digest;
+use crate::layer::Kind;
+use crate::tree::{Node, ROOT};
+
+/// A difference of fewer bytes is one layer: the requests of more would cost more than they save.
+const SMALL: u64 = 8 << 20;
+
+/// A smaller group has no layer of its own.
+const OUTLIER: u64 = 4 << 20;
+
+/// The most own layers.
+const MOST: usize = 24;
+
+/// The most layers, the base's included: what every engine mounts.
+const MOST_WITH_BASE: usize = 120;
+
+/// What decides which paths go into which layer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grouping {
+    /// The package that has a path.
+    owners: HashMap<Vec<u8>, String>,
+    /// Where groups were in the image before this one.
+    before: Option<Before>,
+}
+
+/// Where the groups of an image's own layers are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Before {
+    /// The own layer, counted from 0, that has most of a group's bytes.
+    homes: BTreeMap<Group, usize>,
+    /// How many own layers there are.
+    layers: usize,
+}
+
+/// A layer that is to be, in the order in which they lie.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Slot {
+    /// One that was there before.
+    Before(usize),
+    /// Of one group.
+    Outlier(Group),
+    /// Of those groups whose hash says so.
+    Bin(usize),
+    /// Of the application.
+    Application,
+    /// Of what every release changes; it also has all folders.
+    Top,
+}
+
+impl Grouping {
+    /// By owners of paths: each with the name of a package, without its version. Of several the least name counts, so that
+    /// their order does not.
+    #[must_use]
+    pub fn new(owners: impl IntoIterator<Item = (Vec<u8>, String)>) -> Self {
+        let mut all: HashMap<Vec<u8>, String> = HashMap::new();
+        for (path, name) in owners {
+            let least = all.entry(path).or_insert_with(|| name.clone());
+            if name < *least {
+                *least = name;
+            }
+        }
+        Self { owners: all, before: None }
+    }
+
+    /// The same, with groups where they were before.
+    #[must_use]
+    pub fn with_before(self, before: Option<Before>) -> Self {
+        Self { before, ..self }
+    }
+
+    fn group(&self, path: &[u8]) -> Group {
+        Group::of(path, |path| self.owners.get(path).map(String::as_str))
+    }
+
+    /// The layer of each group. `sizes` are all groups with their bytes, `most` how many layers there may be.
+    fn slots(&self, sizes: &BTreeMap<Group, u64>, most: usize) -> BTreeMap<Group, Slot> {
+        let whole: u64 = sizes.values().sum();
+        let threshold = OUTLIER.max(scale(whole) / 16);
+        let stays = |group: &Group| self.before.as_ref().is_some_and(|before| before.homes.contains_key(group));
+        let mut outliers: Vec<(&Group, u64)> = sizes
+            .iter()
+            .filter(|&(group, &size)| size > threshold && group.kind != GroupKind::State && !stays(group))
+            .map(|(group, &size)| (group, size))
+            .collect();
+        outliers.sort_by_key(|&(group, size)| (std::cmp::Reverse(size), group));
+        let is_binned = |group: &Group| !matches!(group.kind, GroupKind::State | GroupKind::Application);
+        let alone: u64 = outliers.iter().filter(|(group, _)| is_binned(group)).map(|&(_, size)| size).sum();
+        let binned: u64 = sizes.iter().filter(|(group, _)| is_binned(group)).map(|(_, size)| size).sum();
+        // From 4 MiB on, twice the bins for four times the bytes; never more than half of all layers.
+        let steps = scale(binned - alone).trailing_zeros().saturating_sub(22) / 2;
+        let bins = (1_usize << steps.min(3)).min(1 << (most / 2).max(1).ilog2());
+        let used = self.before.as_ref().map_or(bins + 1, |before| before.layers) + 1;
+        outliers.truncate(most.saturating_sub(used));
+        let alone: BTreeSet<&Group> = outliers.iter().map(|&(group, _)| group).collect();
+        sizes
+            .keys()
+            .map(|group| {
+                let slot = match &self.before {
+                    _ if alone.contains(group) => Slot::Outlier(group.clone()),
+                    Some(before) => before.slot(group),
+                    None if group.kind == GroupKind::State => Slot::Top,
+                    None if group.kind == GroupKind::Application => Slot::Application,
+                    None => Slot::Bin(rendezvous(group, 0..bins).unwrap_or_default()),
+                };
+                (group.clone(), slot)
+            })
+            .collect()
+    }
+}
+
+impl Before {
+    /// Of an image whose own layers make these changes.
+    #[must_use]
+    pub fn of(changes: &Changes<'_, '_>, grouping: &Grouping) -> Self {
+        let removers = changes.removers();
+        let below = changes.lower.applied();
+        let mut bytes: BTreeMap<Group, BTreeMap<usize, u64>> = BTreeMap::new();
+        for &change in &changes.items {
+            if !changes.is_folder(change) {
+                let layer = changes.made_by(change, &removers).saturating_sub(below);
+                let group = bytes.entry(grouping.group(&changes.path(change))).or_default();
+                *group.entry(layer).or_default() += changes.weight(change);
+            }
+        }
+        let most = |layers: BTreeMap<usize, u64>| layers.into_iter().max_by_key(|&(layer, size)| (size, layer));
+        let homes = bytes.into_iter().filter_map(|(group, layers)| Some((group, most(layers)?.0))).collect();
+        Self { homes, layers: changes.upper.applied() - below }
+    }
+
+    /// How many own layers there are.
+    #[must_use]
+    pub fn layers(&self) -> usize {
+        self.layers
+    }
+
+    fn slot(&self, group: &Group) -> Slot {
+        let top = self.homes.get(&Group::state()).copied().unwrap_or(self.layers);
+        let application = || {
+            let of_application = |(group, _): &(&Group, &usize)| group.kind == GroupKind::Application;
+            self.homes.iter().find(of_application).map(|(_, &layer)| layer)
+        };
+        let home = self.homes.get(group).copied();
+        match home.or_else(|| application().filter(|_| group.kind == GroupKind::Application)) {
+            Some(layer) if layer == top => Slot::Top,
+            Some(layer) => Slot::Before(layer),
+            None if group.kind == GroupKind::State => Slot::Top,
+            None if group.kind == GroupKind::Application => Slot::Application,
+            // A new one does not go where every release changes something.
+            None => {
+                let taken = [Some(top), application()];
+                let shared = (0..self.layers).filter(|&layer| !taken.contains(&Some(layer)));
+                rendezvous(group, shared).map_or(Slot::Bin(0), Slot::Before)
+            }
+        }
+    }
+}
+
+/// The least power of four that is no less.
+fn scale(bytes: u64) -> u64 {
+    let power = bytes.max(1).next_power_of_two();
+    if power.trailing_zeros().is_multiple_of(2) { power } else { power << 1 }
+}
+
+/// The bin whose hash with the group is the greatest: a further bin takes some groups, and moves none between the others.
+fn rendezvous(group: &Group, bins: impl Iterator<Item = usize>) -> Option<usize> {
+    let hash = |bin: &usize| Digest::of(format!("{:?}:{}:{bin}", group.kind, group.name).as_bytes());
+    bins.max_by_key(hash)
+}
+
+impl Changes<'_, '_> {
+    /// Spreads the changes over layers by what owns the paths, the lowest first. Layers below the last list their folders
+    /// with no time ([`Change::Folder`]), so that a folder's new time changes none of them; the last one lists all folders
+    /// as they are.
+    #[must_use]
+    pub fn grouped(&self, grouping: &Grouping) -> Vec<Part> {
+        let whole: Vec<usize> = (0..self.items.len()).collect();
+        if whole.is_empty() {
+            return Vec::new();
+        }
+        let removers = self.removers();
+        let total: u64 = self.items.iter().map(|&change| self.weight(change)).sum();
+        let most = MOST.min(MOST_WITH_BASE.saturating_sub(self.lower.applied()));
+        if most < 4 || (total < SMALL && grouping.before.is_none()) {
+            return vec![self.part(&whole, &removers)];
+        }
+        let mut sizes: BTreeMap<Group, u64> = BTreeMap::new();
+        let mut of_items = Vec::with_capacity(self.items.len());
+        for &change in &self.items {
+            let group = if self.is_folder(change) { Group::state() } else { grouping.group(&self.path(change)) };
+            *sizes.entry(group.clone()).or_default() += self.weight(change);
+            of_items.push(group);
+        }
+        let slots = grouping.slots(&sizes, most);
+        let mut layers: BTreeMap<&Slot, Vec<usize>> = BTreeMap::from([(&Slot::Top, Vec::new())]);
+        for (at, group) in of_items.iter().enumerate() {
+            layers.entry(&slots[group]).or_default().push(at);
+        }
+        // The top is the last in the order of the slots.
+        let mut layers: Vec<Vec<usize>> = layers.into_values().collect();
+        self.move_links_to_their_content(&mut layers);
+        let top = layers.pop().unwrap_or_default();
+        layers.retain(|layer| !layer.is_empty());
+        if layers.is_empty() {
+            return vec![self.part(&whole, &removers)];
+        }
+        let mut folders: BTreeSet<Node> = BTreeSet::new();
+        let mut parts: Vec<Part> = layers.iter().map(|layer| self.part(layer, &removers)).collect();
+        for change in parts.iter_mut().flat_map(|part| &mut part.changes) {
+            if let Change::Entry(node) = *change
+                && self.is_folder(*change)
+            {
+                folders.insert(node);
+                *change = Change::Folder(node);
+            }
+        }
+        parts.push(self.top(&top, folders, &removers));
+        parts
+    }
+
+    /// The last layer: its changes and folders as they are.
+    fn top(&self, group: &[usize], mut folders: BTreeSet<Node>, removers: &HashMap<&[u8], usize>) -> Part {
+        let own = self.part(group, removers);
+        for &change in &own.changes {
+            if let Change::Entry(node) = change {
+                folders.remove(&node);
+            }
+        }
+        let mut changes = own.changes;
+        changes.extend(folders.into_iter().filter(|&node| node != ROOT).map(Change::Entry));
+        // The order of the tree: parents first, names in order.
+        changes.sort_by_cached_key(|&change| {
+            let mut path = self.path(change);
+            path.iter_mut().filter(|byte| **byte == b'/').for_each(|byte| *byte = 0);
+            path
+        });
+        Part { changes, layers: own.layers }
+    }
+
+    fn is_folder(&self, change: Change) -> bool {
+        matches!(change, Change::Entry(node) if self.upper.kind(node) == Kind::Directory)
+    }
+}

@@ -1,0 +1,106 @@
+//! `docker jettison`: this program as a plugin of the docker command (docker/cli, "CLI plugins"), which starts it as
+//! `docker-jettison` with the words that the user wrote.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+/// The name that the docker command looks for.
+const FILE: &str = "docker-jettison";
+/// The word by which it asks what a plugin is.
+const METADATA: &str = "docker-cli-plugin-metadata";
+/// The plugin's name among the words.
+const NAME: &str = "jettison";
+
+/// What the words ask for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// The command as it stands.
+    Plain(Vec<OsString>),
+    /// What the plugin is.
+    Metadata,
+    /// A command by way of docker, whose own options say which engine is meant.
+    Plugin { words: Vec<OsString>, engine: Engine },
+}
+
+/// Which engine the docker command was told to use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Engine {
+    pub(crate) host: Option<String>,
+    pub(crate) context: Option<String>,
+}
+
+/// What is asked for by the words of the process, its own name the first.
+pub(crate) fn call(words: Vec<OsString>) -> Call {
+    let is_plugin = words.first().and_then(|name| Path::new(name).file_name()) == Some(OsStr::new(FILE));
+    if !is_plugin {
+        return Call::Plain(words);
+    }
+    if words.get(1).is_some_and(|word| word == METADATA) {
+        return Call::Metadata;
+    }
+    // Docker's own options stand before the plugin's name. Without the name somebody has started the program by hand.
+    let Some(at) = words.iter().skip(1).position(|word| word == NAME).map(|at| at + 1) else {
+        return Call::Plain(words);
+    };
+    let engine = engine(&words[1..at]);
+    let words = std::iter::once(OsString::from(NAME)).chain(words[at + 1..].iter().cloned()).collect();
+    Call::Plugin { words, engine }
+}
+
+fn engine(words: &[OsString]) -> Engine {
+    let mut engine = Engine::default();
+    let mut words = words.iter().filter_map(|word| word.to_str());
+    while let Some(word) = words.next() {
+        let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value.to_owned())));
+        let place = match name {
+            "-H" | "--host" => &mut engine.host,
+            "-c" | "--context" => &mut engine.context,
+            _ => continue,
+        };
+        *place = value.or_else(|| words.next().map(str::to_owned));
+    }
+    engine
+}
+
+/// What docker shows of the plugin.
+pub(crate) fn metadata() -> String {
+    let value = serde_json::json!({
+        "SchemaVersion": "0.1.0",
+        "Vendor": "jettison",
+        "Version": env!("CARGO_PKG_VERSION"),
+        "ShortDescription": "Make images smaller, and prove that they are the same",
+    });
+    format!("{value}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<OsString> {
+        text.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn docker_asks_and_calls_in_its_own_way() {
+        let plain = "jettison docker-cli-plugin-metadata";
+        assert_eq!(call(words(plain)), Call::Plain(words(plain)));
+        assert_eq!(call(words("/x/docker-jettison docker-cli-plugin-metadata")), Call::Metadata);
+        let metadata: serde_json::Value = serde_json::from_str(&metadata()).expect("JSON");
+        assert_eq!(metadata["SchemaVersion"], "0.1.0");
+        let by_hand = "/x/docker-jettison weigh app";
+        assert_eq!(call(words(by_hand)), Call::Plain(words(by_hand)));
+        let engine = |host: Option<&str>, context: Option<&str>| Engine {
+            host: host.map(str::to_owned),
+            context: context.map(str::to_owned),
+        };
+        for (line, expected) in [
+            ("jettison weigh jettison:1", engine(None, None)),
+            ("--host tcp://h:1 jettison weigh jettison:1", engine(Some("tcp://h:1"), None)),
+            ("-D --context=far -H=tcp://h:1 jettison weigh jettison:1", engine(Some("tcp://h:1"), Some("far"))),
+        ] {
+            let found = call(words(&format!("/x/docker-jettison {line}")));
+            assert_eq!(found, Call::Plugin { words: words("jettison weigh jettison:1"), engine: expected }, "{line}");
+        }
+    }
+}

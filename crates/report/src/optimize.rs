@@ -41,7 +41,15 @@ pub fn optimize_human(report: &OptimizeReport, remarks: bool) -> String {
     let _ = writeln!(out, "{}\n", table(&["", "before", "after", "change"], &[1, 2, 3], rows));
     // A further packing of the same image: all else was said of the first one.
     if !report.is_further {
-        said_once(report, remarks, &mut out);
+        said_once(report, &mut out);
+    }
+    for note in &report.notes {
+        let _ = writeln!(out, "note: {note}");
+    }
+    if remarks && !report.is_further {
+        for decline in &report.declines {
+            let _ = writeln!(out, "{} {decline}", styled(FAINT, "declined:"));
+        }
     }
     let _ = writeln!(out, "digest: {}", report.digest);
     let seconds = report.took.as_secs_f64();
@@ -61,7 +69,7 @@ pub fn optimize_human(report: &OptimizeReport, remarks: bool) -> String {
 }
 
 /// What was done, which is the same for all packings of an image.
-fn said_once(report: &OptimizeReport, remarks: bool, out: &mut String) {
+fn said_once(report: &OptimizeReport, out: &mut String) {
     let changed = receipt_summary(&report.receipt);
     if !changed.is_empty() {
         let _ = writeln!(out, "{changed}");
@@ -79,14 +87,6 @@ fn said_once(report: &OptimizeReport, remarks: bool, out: &mut String) {
         let layers = if from == to { String::new() } else { format!(", {} → {to}", count(from, "own layer")) };
         let found = count(acted.findings, "finding");
         let _ = writeln!(out, "pass {}: saved {} unpacked ({found}{layers})", acted.name, signed(acted.saved));
-    }
-    for note in &report.notes {
-        let _ = writeln!(out, "note: {note}");
-    }
-    if remarks {
-        for decline in &report.declines {
-            let _ = writeln!(out, "{} {decline}", styled(FAINT, "declined:"));
-        }
     }
 }
 

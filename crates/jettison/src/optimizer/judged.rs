@@ -107,7 +107,7 @@ fn report_all(
         acted: work.outcome.acted.clone(),
         receipt: work.receipt.clone(),
         secrets: judged.secrets,
-        notes: work.notes.clone(),
+        notes: if number > 0 { Vec::new() } else { work.notes.clone() },
         declines: declines.clone(),
         verdict: judged.verdict,
         took: start.elapsed(),

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 
 /// The programs, by the Debian package that brings them.
-const PACKAGES: [(&str, &str); 11] = [
+const PACKAGES: [(&str, &str); 12] = [
     ("/usr/bin/docker", "docker.io"),
     ("dockerd", "docker.io"),
     ("buildah", "buildah"),
+    ("podman", "podman"),
     ("docker-registry", "docker-registry"),
     ("htpasswd", "apache2-utils"),
     ("mmdebstrap", "mmdebstrap"),

@@ -62,12 +62,9 @@ pub fn save(name: &str, to: &Path) -> Result<(), ContainersError> {
 /// # Errors
 /// Where neither program is installed, or the archive is not taken.
 pub fn load(from: &Path) -> Result<(), ContainersError> {
-    let from = from.display().to_string();
-    let place = format!("docker-archive:{from}");
-    first("take the image", |program| match program {
-        "podman" => vec!["load", "--quiet", "--input", &from],
-        _ => vec!["pull", "--quiet", &place],
-    })
+    let place = format!("docker-archive:{}", from.display());
+    // `podman load` guesses what an archive is, and drops HEALTHCHECK where it guesses OCI.
+    first("take the image", |_| vec!["pull", "--quiet", &place])
 }
 
 /// Runs the first program that is installed.

@@ -4,7 +4,7 @@
 mod endpoint;
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use anyhow::{Context as _, Result};
 use jettison_engine::containers;
@@ -103,7 +103,21 @@ pub(crate) fn beside(input: &Reference) -> Reference {
     Reference { transport: Some(transport), path: PathBuf::new(), selector: None }
 }
 
+/// The folders that an interruption must remove.
+static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
 /// A folder for the images of engines, removed with all that is in it.
 pub(crate) fn folder() -> Result<TempDir> {
-    tempfile::Builder::new().prefix("jettison-").tempdir().context("no folder for temporary files")
+    let folder = tempfile::Builder::new().prefix("jettison-").tempdir().context("no folder for temporary files")?;
+    if let Ok(mut folders) = FOLDERS.lock() {
+        folders.push(folder.path().to_owned());
+    }
+    Ok(folder)
+}
+
+/// Removes what is left of images of engines, where the process is about to be ended.
+pub(crate) fn remove_folders() {
+    for folder in FOLDERS.lock().iter().flat_map(|folders| folders.iter()) {
+        let _ = std::fs::remove_dir_all(folder);
+    }
 }

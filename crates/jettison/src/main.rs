@@ -112,6 +112,7 @@ fn install_interruption() {
         }
         building::progress::restore_cursor();
         jettison_store::remove_all_stages();
+        engines::remove_folders();
         // What the shell reports for an interrupted command.
         #[allow(clippy::exit)] // The binary, and the one place where threads are not waited for.
         std::process::exit(130);

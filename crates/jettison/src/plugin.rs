@@ -42,9 +42,11 @@ pub(crate) fn call(words: Vec<OsString>) -> Call {
     let Some(at) = words.iter().skip(1).position(|word| word == NAME).map(|at| at + 1) else {
         return Call::Plain(words);
     };
-    let engine = engine(&words[1..at]);
-    let words = std::iter::once(OsString::from(NAME)).chain(words[at + 1..].iter().cloned()).collect();
-    Call::Plugin { words, engine }
+    let (before, after) = (&words[1..at], &words[at + 1..]);
+    // `docker help jettison weigh` asks for what `docker jettison weigh --help` shows.
+    let help = before.iter().any(|word| word == "help").then(|| OsString::from("--help"));
+    let words = std::iter::once(OsString::from(NAME)).chain(after.iter().cloned()).chain(help).collect();
+    Call::Plugin { words, engine: engine(before) }
 }
 
 fn engine(words: &[OsString]) -> Engine {
@@ -102,5 +104,7 @@ mod tests {
             let found = call(words(&format!("/x/docker-jettison {line}")));
             assert_eq!(found, Call::Plugin { words: words("jettison weigh jettison:1"), engine: expected }, "{line}");
         }
+        let help = call(words("/x/docker-jettison help jettison weigh"));
+        assert_eq!(help, Call::Plugin { words: words("jettison weigh --help"), engine: engine(None, None) });
     }
 }

@@ -98,7 +98,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// The blobs of each release, and the folder of the last one.
-fn measure(jettison: &Path, folder: &Path, images: &[PathBuf], name: &'static str, arguments: &[&str]) -> Result<(Row, TempDir)> {
+fn measure(
+    jettison: &Path,
+    folder: &Path,
+    images: &[PathBuf],
+    name: &'static str,
+    arguments: &[&str],
+) -> Result<(Row, TempDir)> {
     let mut row = Row { name, releases: Vec::new(), unpacking: Vec::new() };
     let mut previous: Option<TempDir> = None;
     for (at, image) in images.iter().enumerate() {

@@ -167,7 +167,7 @@ impl Before {
 /// The least power of four that is no less.
 fn scale(bytes: u64) -> u64 {
     let power = bytes.max(1).next_power_of_two();
-    if power.trailing_zeros() % 2 == 0 { power } else { power << 1 }
+    if power.trailing_zeros().is_multiple_of(2) { power } else { power << 1 }
 }
 
 /// The bin whose hash with the group is the greatest: a further bin takes some groups, and moves none between the others.

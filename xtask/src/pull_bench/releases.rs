@@ -270,8 +270,11 @@ fn archive(layers: &[PathBuf], to: &Path) -> Result<()> {
         names.push(format!("{at}/layer.tar"));
         // As registries hold them: so blobs that are copied are measured as those that are written.
         let packed = layer.with_extension("tar.gz");
-        let status = Command::new("gzip").arg("-cn").arg(layer).stdout(File::create(&packed)?).status()?;
-        ensure!(status.success(), "{} cannot be packed", layer.display());
+        let is_new = |packed: &Path| anyhow::Ok(packed.metadata()?.modified()? > layer.metadata()?.modified()?);
+        if !packed.exists() || !is_new(&packed)? {
+            let status = Command::new("gzip").arg("-cn").arg(layer).stdout(File::create(&packed)?).status()?;
+            ensure!(status.success(), "{} cannot be packed", layer.display());
+        }
         out.append_path_with_name(&packed, format!("{at}/layer.tar"))?;
     }
     let config = json!({

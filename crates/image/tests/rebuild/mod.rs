@@ -16,6 +16,7 @@ pub(crate) struct Stack {
     squashed: OnceCell<Vec<u8>>,
 }
 
+#[allow(dead_code, reason = "not every suite that includes this groups")]
 impl Stack {
     pub(crate) fn read(tars: Vec<Vec<u8>>) -> Self {
         let layers = tars.iter().map(|tar| Layer::read(&tar[..], Limits::default()).expect("a valid layer")).collect();

@@ -102,7 +102,7 @@ pub(crate) enum Command {
 
 /// What works on an index as a whole takes several platforms, and all of them unless it is told otherwise.
 fn several_platforms(arg: Arg) -> Arg {
-    arg.value_name("OS/ARCH,…").help("Only these platforms, as in linux/amd64,linux/arm64; one alone is written without an index [default: all that are there]")
+    arg.value_name("OS/ARCH,…").help("Only these platforms, as in linux/amd64,linux/arm64; one alone is written without an index [default: all that are there, to an engine this machine's]")
 }
 
 /// Which image, and how much of it may be read.

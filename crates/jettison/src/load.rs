@@ -8,7 +8,8 @@ use jettison_image::{Layer, Limits, Platform};
 use jettison_report::PushReport;
 use jettison_store::registry::Pushed;
 use jettison_store::{
-    Opened, Progress, Reference, ScannedLayer, Scans, Scope, StoredImage, Unpack, Wanted, open_with, scan_watched,
+    Opened, Progress, Reference, ScannedLayer, Scans, Scope, StoredImage, Transport, Unpack, Wanted, open_with,
+    scan_watched,
 };
 
 use crate::cli::ReadArgs;
@@ -41,6 +42,12 @@ impl ReadArgs {
             |text: &str| text.trim().parse::<Platform>().map_err(|error| Usage::new(format!("{error}")).into());
         let mut all = text.split(',').map(platform).collect::<Result<Vec<_>>>()?;
         Ok(if all.len() == 1 { Wanted::Platform(all.remove(0)) } else { Wanted::Platforms(all) })
+    }
+
+    /// The same for what is written to `target`: all that is there, but that engines run one platform of it.
+    pub(crate) fn wanted_for(&self, target: &Reference) -> Result<Wanted> {
+        let is_engine = target.transport.is_some_and(Transport::is_engine);
+        self.wanted_or(if is_engine { Wanted::Platform(this_platform()) } else { Wanted::All })
     }
 
     /// What was read before, of layers on registries in the cache.

@@ -137,6 +137,7 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
         plan(request, &selection, input, contents, &output.scratch(), printer)
     })?;
     works[0].notes.splice(0..0, notes_of_all(&opened));
+    works[0].notes.extend(packings::note(request, &opened));
     let scans = request.read.scans();
     let mut instances = Vec::new();
     for (number, (work, members)) in works.iter_mut().zip(&images).enumerate() {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use jettison_report::{CopyReport, copy_human};
-use jettison_store::{CopyOrder, Wanted, copy};
+use jettison_store::{CopyOrder, copy};
 
 use crate::cli::{Copy, Format};
 use crate::engines;
@@ -14,7 +14,7 @@ use crate::progress::Stage;
 
 pub(crate) fn run(args: &Copy, printer: &Printer) -> Result<ExitCode> {
     let order = CopyOrder {
-        wanted: args.read.wanted_or(Wanted::All)?,
+        wanted: args.read.wanted_for(&args.target)?,
         limits: args.read.limits(),
         source: args.read.registry.options()?,
         target: args.read.registry.options_for(args.dest_creds.as_deref())?,

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use jettison_ir::OptimizeReport;
 use jettison_report::{optimize_human, optimize_json};
-use jettison_store::{ImageName, Reference, Transport, Wanted};
+use jettison_store::{ImageName, Reference, Transport};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
@@ -94,7 +94,7 @@ pub(crate) fn run(args: &Optimize, printer: &Printer) -> Result<ExitCode> {
         compression: args.compression,
         is_dual: args.dual,
         recompress_base: args.recompress_base,
-        wanted: args.read.wanted_or(Wanted::All)?,
+        wanted: args.read.wanted_for(output)?,
         read: &args.read,
         passes: &args.passes,
         verify_each: args.verify_each,

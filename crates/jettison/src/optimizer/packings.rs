@@ -40,14 +40,21 @@ pub(super) fn check(request: &Request<'_>, default: Transport) -> Result<()> {
         return Ok(());
     }
     if holds_plain(request, default) {
-        let hint = "oci:DIR and oci-archive:FILE hold an index of both";
-        return Err(Usage::new("--dual: a docker-archive holds an image in one packing").with_hint(hint).into());
+        let hint = "oci:DIR, oci-archive:FILE and registries hold an index of both";
+        let message = "--dual: a docker-archive, which engines take, holds an image in one packing";
+        return Err(Usage::new(message).with_hint(hint).into());
     }
     if request.compression.is_some_and(|encoding| encoding.compression == Compression::None) {
         let hint = "--compression may say how one of the two is packed, as in zstd:19";
         return Err(Usage::new("--dual writes gzip and zstd, and nothing unpacked").with_hint(hint).into());
     }
     Ok(())
+}
+
+/// What becomes of an index in a place whose engine may know nothing of indexes.
+pub(super) fn note(request: &Request<'_>, opened: &Opened) -> Option<String> {
+    let first = opened.images.first().filter(|_| opened.images.len() > 1 && holds_plain(request, opened.transport))?;
+    Some(format!("engines that read no index in an archive load {} alone from it", first.platform()))
 }
 
 /// Whether the target is an archive as Docker loads it, of one image that is not packed.

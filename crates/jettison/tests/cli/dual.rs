@@ -227,6 +227,7 @@ fn places_and_formats_that_hold_no_two_packings_are_refused() {
     let input = format!("oci:{}", folder.at("in"));
     run(&format!("optimize {input} -o docker-archive:{} --dual", folder.at("out")))
         .fails(2, &["--dual", "docker-archive", "oci-archive:FILE"]);
+    run(&format!("optimize {input} -o docker-daemon:app --dual")).fails(2, &["--dual", "engines"]);
     run(&format!("optimize {input} -o oci:{} --dual --compression none", folder.at("out")))
         .fails(2, &["--dual", "gzip and zstd"]);
     assert_eq!(folder.names(), ["in"]);

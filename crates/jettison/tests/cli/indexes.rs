@@ -161,14 +161,21 @@ fn nothing_goes_where_nothing_changes() {
     let blob = layout.layers_of(&lost)[0].clone();
     layout.lose(&blob);
     let listed = [here.clone(), stated.clone(), there, signature.clone(), sbom.clone()];
-    let index = layout.index(&listed, Dialect::Oci);
+    // Not as jettison would write it.
+    let kind = "application/vnd.oci.image.index.v1+json";
+    let index = json!({ "manifests": listed, "mediaType": kind, "schemaVersion": 2 });
+    let index = layout.blob(kind, serde_json::to_string_pretty(&index).expect("JSON").as_bytes());
     layout.tag(&index, "app:1");
     let folder = Folder::new();
     layout.files().to_folder(folder.at("in"));
     for transport in ["oci", "oci-archive", "docker-archive"] {
         let line = format!("optimize oci:{0}/in -o {transport}:{0}/{transport} -O0 --format json", folder.at(""));
         let reports = run(&line).ok().json();
-        assert!(notes(&reports[0]).is_empty() && notes(&reports[1]).is_empty(), "{reports}");
+        let said: &[&str] = match transport {
+            "docker-archive" => &[&format!("engines that read no index in an archive load linux/{HERE} alone from it")],
+            _ => &[],
+        };
+        assert_eq!((notes(&reports[0]), notes(&reports[1])), (said.to_vec(), vec![]));
         let written = Written::at(folder.at(transport));
         assert_eq!(written.listed()[0]["digest"], index["digest"]);
         assert!(written.has(&blob_of(&layout.layers_of(&stated)[0])), "its statements are there");

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::engines::{Buildah, Docker, skopeo};
 use crate::registries::Registry;
-use crate::tools::{folder, jettison, run, shared, text, unmount_below};
+use crate::tools::{folder, jettison, run, run_with, shared, text, unmount_below};
 use crate::trees::{Seen, assert_same};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -68,7 +68,7 @@ fn two_platforms(folder: &Path) -> String {
     jettison(&["build", "-O0", "--cache-dir", &cache, "--build-context", &base, "-o", &out, text(&context)]);
     let one = listed(&layout);
     let mut manifests = Vec::new();
-    for architecture in ["amd64", "arm64"] {
+    for architecture in ["arm64", "amd64"] {
         let mut manifest = get(&layout, &one);
         let mut config = get(&layout, &manifest["config"]);
         config["architecture"] = json!(architecture);
@@ -108,11 +108,11 @@ fn clients_take_their_platform_and_what_they_can_unpack() {
     jettison(&["optimize", &input, "-O1", "-o", &out, "--dual", "--recompress-base"]);
     let raw: Value = serde_json::from_str(&run("skopeo", &["inspect", "--raw", &out])).expect("JSON");
     let named = |name: &str, is_zstd: bool| (name.to_owned(), is_zstd);
-    let expected = [named("amd64", false), named("arm64", false), named("amd64", true), named("arm64", true)];
+    let expected = [named("arm64", false), named("amd64", false), named("arm64", true), named("amd64", true)];
     assert_eq!(instances(&raw), expected);
     let before = mounted(&input);
     // Debian's tools are of 2022: they know nothing of the annotation, and take the first of their platform.
-    for (number, architecture) in ["amd64", "arm64"].iter().enumerate() {
+    for (number, architecture) in ["arm64", "amd64"].iter().enumerate() {
         let to = format!("oci:{}:x", text(&at(architecture)));
         run("skopeo", &["copy", "-q", "--insecure-policy", "--override-arch", architecture, &out, &to]);
         let taken = listed(&at(architecture));
@@ -127,7 +127,7 @@ fn clients_take_their_platform_and_what_they_can_unpack() {
     podman.run(&["pull", "-q", &out]);
     let image = podman.run(&["images", "-q", "--no-trunc"]);
     let inspected = podman.run(&["image", "inspect", image.trim(), "--format", "{{.Id}} {{.Architecture}}"]);
-    let id = get(&at("out"), &raw["manifests"][0])["config"]["digest"].as_str().expect("one")[7..].to_owned();
+    let id = get(&at("out"), &raw["manifests"][1])["config"]["digest"].as_str().expect("one")[7..].to_owned();
     assert_eq!(inspected.trim(), format!("{id} amd64"));
     let mount = podman.run(&["image", "mount", image.trim()]);
     assert_same(&before, &crate::trees::folder(Path::new(mount.trim())), "podman");
@@ -150,6 +150,17 @@ fn a_registry_keeps_both_packings_and_docker_pulls_the_one_it_knows() {
     assert!(digests.contains(&Digest::of(raw.as_bytes()).to_string()), "{digests}");
     let printed = docker.run(&["run", "--rm", "--network=none", &place, "tail", "-c", "8", "/app/data"]);
     assert_eq!(printed, "changed\n");
+    // An engine gets what it runs, wherever in the index that stands.
+    for (command, name) in [("copy", "copied:1"), ("optimize", "small:1")] {
+        let to = format!("docker-daemon:{name}");
+        let arguments: Vec<&str> = match command {
+            "copy" => vec!["copy", &input, &to],
+            _ => vec!["optimize", &input, "-O1", "-o", &to],
+        };
+        run_with(env!("CARGO_BIN_EXE_jettison"), &arguments, &[("DOCKER_HOST", &docker.host())]);
+        let architecture = docker.run(&["image", "inspect", "-f", "{{.Architecture}}", name]);
+        assert_eq!(architecture.trim(), "amd64");
+    }
     // Read where they lie, and written back to the same place: nothing changes.
     let again = jettison(&["optimize", &pushed, "-O1", "-o", &pushed, "--dual"]);
     assert!(again.contains("0 uploaded (0 B)"), "{again}");

@@ -161,7 +161,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 fn measure(bench: &Bench, tools: &Tools, jettison: &Path, spec: &Spec, image: &Image) -> Result<Vec<Row>> {
     let folder = tempfile::tempdir_in(&bench.work)?;
-    let (one, other) = (Registry::start(&folder.path().join("one"))?, Registry::start(&folder.path().join("other"))?);
+    let one = Registry::start(&folder.path().join("one"))?;
     let source = one.place(&format!("source/{}:1", spec.name));
     // Packed as registries hold images.
     let archive = format!("docker-archive:{}", image.archive.display());
@@ -171,7 +171,11 @@ fn measure(bench: &Bench, tools: &Tools, jettison: &Path, spec: &Spec, image: &I
     ensure!(pushed.success(), "the image cannot be brought to the registry");
     let mut rows: Vec<Row> = Vec::new();
     for round in 0..bench.runs {
-        for job in jobs(tools, jettison, (&one, &other), &source, round) {
+        // Who knows where else on a registry a blob is, mounts it: each job has another registry of its own.
+        let others: Vec<Registry> = (0..3)
+            .map(|number| Registry::start(&folder.path().join(format!("other-{round}-{number}"))))
+            .collect::<Result<_>>()?;
+        for job in jobs(tools, jettison, (&one, &others), &source, round) {
             if bench.between == Between::Settle {
                 nix::unistd::sync();
             }
@@ -199,13 +203,21 @@ fn measure(bench: &Bench, tools: &Tools, jettison: &Path, spec: &Spec, image: &I
 }
 
 /// The jobs of one round; each goes to a repository in which nothing is.
-fn jobs(tools: &Tools, jettison: &Path, (one, other): (&Registry, &Registry), source: &str, round: usize) -> Vec<Job> {
+fn jobs(
+    tools: &Tools,
+    jettison: &Path,
+    (one, others): (&Registry, &[Registry]),
+    source: &str,
+    round: usize,
+) -> Vec<Job> {
     let mut jobs = Vec::new();
     let peer = |name: &str, arguments: &[&str]| tools.program(name).map(|path| Step::new(&path, arguments.to_vec()));
     for work in Work::ALL {
         let target = |tool: &str| {
             let name = format!("{tool}{}/{round}:1", work as usize);
-            if work == Work::CopyBetween { other.place(&name) } else { one.place(&name) }
+            let own = ["jettison", "skopeo", "crane"].iter().position(|known| *known == tool);
+            let other = own.and_then(|at| others.get(at)).filter(|_| work == Work::CopyBetween);
+            other.unwrap_or(one).place(&name)
         };
         let own = target("jettison");
         let bare = |place: &str| place.trim_start_matches("docker://").to_owned();
@@ -235,8 +247,8 @@ fn markdown(options: &Options, runs: usize, load: f64, tools: &Tools, results: &
     let mut out = String::from("# Registry to registry\n\n");
     let _ = writeln!(
         out,
-        "`cargo xtask bench-registry` on {}, the fastest of {runs} runs; load before: {load:.1}. Two of Debian's \
-         docker-registry on this machine; every target is a repository in which nothing is. MB are 10^6 bytes; \"takes\" is a \
+        "`cargo xtask bench-registry` on {}, the fastest of {runs} runs; load before: {load:.1}. Debian's \
+         docker-registry on this machine; every target is a repository in which nothing is, another registry an empty one. MB are 10^6 bytes; \"takes\" is a \
          peer's time in proportion to jettison's for the same work. skopeo: {}.\n",
         machine(),
         version(tools, "skopeo")

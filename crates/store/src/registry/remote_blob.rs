@@ -12,8 +12,8 @@ use super::Fetched;
 use super::session::{Pieces, Session};
 use crate::remote::RemoteError;
 
-/// Pieces of a blob that wait to be read; a piece is what comes at once, some ten kilobytes.
-const WAITING: usize = 64;
+/// Pieces of a blob that wait to be read; a piece is what comes at once, up to some hundred kilobytes.
+const WAITING: usize = 8;
 
 /// A repository of a registry, and the threads that listen to it.
 #[derive(Clone)]

@@ -249,7 +249,8 @@ impl<'a> ImageUnit<'a> {
     }
 }
 
-/// The names of the packages that have paths, for those that are not `gone`.
+/// Who has a path: what its package was built from ([`jettison_image::packages::Package::family`]), for packages that are
+/// not `gone`.
 pub fn owners<'p>(
     databases: &'p [Packages],
     gone: &'p BTreeSet<Owner>,
@@ -258,7 +259,7 @@ pub fn owners<'p>(
         packages.packages.iter().enumerate().map(move |(at, package)| ((database, at), package))
     });
     let staying = packages.filter(|(owner, _)| !gone.contains(owner)).map(|(_, package)| package);
-    staying.flat_map(|package| package.files.iter().map(|path| (path.clone(), package.name.clone())))
+    staying.flat_map(|package| package.files.iter().map(|path| (path.clone(), package.family().to_owned())))
 }
 
 /// Whether a file may be run or loaded: somebody may execute it, or it is named like a library, a module or an object.

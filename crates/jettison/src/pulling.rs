@@ -7,9 +7,10 @@ use anyhow::{Context as _, Result};
 use jettison_image::changes::{Before, Changes, Grouping};
 use jettison_image::{Digest, Platform, Tree};
 use jettison_ir::{Pulling, owners};
-use jettison_store::{Reference, Scans, Unpack, Wanted};
+use jettison_store::{Reference, Scans, StoredImage, Unpack, Wanted};
 
-use crate::cli::{LayersArg, LayersArgs, ReadArgs};
+use crate::base;
+use crate::cli::{BaseArgs, LayersArg, LayersArgs, ReadArgs};
 use crate::installed::installed;
 use crate::load::load;
 use crate::printer::Printer;
@@ -50,21 +51,43 @@ fn before(
 ) -> Result<Option<Before>> {
     let opened = reading.read.open(previous, &Wanted::Platform(platform.clone()))?;
     let Some(image) = opened.images.into_iter().next() else { return Ok(None) };
-    if !image.config.diff_ids().starts_with(base) {
-        notes.push(format!("{previous} has another base than this image: its layers do not say what goes where"));
-        return Ok(None);
-    }
-    if image.layers.len() < base.len() + 2 {
+    let Some(below) = base_of(previous, &image, base, reading, notes)? else { return Ok(None) };
+    if image.layers.len() < below + 2 {
         notes.push(format!("{previous} has no several own layers that could say what goes where"));
         return Ok(None);
     }
     // Of the base only what databases need is read.
-    let unpack = Unpack { first: base.len(), later: true, folder: reading.folder.to_owned() };
+    let unpack = Unpack { first: below, later: true, folder: reading.folder.to_owned() };
     let loaded = load(previous, image, reading.read, Some(unpack), reading.scans, reading.printer)?;
     let mut lower = Tree::empty(loaded.layers());
-    lower.apply_until(base.len()).with_context(|| format!("{previous} cannot be merged"))?;
+    lower.apply_until(below).with_context(|| format!("{previous} cannot be merged"))?;
     let upper = Tree::of(loaded.layers()).with_context(|| format!("{previous} cannot be merged"))?;
     let databases = installed(&loaded, &upper, notes);
     let grouping = Grouping::new(owners(&databases, &BTreeSet::new()));
     Ok(Some(Before::of(&Changes::between(&lower, &upper), &grouping)))
+}
+
+/// How many layers of the previous image are its base: this image's own, or where that was replaced (an upgrade of the
+/// base), what the previous image shows.
+fn base_of(
+    previous: &Reference,
+    image: &StoredImage,
+    base: &[Digest],
+    reading: &Reading<'_>,
+    notes: &mut Vec<String>,
+) -> Result<Option<usize>> {
+    if image.config.diff_ids().starts_with(base) {
+        return Ok(Some(base.len()));
+    }
+    let args = BaseArgs { base: None, squash_all: false };
+    let found = base::find(&args, previous, image, reading.read, &mut Vec::new())?;
+    if found.layers == 0 {
+        notes.push(format!("{previous} has another base, which cannot be told: its layers do not say what goes where"));
+        return Ok(None);
+    }
+    notes.push(format!(
+        "{previous} has another base than this image, whose layers end at {} ({})",
+        found.layers, found.evidence
+    ));
+    Ok(Some(found.layers))
 }

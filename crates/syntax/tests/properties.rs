@@ -154,15 +154,31 @@ proptest! {
         let text: String = pieces.into_iter().map(|piece| mutation::PIECES[piece]).collect();
         let raw = expand::Lexer { raw_quotes: true, raw_escapes: true, keep_unset: true, ..expand::Lexer::new('\\') };
         if let Ok(words) = raw.process_words_in_place(&text, &|_| None) {
-            let mut behind = 0;
+            let references = expand::references(&text, '\\');
+            let mut before = Span::default();
             for (word, span) in words {
                 prop_assert!(text.get(span.range()).is_some(), "{span:?} of {text:?}");
-                prop_assert!(!word.is_empty());
-                prop_assert!(span.end > behind, "words are in order");
-                behind = span.end;
+                prop_assert!(!word.is_empty() && span.start < span.end, "a word stands somewhere");
+                // What a substitution stands for may be split: its words share its place, and nothing else.
+                let shared = Span { start: span.start, end: before.end };
+                let is_apart = span.start >= before.end;
+                prop_assert!(
+                    is_apart || references.iter().any(|reference| reference.span == shared),
+                    "{span:?} behind {before:?} of {text:?}",
+                );
+                prop_assert!(before.start <= span.start && before.end <= span.end, "words are in order");
+                before = span;
             }
         }
     }
+}
+
+#[test]
+fn words_of_one_substitution_share_its_place() {
+    let lexer = expand::Lexer { keep_unset: true, ..expand::Lexer::new('\\') };
+    let words = lexer.process_words_in_place(r#"x${--a=b \"}y"#, &|_| None);
+    let expected = [("x${--a=b", Span::new(0, 12)), ("\"}y", Span::new(1, 13))];
+    assert_eq!(words, Ok(expected.map(|(word, span)| (word.to_owned(), span)).to_vec()));
 }
 
 #[test]

@@ -49,6 +49,7 @@ fn package(
         match letter {
             b'P' => package.name = text(value),
             b'V' => package.version = text(value),
+            b'o' => package.source = text(value),
             b'A' => package.architecture = text(value),
             b'I' => {
                 let size = value.to_str().ok().and_then(|size| size.parse().ok());

@@ -14,8 +14,10 @@ struct Stanza<'t> {
     record: Vec<u8>,
 }
 
+const STATUS: &[u8] = b"var/lib/dpkg/status";
+
 pub(super) fn read(database: &mut Database<'_, '_>) -> Result<Option<Packages>, PackagesError> {
-    let status = database.text(b"var/lib/dpkg/status")?;
+    let status = database.text(STATUS)?;
     let parts: Vec<Vec<u8>> =
         database.names(b"var/lib/dpkg/status.d").into_iter().filter(|name| !name.ends_with(b".md5sums")).collect();
     if status.is_none() && parts.is_empty() {
@@ -56,6 +58,14 @@ pub(super) fn read(database: &mut Database<'_, '_>) -> Result<Option<Packages>, 
     Ok(place.map(|place| Packages::new(Manager::Dpkg, &place, packages, removed)))
 }
 
+/// The sources of packages whose names are others, as far as the main file can be read.
+pub(super) fn sources(database: &mut Database<'_, '_>) -> HashMap<String, String> {
+    let Ok(Some(status)) = database.text(STATUS) else { return HashMap::new() };
+    let stanzas = stanzas(&status).unwrap_or_default();
+    let named = stanzas.iter().map(|stanza| (stanza.text("Package"), stanza.source()));
+    named.filter(|(_, source)| !source.is_empty()).collect()
+}
+
 /// Blocks of `Name: value`, values going on in lines that start with a blank.
 fn stanzas(file: &Text) -> Result<Vec<Stanza<'_>>, PackagesError> {
     let mut all = Vec::new();
@@ -94,6 +104,11 @@ impl Stanza<'_> {
         self.field(name).map(text).unwrap_or_default()
     }
 
+    /// `name (version)`, without the version.
+    pub(super) fn source(&self) -> String {
+        self.text("Source").split_whitespace().next().unwrap_or_default().to_owned()
+    }
+
     fn requirements(&self, name: &str) -> Vec<Requirement> {
         let alternatives = |one: &str| {
             let alternatives: Vec<Capability> = one.split('|').filter_map(capability).collect();
@@ -124,6 +139,7 @@ fn package(file: &Text, stanza: &Stanza<'_>) -> Result<(Package, String), Packag
     let size = stanza.text("Installed-Size").parse().unwrap_or(0u64);
     let package = Package {
         version: stanza.text("Version"),
+        source: stanza.source(),
         architecture: stanza.text("Architecture"),
         depends: [stanza.requirements("Pre-Depends"), stanza.requirements("Depends")].concat(),
         recommends: stanza.requirements("Recommends"),

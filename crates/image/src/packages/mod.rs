@@ -118,6 +118,9 @@ pub struct Package {
     pub name: String,
     /// Its version, with epoch and release where it has these.
     pub version: String,
+    /// What it was built from, without a version: packages of one source are built and upgraded together. Empty where the
+    /// database does not say, as it does not where the source has the package's own name.
+    pub source: String,
     /// Its architecture; empty where the database does not say.
     pub architecture: String,
     /// Its files and folders as paths in the tree: clean, without a leading slash, links in their folders followed.
@@ -201,6 +204,7 @@ impl Package {
         Self {
             name,
             version: String::new(),
+            source: String::new(),
             architecture: String::new(),
             files: Vec::new(),
             configuration: Vec::new(),
@@ -215,6 +219,14 @@ impl Package {
             size: 0,
             record: Vec::new(),
         }
+    }
+}
+
+impl Package {
+    /// The name that it shares with all that is built from the same source.
+    #[must_use]
+    pub fn family(&self) -> &str {
+        if self.source.is_empty() { &self.name } else { &self.source }
     }
 }
 

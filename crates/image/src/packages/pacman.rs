@@ -48,6 +48,7 @@ fn package(database: &mut Database<'_, '_>, desc: &Text, files: Option<&Text>) -
         match section.as_str() {
             "NAME" => package.name = word,
             "VERSION" => package.version = word,
+            "BASE" => package.source = word,
             "ARCH" => package.architecture = word,
             "SIZE" => package.size = word.parse().map_err(|_| error("a size is a number"))?,
             "REASON" => package.reason = if word == "0" { Reason::Asked } else { Reason::Needed },

@@ -54,6 +54,7 @@ pub(super) mod tags {
     pub(in super::super) const FILE_DIGESTS: u32 = 1035;
     pub(in super::super) const FILE_LINKS: u32 = 1036;
     pub(in super::super) const FILE_FLAGS: u32 = 1037;
+    pub(in super::super) const SOURCE: u32 = 1044;
     pub(in super::super) const PROVIDES: (u32, u32) = (1047, 1113);
     pub(in super::super) const REQUIRES: (u32, u32) = (1049, 1050);
     pub(in super::super) const FOLDER_OF: u32 = 1116;
@@ -99,6 +100,7 @@ fn package(database: &mut Database<'_, '_>, file: &Text, blob: Vec<u8>) -> Resul
     let size = header.numbers(tags::LONG_SIZE).first().or(header.numbers(tags::SIZE).first()).copied();
     let mut package = Package {
         version: format!("{epoch}{version}-{release}"),
+        source: first(tags::SOURCE).map(|file| source(&file).to_owned()).unwrap_or_default(),
         architecture: first(tags::ARCHITECTURE).unwrap_or_default(),
         depends: requirements(&header, tags::REQUIRES),
         recommends: requirements(&header, tags::RECOMMENDS),
@@ -125,6 +127,11 @@ fn package(database: &mut Database<'_, '_>, file: &Text, blob: Vec<u8>) -> Resul
     header.blank(tags::TRANSACTION);
     package.record = header.into_bytes();
     Ok(package)
+}
+
+/// Of `name-version-release.src.rpm`, the name.
+fn source(file: &str) -> &str {
+    file.rsplitn(3, '-').nth(2).unwrap_or_default()
 }
 
 fn capabilities(header: &Header, (names, versions): (u32, u32)) -> impl Iterator<Item = Capability> {

@@ -2,6 +2,7 @@
 
 mod berkeley;
 mod erased;
+mod family;
 mod graph;
 mod ndb;
 mod sqlite;

@@ -4,6 +4,7 @@
 const PAGE: usize = 1024;
 
 /// The value of a header's tag.
+#[derive(Clone)]
 pub(crate) enum Tag<'t> {
     Text(&'t str),
     Texts(&'t [&'t str]),

@@ -4,10 +4,10 @@
 mod endpoint;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use anyhow::{Context as _, Result};
-use jettison_engine::containers;
+use jettison_engine::{containers, ssh};
 use jettison_store::daemon::Daemon;
 use jettison_store::{ImageName, Reference, Selector, Transport};
 use tempfile::TempDir;
@@ -33,7 +33,11 @@ pub(crate) fn is_plugin() -> bool {
 /// The user's engine of Docker's. Nothing is asked yet.
 fn daemon() -> Result<Daemon> {
     let Endpoint { address, tls } = endpoint::of_user()?;
-    Ok(Daemon::at(&address, tls.as_ref())?)
+    Ok(if address.starts_with("ssh://") {
+        Daemon::behind(&address, Arc::new(ssh::Remote::at(&address)?))
+    } else {
+        Daemon::at(&address, tls.as_ref())?
+    })
 }
 
 /// The name that an engine knows an image by.

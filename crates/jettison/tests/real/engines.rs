@@ -1,5 +1,6 @@
 //! The engines and readers: a Docker engine of the suite's own, buildah with storage of its own, umoci, skopeo.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -18,7 +19,41 @@ pub(crate) struct Docker {
 
 impl Docker {
     pub(crate) fn start() -> Self {
+        Self::start_with(folder(), &[])
+    }
+
+    /// One that listens by TLS as well, with the address at which it does: `ca.pem`, `cert.pem` and `key.pem` for its
+    /// clients are in [`Docker::folder`].
+    pub(crate) fn start_encrypted() -> (Self, String) {
         let folder = folder();
+        let path = |name: &str| text(&folder.path().join(name)).to_owned();
+        let (ca, ca_key) = (path("ca.pem"), path("ca.key"));
+        let new = ["req", "-newkey", "rsa:2048", "-nodes"];
+        let authority = ["-x509", "-days", "2", "-subj", "/CN=suite", "-keyout", &ca_key, "-out", &ca];
+        run("openssl", &[&new[..], &authority].concat());
+        let certify = |subject: &str, extension: &str, key: &str, certificate: &str| {
+            let (asked, extensions) = (path("asked"), path("extensions"));
+            run("openssl", &[&new[..], &["-subj", subject, "-keyout", key, "-out", &asked]].concat());
+            std::fs::write(&extensions, extension).expect("writes");
+            let signed = ["x509", "-req", "-days", "2", "-in", &asked, "-CA", &ca, "-CAkey", &ca_key];
+            run("openssl", &[&signed[..], &["-CAcreateserial", "-extfile", &extensions, "-out", certificate]].concat());
+        };
+        let (server, server_key) = (path("server.pem"), path("server.key"));
+        certify("/CN=127.0.0.1", "subjectAltName=IP:127.0.0.1\n", &server_key, &server);
+        certify("/CN=client", "extendedKeyUsage=clientAuth\n", &path("key.pem"), &path("cert.pem"));
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+        let host = format!("tcp://127.0.0.1:{port}");
+        let files = ["--tlsverify", "--tlscacert", &ca, "--tlscert", &server, "--tlskey", &server_key];
+        let docker = Self::start_with(folder, &[&files[..], &["--host", &host]].concat());
+        (docker, host)
+    }
+
+    /// Where its files are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn start_with(folder: TempDir, more: &[&str]) -> Self {
         let path = |name: &str| folder.path().join(name);
         let log = std::fs::File::create(path("log")).expect("a log");
         let process = Command::new("dockerd")
@@ -31,6 +66,7 @@ impl Docker {
             .arg("--host")
             .arg(format!("unix://{}", path("socket").display()))
             .args(["--iptables=false", "--bridge=none"])
+            .args(more)
             .stdout(log.try_clone().expect("a log"))
             .stderr(log)
             .stdin(Stdio::null())

@@ -52,6 +52,29 @@ fn docker_loads_what_is_built_and_optimized_and_runs_it() {
 }
 
 #[test]
+fn docker_is_spoken_to_by_tls_and_by_its_own_words_for_ssh() {
+    let (docker, host) = Docker::start_encrypted();
+    let folder = folder();
+    let (files, cache) = (text(docker.folder()).to_owned(), text(&folder.path().join("cache")).to_owned());
+    let by_tls = [("DOCKER_HOST", host.as_str()), ("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", &files)];
+    let by_tls = [&by_tls[..], &[("JETTISON_CACHE", &cache)]].concat();
+    run_with(JETTISON, &["copy", &archive(), "docker-daemon:app:tls"], &by_tls);
+    run_with(JETTISON, &["diff", &archive(), "docker-daemon:app:tls"], &by_tls);
+    // What stands for ssh starts the words for the other machine on this one: `docker system dial-stdio`.
+    let ssh = folder.path().join("ssh");
+    fs::write(&ssh, "#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done\nshift 2\nexec \"$@\"\n").expect("writes");
+    run("chmod", &["755", text(&ssh)]);
+    let path = format!("{}:/usr/bin:/bin", text(folder.path()));
+    let far = format!("ssh://far{}", docker.host().trim_start_matches("unix://"));
+    let by_ssh = [("DOCKER_HOST", far.as_str()), ("PATH", &path), ("JETTISON_CACHE", &cache)];
+    run_with(JETTISON, &["copy", &archive(), "docker-daemon:app:ssh"], &by_ssh);
+    run_with(JETTISON, &["diff", &archive(), "docker-daemon:app:ssh"], &by_ssh);
+    let ids = docker.run(&["images", "--no-trunc", "--format", "{{.ID}}", "app"]);
+    let ids: Vec<&str> = ids.lines().collect();
+    assert!(matches!(ids[..], [one, other] if one == other), "{ids:?}");
+}
+
+#[test]
 fn engines_that_are_not_there_or_do_not_have_an_image_are_told() {
     let folder = folder();
     let fails = |arguments: &[&str], host: &str| {

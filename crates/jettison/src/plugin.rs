@@ -27,6 +27,14 @@ pub(crate) enum Call {
 pub(crate) struct Engine {
     pub(crate) host: Option<String>,
     pub(crate) context: Option<String>,
+    /// Whether TLS is to be spoken.
+    pub(crate) tls: Option<bool>,
+    /// Whether the engine's certificate is to be checked; saying either asks for TLS.
+    pub(crate) tls_verify: Option<bool>,
+    /// The files for TLS, in PEM.
+    pub(crate) authority: Option<String>,
+    pub(crate) certificate: Option<String>,
+    pub(crate) key: Option<String>,
 }
 
 /// What is asked for by the words of the process, its own name the first.
@@ -57,6 +65,15 @@ fn engine(words: &[OsString]) -> Engine {
         let place = match name {
             "-H" | "--host" => &mut engine.host,
             "-c" | "--context" => &mut engine.context,
+            "--tlscacert" => &mut engine.authority,
+            "--tlscert" => &mut engine.certificate,
+            "--tlskey" => &mut engine.key,
+            "--tls" | "--tlsverify" => {
+                // As Go reads it: without a value it is on.
+                let is_on = value.is_none_or(|value| matches!(&*value, "1" | "t" | "T" | "true" | "TRUE" | "True"));
+                *(if name == "--tls" { &mut engine.tls } else { &mut engine.tls_verify }) = Some(is_on);
+                continue;
+            }
             _ => continue,
         };
         *place = value.or_else(|| words.next().map(str::to_owned));
@@ -95,6 +112,7 @@ mod tests {
         let engine = |host: Option<&str>, context: Option<&str>| Engine {
             host: host.map(str::to_owned),
             context: context.map(str::to_owned),
+            ..Engine::default()
         };
         for (line, expected) in [
             ("jettison weigh jettison:1", engine(None, None)),
@@ -104,6 +122,11 @@ mod tests {
             let found = call(words(&format!("/x/docker-jettison {line}")));
             assert_eq!(found, Call::Plugin { words: words("jettison weigh jettison:1"), engine: expected }, "{line}");
         }
+        let line = "/x/docker-jettison --tlsverify=false --tls --tlscacert /a --tlscert=/c --tlskey /k jettison weigh";
+        let Call::Plugin { engine: encrypted, .. } = call(words(line)) else { panic!("{line}") };
+        assert_eq!((encrypted.tls, encrypted.tls_verify), (Some(true), Some(false)));
+        let files = [encrypted.authority, encrypted.certificate, encrypted.key];
+        assert_eq!(files, ["/a", "/c", "/k"].map(|file| Some(file.to_owned())));
         let help = call(words("/x/docker-jettison help jettison weigh"));
         assert_eq!(help, Call::Plugin { words: words("jettison weigh --help"), engine: engine(None, None) });
     }

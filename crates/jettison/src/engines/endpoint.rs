@@ -54,7 +54,7 @@ fn is_socket(address: &str) -> bool {
 fn find(told: &Engine, variable: &dyn Fn(&str) -> Option<String>) -> Result<Endpoint> {
     let settings = variable("DOCKER_CONFIG").map(PathBuf::from);
     let settings = settings.or_else(|| variable("HOME").map(|home| Path::new(&home).join(".docker")));
-    let at = |address| Endpoint { address, tls: of_environment(settings.as_deref(), variable) };
+    let at = |address| Endpoint { address, tls: asked_for(told, settings.as_deref(), variable) };
     let of_context = |named| settings.as_deref().map_or(Ok(None), |folder| of_context(folder, named));
     if let Some(host) = &told.host {
         return Ok(at(host.clone()));
@@ -72,16 +72,25 @@ fn find(told: &Engine, variable: &dyn Fn(&str) -> Option<String>) -> Result<Endp
     Ok(at(own.filter(|own| !usual_is_there && is_socket(own)).unwrap_or_else(|| USUAL.to_owned())))
 }
 
-/// TLS as the environment asks for it: `DOCKER_TLS_VERIFY` has the engine's certificate checked, `DOCKER_TLS` alone has
-/// not, and the files are in `DOCKER_CERT_PATH` or beside docker's settings.
-fn of_environment(settings: Option<&Path>, variable: &dyn Fn(&str) -> Option<String>) -> Option<Tls> {
-    let verifies = variable("DOCKER_TLS_VERIFY").is_some();
-    if !verifies && variable("DOCKER_TLS").is_none() {
+/// TLS as docker's options and the environment ask for it: `DOCKER_TLS_VERIFY` has the engine's certificate checked,
+/// `DOCKER_TLS` alone has not, and the files are in `DOCKER_CERT_PATH` or beside docker's settings.
+fn asked_for(told: &Engine, settings: Option<&Path>, variable: &dyn Fn(&str) -> Option<String>) -> Option<Tls> {
+    let verifies = told.tls_verify.unwrap_or_else(|| variable("DOCKER_TLS_VERIFY").is_some());
+    let is_on = told.tls.unwrap_or_else(|| variable("DOCKER_TLS").is_some());
+    if !is_on && !verifies && told.tls_verify.is_none() {
         return None;
     }
-    let folder = variable("DOCKER_CERT_PATH").map(PathBuf::from).or_else(|| settings.map(Path::to_owned))?;
+    let folder = variable("DOCKER_CERT_PATH").map(PathBuf::from).or_else(|| settings.map(Path::to_owned));
+    let folder = folder.unwrap_or_default();
+    let mut tls = of_folder(&folder, !verifies);
     // Without the authority nothing could be verified: that the file is missing must be said.
-    Some(Tls { authority: verifies.then(|| folder.join("ca.pem")), ..of_folder(&folder, !verifies) })
+    let usual = verifies.then(|| folder.join("ca.pem"));
+    tls.authority = told.authority.as_ref().map(PathBuf::from).or(usual);
+    if told.certificate.is_some() || told.key.is_some() {
+        let file = |told: &Option<String>, usual| told.as_ref().map_or_else(|| folder.join(usual), PathBuf::from);
+        tls.identity = Some((file(&told.certificate, "cert.pem"), file(&told.key, "key.pem")));
+    }
+    Some(tls)
 }
 
 /// TLS by the files of a folder.
@@ -169,7 +178,8 @@ mod tests {
         fs::write(folder.path().join("config.json"), r#"{"currentContext":"far"}"#).expect("writes");
         let config = folder.path().display().to_string();
         let engine = |host: Option<&str>, context: Option<&str>, environment: &[(&str, &str)]| {
-            let told = Engine { host: host.map(str::to_owned), context: context.map(str::to_owned) };
+            let (host, context) = (host.map(str::to_owned), context.map(str::to_owned));
+            let told = Engine { host, context, ..Engine::default() };
             let variable = |name: &str| {
                 let all = [("DOCKER_CONFIG", config.as_str())];
                 let mut all = all.iter().chain(environment);
@@ -192,5 +202,26 @@ mod tests {
         assert_eq!(tls.authority.as_deref(), Some(Path::new("/certs/ca.pem")));
         let tls = engine(None, None, &[host, ("DOCKER_TLS", "1")]).tls.expect("TLS");
         assert_eq!(tls, Tls { trusts_anyone: true, ..Tls::default() });
+    }
+
+    #[test]
+    fn options_of_docker_come_before_the_environment() {
+        let tls = |told: Engine, environment: &str| {
+            let told = Engine { host: Some("tcp://host:1".to_owned()), ..told };
+            let variable =
+                |name: &str| Some("/certs".to_owned()).filter(|_| environment.split(' ').any(|set| set == name));
+            find(&told, &variable).expect("an engine").tls
+        };
+        let verifies = |told: Engine, environment: &str| tls(told, environment).map(|tls| !tls.trusts_anyone);
+        let told = |tls, tls_verify| Engine { tls, tls_verify, ..Engine::default() };
+        assert_eq!(verifies(told(None, None), ""), None);
+        assert_eq!(verifies(told(Some(true), None), ""), Some(false));
+        assert_eq!(verifies(told(None, Some(true)), ""), Some(true));
+        assert_eq!(verifies(told(None, Some(false)), "DOCKER_TLS_VERIFY"), Some(false));
+        assert_eq!(verifies(told(Some(false), None), "DOCKER_TLS"), None);
+        let named = Engine { authority: Some("/a".to_owned()), key: Some("/k".to_owned()), ..told(None, Some(true)) };
+        let identity = Some((PathBuf::from("/certs/cert.pem"), PathBuf::from("/k")));
+        let expected = Tls { authority: Some(PathBuf::from("/a")), identity, trusts_anyone: false };
+        assert_eq!(tls(named, "DOCKER_CERT_PATH"), Some(expected));
     }
 }

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use crate::sandbox::outside;
+
 /// Why podman's or buildah's images could not be used.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // The messages say it.
@@ -33,6 +35,12 @@ impl ContainersError {
 
 /// The programs that know the images, the one that is asked first first.
 const PROGRAMS: [&str; 2] = ["podman", "buildah"];
+
+/// Whether podman or buildah is installed.
+#[must_use]
+pub fn are_installed() -> bool {
+    PROGRAMS.iter().any(|program| run(program, &["--version"]).is_ok())
+}
 
 /// Whether there is an image of this name; not, where neither program is installed.
 #[must_use]
@@ -87,5 +95,11 @@ fn first<'a>(what: &str, arguments: impl Fn(&str) -> Vec<&'a str>) -> Result<(),
 }
 
 fn run(program: &str, arguments: &[&str]) -> std::io::Result<Output> {
-    Command::new(program).args(arguments).stdin(Stdio::null()).output()
+    let mut command = Command::new(program);
+    if let Some((user, group)) = outside() {
+        // As `buildah unshare` says it: the images are this user's and not root's, and the namespace is there already.
+        command.env("_CONTAINERS_USERNS_CONFIGURED", "done");
+        command.env("_CONTAINERS_ROOTLESS_UID", user.to_string()).env("_CONTAINERS_ROOTLESS_GID", group.to_string());
+    }
+    command.args(arguments).stdin(Stdio::null()).output()
 }

@@ -97,6 +97,12 @@ pub(crate) fn find(text: &str) -> Option<Reference> {
     containers::has(text).then(|| format!("containers-storage:{text}").parse().ok()).flatten()
 }
 
+/// Where a built image is loaded to: Docker's engine; podman's or buildah's images where only these are there.
+pub(crate) fn for_loading() -> Transport {
+    let is_docker = endpoint::is_told() || endpoint::is_there() || !containers::are_installed();
+    if is_docker { Transport::DockerDaemon } else { Transport::ContainersStorage }
+}
+
 /// Where an image goes that gets a new name: to where the one that it is made from was.
 pub(crate) fn beside(input: &Reference) -> Reference {
     let transport = input.transport.filter(|transport| transport.is_engine()).unwrap_or(Transport::Local);

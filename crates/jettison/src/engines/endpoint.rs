@@ -39,6 +39,11 @@ pub(super) fn of_user() -> String {
     })
 }
 
+/// Whether somebody said where the engine is.
+pub(super) fn is_told() -> bool {
+    super::TOLD.get().is_some() || of_user() != USUAL
+}
+
 /// Whether there may be an engine: it listens on no socket that is not there.
 pub(super) fn is_there() -> bool {
     let address = of_user();

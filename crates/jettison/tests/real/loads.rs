@@ -170,6 +170,26 @@ fn podman_and_buildah_keep_their_images_by_the_same_words() {
     let report = jettison(&["optimize", "app:dev", "-O1", "-t", "app:release"]);
     assert!(report.contains("containers-storage:"), "{report}");
     jettison(&["diff", "containers-storage:app:dev", "containers-storage:localhost/app:release"]);
+    // An image with a manifest of OCI's keeps its annotations, one of docker's its health check.
+    run_with("podman", &["pull", "--quiet", &archive()], &environment);
+    jettison(&[
+        "copy",
+        "containers-storage:localhost/busybox:1.38.0-glibc",
+        &format!("oci:{}", text(&folder.path().join("annotated"))),
+    ]);
+    let manifest = run("skopeo", &["inspect", "--raw", &format!("oci:{}", text(&folder.path().join("annotated")))]);
+    assert!(manifest.contains("org.opencontainers.image.version"), "{manifest}");
+    let checked = folder.path().join("Dockerfile");
+    fs::write(&checked, "FROM localhost/busybox:1.38.0-glibc\nHEALTHCHECK CMD true\n").expect("writes");
+    let (file, context) = (text(&checked), text(folder.path()));
+    run_with(
+        "buildah",
+        &["build", "--quiet", "--format", "docker", "-t", "checked", "-f", file, context],
+        &environment,
+    );
+    let layout = format!("oci:{}", text(&folder.path().join("checked")));
+    jettison(&["copy", "containers-storage:checked", &layout]);
+    assert!(run("skopeo", &["inspect", "--config", "--raw", &layout]).contains("Healthcheck"));
     let inspected = run_with("buildah", &["inspect", "--type", "image", "localhost/app:release"], &environment);
     assert!(inspected.contains("\"OCIv1\""), "{inspected}");
     run("sh", &["-c", &format!("rm -rf {}", text(&storage))]);

@@ -17,5 +17,6 @@ mod kernel;
 pub mod plan;
 pub mod sandbox;
 pub mod snapshot;
+pub mod ssh;
 pub mod supervisor;
 pub mod trace;

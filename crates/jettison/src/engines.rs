@@ -4,16 +4,17 @@
 mod endpoint;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use jettison_engine::containers;
+use jettison_engine::{containers, ssh};
 use jettison_store::daemon::Daemon;
 use jettison_store::{ImageName, Progress as _, Reference, Selector, Transport};
 use tempfile::TempDir;
 
+use self::endpoint::Endpoint;
 use crate::plugin::Engine;
 use crate::printer::Printer;
 use crate::progress::Stage;
@@ -29,6 +30,16 @@ pub(crate) fn told(engine: Engine) {
 /// Whether the user asks by way of docker: bare names are then those of its engine first.
 pub(crate) fn is_plugin() -> bool {
     TOLD.get().is_some()
+}
+
+/// The user's engine of Docker's. Nothing is asked yet.
+fn daemon() -> Result<Daemon> {
+    let Endpoint { address, tls } = endpoint::of_user()?;
+    Ok(if address.starts_with("ssh://") {
+        Daemon::behind(&address, Arc::new(ssh::Remote::at(&address)?))
+    } else {
+        Daemon::at(&address, tls.as_ref())?
+    })
 }
 
 /// The name that an engine knows an image by.
@@ -54,7 +65,7 @@ pub(crate) fn bring(reference: &Reference, folder: &Path, printer: &Printer) -> 
     match transport {
         Transport::DockerDaemon => {
             let stage = Stage::start(printer, format!("taking {reference} from the engine"), 0);
-            Daemon::at(&endpoint::of_user())?.export(name, &mut file, &stage)?;
+            daemon()?.export(name, &mut file, &stage)?;
             stage.end();
         }
         _ => {
@@ -98,7 +109,7 @@ pub(crate) fn deliver(reference: &Reference, printer: &Printer) -> Result<()> {
     match reference.transport {
         Some(Transport::DockerDaemon) => {
             let stage = Stage::start(printer, format!("loading {reference}"), 0);
-            Daemon::at(&endpoint::of_user())?.import(&reference.path, &stage)?;
+            daemon()?.import(&reference.path, &stage)?;
             stage.end();
         }
         Some(Transport::ContainersStorage) => containers::load(&reference.path)?,
@@ -110,7 +121,7 @@ pub(crate) fn deliver(reference: &Reference, printer: &Printer) -> Result<()> {
 /// The engine that has an image of this name: Docker's if it is there, else podman's or buildah's.
 pub(crate) fn find(text: &str) -> Option<Reference> {
     let name: ImageName = text.parse().ok()?;
-    let docker = endpoint::is_there().then(|| Daemon::at(&endpoint::of_user()).ok()).flatten();
+    let docker = endpoint::is_there().then(|| daemon().ok()).flatten();
     if docker.is_some_and(|daemon| daemon.has(&name.full()).unwrap_or(false)) {
         return format!("docker-daemon:{text}").parse().ok();
     }

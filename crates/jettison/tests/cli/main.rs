@@ -30,6 +30,7 @@ mod passes;
 mod platforms;
 mod promises;
 mod receipts;
+mod remote;
 mod rewrite;
 mod talk;
 mod target;

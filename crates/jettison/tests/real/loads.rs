@@ -66,8 +66,8 @@ fn engines_that_are_not_there_or_do_not_have_an_image_are_told() {
         nobody.contains("cannot be reached at unix:///nowhere/docker.sock") && nobody.contains("DOCKER_HOST"),
         "{nobody}"
     );
-    let ssh = fails(&["weigh", "docker-daemon:app"], "ssh://far");
-    assert!(ssh.contains("only unix: and tcp:") && ssh.contains("docker save"), "{ssh}");
+    let pipe = fails(&["weigh", "docker-daemon:app"], "npipe:////./pipe/docker_engine");
+    assert!(pipe.contains("only unix:, tcp: and ssh:") && pipe.contains("docker save"), "{pipe}");
     let docker = Docker::start();
     let missing = fails(&["weigh", "docker-daemon:none:1"], &docker.host());
     assert!(

@@ -2,7 +2,7 @@
 //! for each connection, HTTP/1.1 with a closed connection after each answer.
 
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -112,14 +112,12 @@ impl Drop for Server {
     }
 }
 
-fn serve(stream: TcpStream, log: &Mutex<Vec<String>>, handler: &Handler, cut: &Cut) {
-    let mut reader = BufReader::new(stream.try_clone().expect("a clone"));
+/// The method, the path and the headers of a request, by their names in lower case.
+pub(crate) fn head(reader: &mut impl BufRead) -> Option<(String, String, HashMap<String, String>)> {
     let mut line = String::new();
-    if reader.read_line(&mut line).is_err() {
-        return;
-    }
+    reader.read_line(&mut line).ok()?;
     let mut words = line.split_whitespace();
-    let (Some(method), Some(path)) = (words.next(), words.next()) else { return };
+    let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
     let mut headers = HashMap::new();
     loop {
         let mut line = String::new();
@@ -128,9 +126,14 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<String>>, handler: &Handler, cut: &C
                 let (name, value) = line.split_once(':').unwrap_or_default();
                 headers.insert(name.to_lowercase(), value.trim().to_owned());
             }
-            _ => break,
+            _ => return Some((method, path, headers)),
         }
     }
+}
+
+fn serve(stream: TcpStream, log: &Mutex<Vec<String>>, handler: &Handler, cut: &Cut) {
+    let mut reader = BufReader::new(stream.try_clone().expect("a clone"));
+    let Some((method, path, headers)) = head(&mut reader) else { return };
     let entry = format!("{method} {path}");
     let count = {
         let mut log = log.lock().expect("not poisoned");
@@ -139,7 +142,7 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<String>>, handler: &Handler, cut: &C
         count
     };
     let length: usize = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or_default();
-    let mut asked = Asked { count, method: method.to_owned(), path: path.to_owned(), headers, body: Vec::new() };
+    let mut asked = Asked { count, method, path, headers, body: Vec::new() };
     let cut = cut(&asked);
     asked.body = vec![0; cut.unwrap_or(length).min(length)];
     if reader.read_exact(&mut asked.body).is_err() {

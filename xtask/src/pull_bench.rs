@@ -215,8 +215,8 @@ fn markdown(options: &Options, load: f64, series: &Series, tables: &[Table]) -> 
             names.join(" | "),
             "--:|".repeat(rows.len())
         );
-        for at in 1..series.moves.len() {
-            let _ = write!(out, "| {at} → {} | {} | {} |", at + 1, series.moves[at], mb(changed[at]));
+        for (at, moves) in series.moves.iter().enumerate().skip(1) {
+            let _ = write!(out, "| {at} → {} | {} | {} |", at + 1, moves, mb(changed[at]));
             for row in rows {
                 let _ = write!(out, " {} |", mb(pulled(&row.releases[at - 1], &row.releases[at])));
             }

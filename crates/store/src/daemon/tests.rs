@@ -202,6 +202,44 @@ fn a_load_may_be_refused_while_it_is_still_being_sent() {
 }
 
 #[test]
+fn an_answer_counts_though_nothing_more_can_be_sent() {
+    let (waits, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let until = |flag: &AtomicBool| {
+        while !flag.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    let (is_waiting, answers) = (waits.clone(), answered.clone());
+    let engine = Engine::start("1.41", move |asked| {
+        until(&is_waiting);
+        asked.answer(413, r#"{"message":"too large"}"#);
+        answers.store(true, Ordering::SeqCst);
+    });
+    // The engine answers and goes between the client's look for an answer and its next write.
+    let pieces = futures_util::stream::unfold(0, move |count| {
+        let (waits, answered) = (waits.clone(), answered.clone());
+        async move {
+            if count == 1 {
+                tokio::task::yield_now().await;
+                waits.store(true, Ordering::SeqCst);
+                until(&answered);
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            (count < 3).then(|| (Ok::<_, std::io::Error>(Bytes::from_static(b"piece")), count + 1))
+        }
+    });
+    let pieces = Box::pin(pieces);
+    let daemon = daemon(&engine);
+    let result = daemon.run(&(), async {
+        let docker = daemon.connect().await?;
+        let options = ImportImageOptionsBuilder::default().build();
+        let mut answers = std::pin::pin!(docker.import_image_stream(options, pieces, None));
+        answers.next().await.expect("an answer").map_err(|error| daemon.failed("load the image", "", error))
+    });
+    assert_eq!(refusal(result), "too large");
+}
+
+#[test]
 fn old_engines_are_spoken_to_in_their_own_version() {
     for version in ["1.24", "1.41", "1.53", "1.99"] {
         let engine = Engine::start(version, |asked| {

@@ -305,7 +305,12 @@ impl BaseImage {
         let work = cache.work()?;
         let scope = Scope {
             limits: Limits::default(),
-            unpack: Some(jettison_store::Unpack { first: 0, later: false, folder: work.path().to_owned() }),
+            unpack: Some(jettison_store::Unpack {
+                first: 0,
+                later: false,
+                seen_only: false,
+                folder: work.path().to_owned(),
+            }),
         };
         let (scanned, layers) = jettison_store::scan(&self.place, &self.image, &scope, &Scans::default(), &())?;
         for (diff_id, layer) in self.image.config.diff_ids().iter().zip(&layers) {

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use crate::sandbox::outside;
+
 /// Why podman's or buildah's images could not be used.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // The messages say it.
@@ -34,6 +36,12 @@ impl ContainersError {
 /// The programs that know the images, the one that is asked first first.
 const PROGRAMS: [&str; 2] = ["podman", "buildah"];
 
+/// Whether podman or buildah is installed.
+#[must_use]
+pub fn are_installed() -> bool {
+    PROGRAMS.iter().any(|program| run(program, &["--version"]).is_ok())
+}
+
 /// Whether there is an image of this name; not, where neither program is installed.
 #[must_use]
 pub fn has(name: &str) -> bool {
@@ -44,16 +52,37 @@ pub fn has(name: &str) -> bool {
     })
 }
 
-/// Writes an image to a file, as `docker save` would.
+/// Whether an image has a manifest of OCI's with annotations, which an archive of docker's cannot hold.
+fn is_annotated(program: &str, name: &str) -> bool {
+    let arguments: &[&str] = if program == "podman" {
+        &[
+            "image",
+            "inspect",
+            "--format",
+            "{{.ManifestType}} {{range $name, $value := .Annotations}}\"annotations\"{{end}}",
+            name,
+        ]
+    } else {
+        &["inspect", "--type", "image", "--format", "{{.Manifest}}", name]
+    };
+    let said = run(program, arguments).map(|output| output.stdout).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    said.contains("application/vnd.oci.image.manifest.v1+json") && said.contains("\"annotations\"")
+}
+
+/// Writes an image to a file: as an archive of docker's, which is written faster; one with annotations as OCI's.
 ///
 /// # Errors
 /// Where there is no such image, neither program is installed, or the file cannot be written.
 pub fn save(name: &str, to: &Path) -> Result<(), ContainersError> {
     let to = to.display().to_string();
-    let place = format!("docker-archive:{to}");
-    first(&format!("give the image {name}"), |program| match program {
-        "podman" => vec!["save", "--quiet", "--format", "docker-archive", "--output", &to, name],
-        _ => vec!["push", "--quiet", name, &place],
+    let place = |format: &str| format!("{format}:{to}");
+    let places = ["docker-archive", "oci-archive"].map(place);
+    first(&format!("give the image {name}"), |program| match (program, is_annotated(program, name)) {
+        // Podman's --uncompressed says of such layers that they are compressed.
+        ("podman", true) => vec!["save", "--quiet", "--format", "oci-archive", "--output", &to, name],
+        ("podman", false) => vec!["save", "--quiet", "--format", "docker-archive", "--output", &to, name],
+        (_, is_annotated) => vec!["push", "--quiet", name, &places[usize::from(is_annotated)]],
     })
 }
 
@@ -87,5 +116,11 @@ fn first<'a>(what: &str, arguments: impl Fn(&str) -> Vec<&'a str>) -> Result<(),
 }
 
 fn run(program: &str, arguments: &[&str]) -> std::io::Result<Output> {
-    Command::new(program).args(arguments).stdin(Stdio::null()).output()
+    let mut command = Command::new(program);
+    if let Some((user, group)) = outside() {
+        // As `buildah unshare` says it: the images are this user's and not root's, and the namespace is there already.
+        command.env("_CONTAINERS_USERNS_CONFIGURED", "done");
+        command.env("_CONTAINERS_ROOTLESS_UID", user.to_string()).env("_CONTAINERS_ROOTLESS_GID", group.to_string());
+    }
+    command.args(arguments).stdin(Stdio::null()).output()
 }

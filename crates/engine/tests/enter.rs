@@ -13,10 +13,11 @@ use jettison_engine::sandbox::{Entered, enter};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
-const CASES: [(&str, fn()); 7] = [
+const CASES: [(&str, fn()); 8] = [
     ("this_user_becomes_root_in_a_mount_namespace", this_user),
     ("an_ordinary_user_becomes_root", ordinary_user),
     ("subordinate_ids_are_mapped", subordinate),
+    ("what_a_group_of_the_user_may_read_can_be_read", group),
     ("the_next_way_of_mapping_is_tried", next_way),
     ("root_who_may_not_mount_keeps_all_ids", weak_root),
     ("root_of_a_namespace_with_one_id_stays_so", nested),
@@ -69,6 +70,10 @@ fn inside(arguments: &[String]) -> ExitCode {
         "wait" => {
             fs::write(&arguments[1], "ready").unwrap();
             std::thread::sleep(std::time::Duration::from_secs(60));
+            ExitCode::SUCCESS
+        }
+        "read" => {
+            print!("{}", fs::read_to_string(&arguments[1]).unwrap_or_else(|error| error.to_string()));
             ExitCode::SUCCESS
         }
         code => ExitCode::from(code.parse::<u8>().unwrap()),
@@ -134,7 +139,7 @@ fn ordinary_user() {
 
 /// Starts the program as a user with subordinate ids: with files over `/etc/subuid` and `/etc/subgid` that only a
 /// mount namespace of the case's own sees.
-fn with_ranges(user: &str) -> Option<Output> {
+fn with_ranges(user: &str, groups: &str, arguments: &[&std::ffi::OsStr]) -> Option<Output> {
     if !geteuid().is_root() {
         eprintln!("NOT TESTED: mapping subordinate ids, which needs root to lay down a file of ranges");
         return None;
@@ -145,20 +150,39 @@ fn with_ranges(user: &str) -> Option<Output> {
     let ranges = ranges.to_str().unwrap();
     let script = format!(
         "set -e; for file in /etc/subuid /etc/subgid; do mount --bind {ranges} $file; done; \
-         exec setpriv --reuid {user} --regid 65534 --clear-groups \"$@\""
+         exec setpriv --reuid {user} --regid 65534 {groups} \"$@\""
     );
-    Some(started_by(&["unshare", "--mount", "sh", "-c", &script, "sh"], &program).arg("7").output().unwrap())
+    Some(started_by(&["unshare", "--mount", "sh", "-c", &script, "sh"], &program).args(arguments).output().unwrap())
 }
 
 fn subordinate() {
-    if let Some(output) = with_ranges("nobody") {
+    if let Some(output) = with_ranges("nobody", "--clear-groups", &["7".as_ref()]) {
         assert_eq!(said(&output, 7)[..2], ["Many", "0"], "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// As Docker's socket is for the group docker.
+fn group() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "it may be read").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    if geteuid().is_root() {
+        std::os::unix::fs::chown(&file, Some(0), Some(48321)).unwrap();
+    }
+    for (groups, expected) in [("--groups 48321", "it may be read"), ("--clear-groups", "ermission denied")] {
+        if let Some(output) = with_ranges("nobody", groups, &["read".as_ref(), file.as_os_str()]) {
+            let words = said(&output, 0);
+            assert_eq!(words[0], "Many");
+            assert!(words.join(" ").contains(expected), "{groups}: {words:?}");
+        }
     }
 }
 
 /// newuidmap refuses a user that `/etc/passwd` does not name.
 fn next_way() {
-    if let Some(output) = with_ranges("48123") {
+    if let Some(output) = with_ranges("48123", "--clear-groups", &["7".as_ref()]) {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!(said(&output, 7)[..2], ["One", "0"], "{errors}");
         assert!(errors.starts_with("ids could not be mapped: newuidmap"), "{errors}");

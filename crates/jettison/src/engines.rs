@@ -5,11 +5,13 @@ mod endpoint;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use jettison_engine::{containers, ssh};
 use jettison_store::daemon::Daemon;
-use jettison_store::{ImageName, Reference, Selector, Transport};
+use jettison_store::{ImageName, Progress as _, Reference, Selector, Transport};
 use tempfile::TempDir;
 
 use self::endpoint::Endpoint;
@@ -70,10 +72,28 @@ pub(crate) fn bring(reference: &Reference, folder: &Path, printer: &Printer) -> 
             // Podman refuses to write over a file.
             drop(file);
             std::fs::remove_file(&path)?;
-            containers::save(name, &path)?;
+            let stage = Stage::start(printer, format!("taking {reference}"), 0);
+            while_it_grows(&path, &stage, || containers::save(name, &path))?;
+            stage.end();
         }
     }
     Ok(Reference { path, ..reference.clone() })
+}
+
+/// Shows how a file grows that another program writes.
+fn while_it_grows<T: Send>(file: &Path, stage: &Stage<'_>, work: impl FnOnce() -> T + Send) -> T {
+    const PAUSE: Duration = Duration::from_millis(20);
+    thread::scope(|threads| {
+        let working = threads.spawn(work);
+        let mut seen = 0;
+        while !working.is_finished() {
+            thread::sleep(PAUSE);
+            let length = file.metadata().map_or(seen, |metadata| metadata.len());
+            stage.advance(length.saturating_sub(seen));
+            seen = seen.max(length);
+        }
+        working.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// Where the output for an engine is written before it goes there; others stay as they are.
@@ -106,6 +126,12 @@ pub(crate) fn find(text: &str) -> Option<Reference> {
         return format!("docker-daemon:{text}").parse().ok();
     }
     containers::has(text).then(|| format!("containers-storage:{text}").parse().ok()).flatten()
+}
+
+/// Where a built image is loaded to: Docker's engine; podman's or buildah's images where only these are there.
+pub(crate) fn for_loading() -> Transport {
+    let is_docker = endpoint::is_told() || endpoint::is_there() || !containers::are_installed();
+    if is_docker { Transport::DockerDaemon } else { Transport::ContainersStorage }
 }
 
 /// Where an image goes that gets a new name: to where the one that it is made from was.

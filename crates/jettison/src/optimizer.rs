@@ -248,7 +248,7 @@ fn read(
         for member in members {
             // Another packing of the same holds nothing new; that it holds the same is seen by its digests.
             let is_first = loaded.is_empty();
-            let unpack = is_first.then(|| Unpack { first: from, later, folder: scratch.to_owned() });
+            let unpack = is_first.then(|| Unpack { first: from, later, seen_only: true, folder: scratch.to_owned() });
             let image = opened.images[*member].clone();
             let watch = is_first.then_some(&watch);
             let read = load_into(request.input, image, request.read, unpack, &scans, &stage, watch)?;

@@ -13,7 +13,7 @@ use crate::printer::Printer;
 /// Work that ends within this time shows nothing.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// One stage of work: so many bytes to read or write.
+/// One stage of work: so many bytes to read or write; 0 where that is not known.
 pub(crate) struct Stage<'p> {
     printer: &'p Printer,
     what: String,
@@ -30,10 +30,7 @@ impl<'p> Stage<'p> {
         let what = what.into();
         let bar = (!printer.is_quiet() && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
-            let template = "{wide_msg} {bar:20} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}";
-            if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style);
-            }
+            set_style(&bar, total);
             bar.set_message(what.clone());
             bar
         });
@@ -55,11 +52,23 @@ impl<'p> Stage<'p> {
     }
 }
 
+/// How much there will be is not always known.
+fn set_style(bar: &ProgressBar, total: u64) {
+    let known = "{wide_msg} {bar:20} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}";
+    let template = if total > 0 { known } else { "{wide_msg} {decimal_bytes} {decimal_bytes_per_sec}" };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+}
+
 impl Progress for Stage<'_> {
     fn expect(&self, bytes: u64) {
-        let total = self.total.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let before = self.total.fetch_add(bytes, Ordering::Relaxed);
         if let Some(bar) = &self.bar {
-            bar.set_length(total);
+            bar.set_length(before + bytes);
+            if before == 0 {
+                set_style(bar, bytes);
+            }
         }
     }
 
@@ -69,7 +78,10 @@ impl Progress for Stage<'_> {
         if late && !self.shown.swap(true, Ordering::Relaxed) {
             match &self.bar {
                 Some(bar) => bar.set_draw_target(ProgressDrawTarget::stderr()),
-                None => self.printer.say(&format!("{} ({}) …", self.what, bytes(self.total.load(Ordering::Relaxed)))),
+                None => match self.total.load(Ordering::Relaxed) {
+                    0 => self.printer.say(&format!("{} …", self.what)),
+                    total => self.printer.say(&format!("{} ({}) …", self.what, bytes(total))),
+                },
             }
         }
         if let Some(bar) = &self.bar {

@@ -57,7 +57,7 @@ fn before(
         return Ok(None);
     }
     // Of the base only what databases need is read.
-    let unpack = Unpack { first: below, later: true, folder: reading.folder.to_owned() };
+    let unpack = Unpack { first: below, later: true, seen_only: false, folder: reading.folder.to_owned() };
     let loaded = load(previous, image, reading.read, Some(unpack), reading.scans, reading.printer)?;
     let mut lower = Tree::empty(loaded.layers());
     lower.apply_until(below).with_context(|| format!("{previous} cannot be merged"))?;

@@ -11,6 +11,7 @@ mod companion;
 mod compress;
 mod contents;
 mod copy;
+mod cover;
 pub mod daemon;
 mod decompress;
 mod error;

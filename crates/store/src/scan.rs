@@ -14,6 +14,7 @@ use jettison_image::validate::Inconsistency;
 use jettison_image::{Compression, Digest, Hasher, Layer};
 
 use crate::Progress;
+use crate::cover::Cover;
 use crate::decompress;
 use crate::error::{Error, Result};
 use crate::kept::Kept;
@@ -58,6 +59,8 @@ pub struct Unpack {
     pub first: usize,
     /// Whether those below are as well, each when its content is first asked for.
     pub later: bool,
+    /// Whether contents that an upper layer hides may be lost, so that they take no room.
+    pub seen_only: bool,
     /// Where the files are made.
     pub folder: PathBuf,
 }
@@ -101,10 +104,8 @@ pub fn scan_watched(
 ) -> Result<(Vec<ScannedLayer>, Vec<Arc<Layer>>)> {
     let count = image.layers.len();
     let mut results: Vec<Option<Result<Scan>>> = (0..count).map(|_| None).collect();
-    // The largest first, so that the last to end is a small one.
-    let mut order: Vec<usize> = (0..count).collect();
-    order.sort_by_key(|&at| std::cmp::Reverse(image.layers[at].blob.length()));
-    let (queue, slots) = (Mutex::new(order.into_iter()), Mutex::new(&mut results));
+    let (queue, slots) = (Mutex::new(scope.order(image).into_iter()), Mutex::new(&mut results));
+    let cover = Cover::new(count);
     let workers = thread::available_parallelism().map_or(1, usize::from).min(count.max(1));
     thread::scope(|threads| {
         for _ in 0..workers {
@@ -121,6 +122,11 @@ pub fn scan_watched(
                         Ok(Some(known)) => Ok(known),
                         Err(error) => Err(error),
                     };
+                    if let Ok((scan, layer)) = &result
+                        && scope.unpack.as_ref().is_some_and(|unpack| unpack.seen_only && at >= unpack.first)
+                    {
+                        cover.add(at, layer, job.spooled(scan));
+                    }
                     if let Ok(mut slots) = slots.lock() {
                         slots[at] = Some(result);
                     }
@@ -147,6 +153,19 @@ pub fn scan_watched(
 }
 
 impl Scope {
+    /// The order in which layers are read: the largest first, so that the last to end is a small one. Those of which upper
+    /// layers take room away change places, the topmost first.
+    fn order(&self, image: &StoredImage) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..image.layers.len()).collect();
+        order.sort_by_key(|&at| std::cmp::Reverse(image.layers[at].blob.length()));
+        if let Some(unpack) = self.unpack.as_ref().filter(|unpack| unpack.seen_only) {
+            let mut own = (unpack.first..image.layers.len()).rev();
+            let places = order.iter_mut().filter(|at| **at >= unpack.first);
+            places.zip(&mut own).for_each(|(place, at)| *place = at);
+        }
+        order
+    }
+
     /// A layer that is to be unpacked when its content is first asked for.
     fn later(&self, path: &Path, image: &StoredImage, at: usize) -> Option<Plain> {
         let unpack = self.unpack.as_ref().filter(|unpack| unpack.later && at < unpack.first)?;
@@ -191,7 +210,7 @@ impl Job<'_> {
         let stored = self.stored;
         let compression = self.compression(stored)?;
         let spool = match self.unpack {
-            Some(folder) if compression != Compression::None || stored.blob.section().is_none() => {
+            Some(folder) if self.is_spooled(compression) => {
                 Some(tempfile::tempfile_in(folder).map_err(Error::io("make a temporary file in", folder))?)
             }
             _ => None,
@@ -227,6 +246,17 @@ impl Job<'_> {
         let stored_size = stored.blob.length();
         let plain = plain.into();
         Ok((ScannedLayer { digest, diff_id, stored_size, compression, plain }, Arc::new(layer)))
+    }
+
+    /// Whether a layer that is to be read again goes to a file of its own.
+    fn is_spooled(&self, compression: Compression) -> bool {
+        compression != Compression::None || self.stored.blob.section().is_none()
+    }
+
+    /// The file of its own that the layer was unpacked to.
+    fn spooled(&self, scan: &ScannedLayer) -> Option<Section> {
+        let is_own = self.unpack.is_some() && self.is_spooled(scan.compression);
+        scan.plain.section().filter(|_| is_own).cloned()
     }
 
     /// How the blob is compressed: by its media type, which its bytes must bear out; by the bytes alone

@@ -5,6 +5,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
+use rustix::fs::FallocateFlags;
+
 /// Bytes `offset..offset + length` of a file.
 #[derive(Clone, Debug)]
 pub struct Section {
@@ -45,6 +47,13 @@ impl Section {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.file.read_exact_at(buffer, self.offset + offset)
+    }
+
+    /// Gives a range back to the file system, where it can take one: what is read there afterwards is zeros.
+    pub(crate) fn give_back(&self, offset: u64, length: u64) {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        // Where it cannot, the range just stays.
+        let _ = rustix::fs::fallocate(&*self.file, flags, self.offset + offset, length);
     }
 
     /// A reader from the section's start.

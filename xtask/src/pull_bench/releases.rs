@@ -56,6 +56,14 @@ const MOVES: [Move; 10] = [
 /// The time of all files where builds give them one.
 const TIME: u64 = 1_700_000_000;
 
+/// One release.
+pub(super) struct Release {
+    /// Its image, as `docker save` writes it.
+    pub(super) image: PathBuf,
+    /// Bytes of what is not as in the release before, packed: nobody can pull less by layers.
+    pub(super) changed: u64,
+}
+
 /// Releases whose parts lie in folders and tars.
 pub(super) struct Series {
     /// What it is, for the table.
@@ -127,17 +135,28 @@ impl Series {
     }
 
     /// The releases as archives, with one time for all files or with a time of each build.
-    pub(super) fn images(&self, folder: &Path, are_fixed: bool) -> Result<Vec<PathBuf>> {
-        let image = |(at, (system, python)): (usize, &(PathBuf, PathBuf))| {
+    pub(super) fn images(&self, folder: &Path, are_fixed: bool) -> Result<Vec<Release>> {
+        let mut releases = Vec::new();
+        let mut before: Option<[PathBuf; 3]> = None;
+        for (at, (system, python)) in self.parts.iter().enumerate() {
             let time = if are_fixed { TIME } else { TIME + 86400 * at as u64 };
-            let (wheels, application) = (folder.join("wheels.tar"), folder.join("application.tar"));
-            pack(python, "usr/local/lib/python3.11/dist-packages", time, &wheels)?;
-            code(at, time, &application)?;
-            let to = folder.join(format!("release{at}-{are_fixed}.tar"));
-            archive(&[self.base.clone(), system.clone(), wheels, application], &to)?;
-            Ok(to)
-        };
-        self.parts.iter().enumerate().map(image).collect()
+            let name = |part: &str| folder.join(format!("{part}{at}.tar"));
+            let layers = [system.clone(), name("wheels"), name("application")];
+            pack(python, "usr/local/lib/python3.11/dist-packages", time, &layers[1])?;
+            code(at, time, &layers[2])?;
+            let image = folder.join(format!("release{at}-{are_fixed}.tar"));
+            let with_base: Vec<PathBuf> = [&self.base].into_iter().chain(&layers).cloned().collect();
+            archive(&with_base, &image)?;
+            let mut changed = 0;
+            for (before, after) in before.iter().flatten().zip(&layers) {
+                let part = folder.join("changed.tar");
+                difference(before, after, &part)?;
+                changed += packed(&part)?.metadata()?.len();
+            }
+            releases.push(Release { image, changed });
+            before = Some(layers);
+        }
+        Ok(releases)
     }
 }
 
@@ -258,6 +277,17 @@ fn code(release: usize, time: u64, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A tar packed by gzip, beside it; packed before, where it is no older.
+fn packed(tar: &Path) -> Result<PathBuf> {
+    let packed = tar.with_extension("tar.gz");
+    let is_new = |packed: &Path| anyhow::Ok(packed.metadata()?.modified()? > tar.metadata()?.modified()?);
+    if !packed.exists() || !is_new(&packed)? {
+        let status = Command::new("gzip").arg("-cn").arg(tar).stdout(File::create(&packed)?).status()?;
+        ensure!(status.success(), "{} cannot be packed", tar.display());
+    }
+    Ok(packed)
+}
+
 /// An image as `docker save` writes it; its history shows where the base ends.
 fn archive(layers: &[PathBuf], to: &Path) -> Result<()> {
     let mut out = tar::Builder::new(File::create(to)?);
@@ -269,13 +299,7 @@ fn archive(layers: &[PathBuf], to: &Path) -> Result<()> {
         diff_ids.push(format!("sha256:{hex}"));
         names.push(format!("{at}/layer.tar"));
         // As registries hold them: so blobs that are copied are measured as those that are written.
-        let packed = layer.with_extension("tar.gz");
-        let is_new = |packed: &Path| anyhow::Ok(packed.metadata()?.modified()? > layer.metadata()?.modified()?);
-        if !packed.exists() || !is_new(&packed)? {
-            let status = Command::new("gzip").arg("-cn").arg(layer).stdout(File::create(&packed)?).status()?;
-            ensure!(status.success(), "{} cannot be packed", layer.display());
-        }
-        out.append_path_with_name(&packed, format!("{at}/layer.tar"))?;
+        out.append_path_with_name(packed(layer)?, format!("{at}/layer.tar"))?;
     }
     let config = json!({
         "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },

@@ -46,16 +46,9 @@ pub(crate) fn unshare_mounts() -> io::Result<()> {
     checked(unsafe { libc::unshare(libc::CLONE_NEWNS) })
 }
 
-/// Becomes user and group 0 of the namespace. Supplementary groups are dropped where the kernel allows it, which it
-/// does not where `setgroups` was denied.
+/// Becomes user and group 0 of the namespace. Supplementary groups stay: they open what is the user's to open, such as
+/// Docker's socket. What steps run has groups of its own.
 pub(crate) fn become_root() -> io::Result<()> {
-    // SAFETY: no group is read from the null pointer, since the count is 0.
-    let dropped = checked(unsafe { libc::setgroups(0, std::ptr::null()) });
-    if let Err(error) = dropped
-        && error.raw_os_error() != Some(libc::EPERM)
-    {
-        return Err(error);
-    }
     // SAFETY: three numbers, no pointers.
     checked(unsafe { libc::setresgid(0, 0, 0) })?;
     // SAFETY: three numbers, no pointers.

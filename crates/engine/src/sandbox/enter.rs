@@ -10,6 +10,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::OnceLock;
 
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -101,6 +102,14 @@ struct Range {
     count: u64,
 }
 
+/// The user and the group that this process was before it became root of a user namespace.
+static OUTSIDE: OnceLock<(u32, u32)> = OnceLock::new();
+
+/// Who this process is to the machine, where it is root in a user namespace of its own only.
+pub(crate) fn outside() -> Option<(u32, u32)> {
+    OUTSIDE.get().copied()
+}
+
 /// Makes the namespaces. The process must have one thread only, and nothing that a copy of it could do twice.
 ///
 /// # Errors
@@ -156,6 +165,9 @@ fn attempt(mapping: &Mapping, note: Option<String>) -> Result<Entered, EnterErro
         Ok(Forked::Child) => {
             drop((from_child, to_child));
             blocked.restore().map_err(failed("unblock signals"))?;
+            if !geteuid().is_root() {
+                let _ = OUTSIDE.set((geteuid().as_raw(), getegid().as_raw()));
+            }
             continue_inside(File::from(to_parent), File::from(from_parent), parent)?;
             let ids = if *mapping == Mapping::One { Ids::One } else { Ids::Many };
             Ok(Entered::Inside(Host { ids, note }))

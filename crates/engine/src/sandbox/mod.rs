@@ -32,6 +32,7 @@ pub mod users;
 
 use std::time::Duration;
 
+pub(crate) use enter::outside;
 pub use enter::{EnterError, Entered, Host, enter};
 pub use error::SandboxError;
 pub use run::run;

@@ -18,7 +18,7 @@ const SMALL: u64 = 8 << 20;
 const OUTLIER: u64 = 4 << 20;
 
 /// The most own layers.
-const MOST: usize = 24;
+const MOST: usize = 40;
 
 /// The most layers, the base's included: what every engine mounts.
 const MOST_WITH_BASE: usize = 120;
@@ -48,12 +48,33 @@ enum Slot {
     Before(usize),
     /// Of one group.
     Outlier(Group),
-    /// Of those groups whose hash says so.
-    Bin(usize),
+    /// Of those groups of a shelf whose hash says so.
+    Bin(Shelf, usize),
     /// Of the application.
     Application,
     /// Of what every release changes; it also has all folders.
     Top,
+}
+
+/// Groups that change at one pace: what is upgraded with the system, and what with an application's own requirements.
+/// No layer has both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Shelf {
+    System,
+    Requirements,
+}
+
+impl Shelf {
+    const ALL: [Self; 2] = [Self::System, Self::Requirements];
+
+    /// The shelf of a group; none for those that have layers of their own.
+    fn of(group: &Group) -> Option<Self> {
+        match group.kind {
+            GroupKind::Package | GroupKind::Tree => Some(Self::System),
+            GroupKind::Python | GroupKind::Node | GroupKind::Gem | GroupKind::Module => Some(Self::Requirements),
+            GroupKind::Application | GroupKind::State => None,
+        }
+    }
 }
 
 impl Grouping {
@@ -84,7 +105,7 @@ impl Grouping {
     /// The layer of each group. `sizes` are all groups with their bytes, `most` how many layers there may be.
     fn slots(&self, sizes: &BTreeMap<Group, u64>, most: usize) -> BTreeMap<Group, Slot> {
         let whole: u64 = sizes.values().sum();
-        let threshold = OUTLIER.max(scale(whole) / 16);
+        let threshold = OUTLIER.max(scale(whole) / 64);
         let stays = |group: &Group| self.before.as_ref().is_some_and(|before| before.homes.contains_key(group));
         let mut outliers: Vec<(&Group, u64)> = sizes
             .iter()
@@ -92,13 +113,13 @@ impl Grouping {
             .map(|(group, &size)| (group, size))
             .collect();
         outliers.sort_by_key(|&(group, size)| (std::cmp::Reverse(size), group));
-        let is_binned = |group: &Group| !matches!(group.kind, GroupKind::State | GroupKind::Application);
-        let alone: u64 = outliers.iter().filter(|(group, _)| is_binned(group)).map(|&(_, size)| size).sum();
-        let binned: u64 = sizes.iter().filter(|(group, _)| is_binned(group)).map(|(_, size)| size).sum();
-        // From 4 MiB on, twice the bins for four times the bytes; never more than half of all layers.
-        let steps = scale(binned - alone).trailing_zeros().saturating_sub(22) / 2;
-        let bins = (1_usize << steps.min(3)).min(1 << (most / 2).max(1).ilog2());
-        let used = self.before.as_ref().map_or(bins + 1, |before| before.layers) + 1;
+        let bins = Shelf::ALL.map(|shelf| {
+            let is_here = |group: &Group| Shelf::of(group) == Some(shelf);
+            let alone: u64 = outliers.iter().filter(|(group, _)| is_here(group)).map(|&(_, size)| size).sum();
+            let all: u64 = sizes.iter().filter(|(group, _)| is_here(group)).map(|(_, size)| size).sum();
+            bins(all - alone, most)
+        });
+        let used = self.before.as_ref().map_or(bins.iter().sum::<usize>() + 1, |before| before.layers) + 1;
         outliers.truncate(most.saturating_sub(used));
         let alone: BTreeSet<&Group> = outliers.iter().map(|&(group, _)| group).collect();
         sizes
@@ -109,7 +130,10 @@ impl Grouping {
                     Some(before) => before.slot(group),
                     None if group.kind == GroupKind::State => Slot::Top,
                     None if group.kind == GroupKind::Application => Slot::Application,
-                    None => Slot::Bin(rendezvous(group, 0..bins).unwrap_or_default()),
+                    None => {
+                        let shelf = Shelf::of(group).unwrap_or(Shelf::System);
+                        Slot::Bin(shelf, rendezvous(group, 0..bins[shelf as usize]).unwrap_or_default())
+                    }
                 };
                 (group.clone(), slot)
             })
@@ -154,14 +178,26 @@ impl Before {
             Some(layer) => Slot::Before(layer),
             None if group.kind == GroupKind::State => Slot::Top,
             None if group.kind == GroupKind::Application => Slot::Application,
-            // A new one does not go where every release changes something.
+            // A new one goes to its like, and not where every release changes something.
             None => {
+                let shelf = Shelf::of(group).unwrap_or(Shelf::System);
                 let taken = [Some(top), application()];
-                let shared = (0..self.layers).filter(|&layer| !taken.contains(&Some(layer)));
-                rendezvous(group, shared).map_or(Slot::Bin(0), Slot::Before)
+                let is_free = |layer: &usize| !taken.contains(&Some(*layer));
+                let like = self.homes.iter().filter(|(group, _)| Shelf::of(group) == Some(shelf));
+                let alike: BTreeSet<usize> = like.map(|(_, &layer)| layer).filter(is_free).collect();
+                let home = rendezvous(group, alike.into_iter());
+                let home = home.or_else(|| rendezvous(group, (0..self.layers).filter(is_free)));
+                home.map_or(Slot::Bin(shelf, 0), Slot::Before)
             }
         }
     }
+}
+
+/// How many bins so many bytes have: from 1 MiB on twice as many for four times the bytes, and on no shelf more than a
+/// quarter of all layers.
+fn bins(bytes: u64, most: usize) -> usize {
+    let steps = scale(bytes).trailing_zeros().saturating_sub(20) / 2;
+    1 << steps.min((most / 4).max(1).ilog2())
 }
 
 /// The least power of four that is no less.
@@ -286,8 +322,37 @@ mod tests {
         let small = slots(&packages(7), MOST);
         let bins = |slots: &BTreeMap<Group, Slot>| slots.values().collect::<BTreeSet<_>>().len();
         assert!(bins(&small) < bins(&few), "{small:?}");
-        let is_moved = |(group, slot): &(&Group, &Slot)| few[*group] != **slot && few[*group] < Slot::Bin(2);
+        let is_moved =
+            |(group, slot): &(&Group, &Slot)| few[*group] != **slot && few[*group] < Slot::Bin(Shelf::System, 4);
         assert_eq!(small.iter().filter(is_moved).count(), 0, "what moves, moves to a bin that is new");
+    }
+
+    #[test]
+    fn what_changes_at_its_own_pace_has_its_own_layers() {
+        let mut all = packages(50);
+        let distributions: Vec<String> = (0..50).map(|at| format!("d{at}")).collect();
+        let kinds = [GroupKind::Python, GroupKind::Node, GroupKind::Gem, GroupKind::Module];
+        let kinds = kinds.into_iter().cycle();
+        let of_languages: Vec<_> =
+            distributions.iter().zip(kinds).map(|(name, kind)| (kind, name.as_str(), 1)).collect();
+        all.extend(sizes(&of_languages));
+        let slots = slots(&all, MOST);
+        let of = |kinds: &[GroupKind]| -> BTreeSet<&Slot> {
+            slots.iter().filter(|(group, _)| kinds.contains(&group.kind)).map(|(_, slot)| slot).collect()
+        };
+        let (system, requirements) =
+            (of(&[GroupKind::Package]), of(&[GroupKind::Python, GroupKind::Node, GroupKind::Gem, GroupKind::Module]));
+        assert_eq!((system.len(), requirements.len()), (8, 8));
+        assert!(system.is_disjoint(&requirements));
+        // A further distribution moves nothing of the system, however many bins there are then.
+        all.extend(sizes(&[(GroupKind::Python, "more", 3), (GroupKind::Python, "d200", 3)]));
+        let more = super::tests::slots(&all, MOST);
+        assert!(
+            slots
+                .iter()
+                .filter(|(group, _)| group.kind == GroupKind::Package)
+                .all(|(group, slot)| more[group] == *slot)
+        );
     }
 
     #[test]

@@ -280,7 +280,7 @@ impl Export<'_> {
         if let Some(base) = image.base {
             let scope = Scope {
                 limits: Limits::default(),
-                unpack: Some(Unpack { first: 0, later: false, folder: self.cache.to_owned() }),
+                unpack: Some(Unpack { first: 0, later: false, seen_only: false, folder: self.cache.to_owned() }),
             };
             let name = Path::new(&base.name);
             (plain, _) = scan(name, &base.image, &scope, &Scans::default(), &())?;

@@ -19,6 +19,7 @@ use super::pushing;
 use super::report::{Wanted, is_included};
 use super::values::{build_args, cache_folder, host, pair, secret, ssh, tagged};
 use crate::cli::{Build, CacheArgs, ImageArgs, InputArgs, NetworkArg, StepArgs};
+use crate::engines;
 use crate::error::{UNREADABLE, Unbuilt, Usage};
 use crate::load::this_platform;
 
@@ -50,8 +51,8 @@ pub(crate) fn check(args: &Build) -> Result<Checked> {
     let names: Vec<String> = args.tags.iter().map(|name| tagged(name)).collect::<Result<_>>()?;
     let mut targets: Vec<Target> =
         args.results.outputs.iter().map(|text| Target::parse(text)).collect::<Result<_>>()?;
-    let goes_to = [(args.results.push, Transport::Registry), (args.results.load, Transport::DockerDaemon)];
-    let mut goes_to: Vec<Transport> = goes_to.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, to)| to).collect();
+    let push = args.results.push.then_some(Transport::Registry);
+    let mut goes_to: Vec<Transport> = push.into_iter().chain(args.results.load.then(engines::for_loading)).collect();
     if !goes_to.is_empty() && !targets.is_empty() {
         let hint = "-o type=registry pushes and -o type=docker loads as well as other outputs";
         return Err(Usage::new("--push or --load and --output both say where the image goes").with_hint(hint).into());

@@ -170,7 +170,7 @@ pub(crate) struct ResultArgs {
     /// Push the image to the registries that its tags name
     #[arg(long)]
     pub(crate) push: bool,
-    /// Load the image into Docker's engine
+    /// Load the image into Docker's engine, or where only podman or buildah is there, among their images
     #[arg(long)]
     pub(crate) load: bool,
     /// Write the image's ID to a file

@@ -30,8 +30,12 @@ pub(crate) fn run(args: &Weigh, printer: &Printer) -> Result<ExitCode> {
     // Databases of packages lie in the base as well.
     let by_package = args.by.waste().is_none();
     let from = if by_package { 0 } else { base.layers };
-    let unpack =
-        (by_package || !args.no_measure).then(|| Unpack { first: from, later: false, folder: std::env::temp_dir() });
+    let unpack = (by_package || !args.no_measure).then(|| Unpack {
+        first: from,
+        later: false,
+        seen_only: false,
+        folder: std::env::temp_dir(),
+    });
     let watch = SecretWatch::new()?;
     let loaded = load_watched(&args.image, image, &args.read, unpack, &args.read.scans(), printer, Some(&watch))?;
     let unit = ImageUnit::new(&loaded.image.config, loaded.layers(), base, 1)

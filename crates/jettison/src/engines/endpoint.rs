@@ -41,6 +41,11 @@ pub(super) fn of_user() -> Result<Endpoint> {
     find(super::TOLD.get().unwrap_or(&none), &variable)
 }
 
+/// Whether somebody said where the engine is.
+pub(super) fn is_told() -> bool {
+    super::TOLD.get().is_some() || of_user().map_or(true, |endpoint| endpoint.address != USUAL)
+}
+
 /// Whether there may be an engine: it listens on no socket that is not there.
 pub(super) fn is_there() -> bool {
     of_user().is_ok_and(|Endpoint { address, .. }| !address.starts_with("unix://") || is_socket(&address))

@@ -127,6 +127,45 @@ fn the_docker_command_knows_the_plugin() {
     assert!(docker.run(&["images"]).contains("release"));
 }
 
+/// An ordinary user with subordinate ids, who may use Docker's socket by a group: the build has a user namespace.
+#[test]
+fn an_ordinary_user_loads_what_is_built() {
+    let docker = Docker::start();
+    let folder = folder();
+    let place = |name: &str| text(&folder.path().join(name)).to_owned();
+    fs::create_dir(place("context")).expect("a folder");
+    fs::write(folder.path().join("context/Dockerfile"), DOCKERFILE).expect("writes");
+    fs::copy(JETTISON, place("jettison")).expect("copies");
+    fs::copy(shared("busybox-glibc.oci.tar"), place("base")).expect("copies");
+    fs::write(place("ranges"), "nobody:500000:65536\n").expect("writes");
+    let socket = docker.host().trim_start_matches("unix://").to_owned();
+    let script = format!(
+        "set -e; for file in /etc/subuid /etc/subgid; do mount --bind {0}/ranges $file; done; mkdir -p {0}/home {0}/run; \
+         chown -R nobody {0}; chmod 755 {0} $(dirname {socket}); chmod 700 {0}/run; chgrp 48321 {socket}; chmod 660 {socket}; \
+         cd {0}/home; exec setpriv --reuid nobody --regid 65534 --groups 48321 env -i PATH=$PATH HOME={0}/home \
+         XDG_RUNTIME_DIR={0}/run \"$@\"",
+        text(folder.path())
+    );
+    let as_user = |words: &str| {
+        let words = ["--mount", "sh", "-c", &script, "sh"].into_iter().chain(words.split(' '));
+        run("unshare", &words.collect::<Vec<_>>())
+    };
+    let build =
+        format!("{0}/jettison build -O1 --build-context base=oci-archive:{0}/base -t app:dev", text(folder.path()));
+    let host = docker.host();
+    as_user(&format!("env DOCKER_HOST={host} {build} --load {}", place("context")));
+    assert_eq!(docker.run(&["run", "--rm", "--network=none", "app:dev"]), "it runs\n");
+    // An engine of the machine's own would be asked first.
+    let is_alone = !std::path::Path::new("/var/run/docker.sock").exists();
+    let load = if is_alone { "--load" } else { "-o containers-storage:app:dev" };
+    as_user(&format!("{build} {load} {}", place("context")));
+    assert!(as_user("podman images --format {{.Repository}}:{{.Tag}}").contains("localhost/app:dev"));
+    as_user(&format!("{}/jettison optimize containers-storage:app:dev -O1 -t app:release", text(folder.path())));
+    assert!(as_user("podman images --format {{.Repository}}:{{.Tag}}").contains("localhost/app:release"));
+    // They are this user's own: others have theirs.
+    assert!(folder.path().join("home/.local/share/containers/storage").exists());
+}
+
 #[test]
 fn podman_and_buildah_keep_their_images_by_the_same_words() {
     let folder = folder();
@@ -154,6 +193,26 @@ fn podman_and_buildah_keep_their_images_by_the_same_words() {
     let report = jettison(&["optimize", "app:dev", "-O1", "-t", "app:release"]);
     assert!(report.contains("containers-storage:"), "{report}");
     jettison(&["diff", "containers-storage:app:dev", "containers-storage:localhost/app:release"]);
+    // An image with a manifest of OCI's keeps its annotations, one of docker's its health check.
+    run_with("podman", &["pull", "--quiet", &archive()], &environment);
+    jettison(&[
+        "copy",
+        "containers-storage:localhost/busybox:1.38.0-glibc",
+        &format!("oci:{}", text(&folder.path().join("annotated"))),
+    ]);
+    let manifest = run("skopeo", &["inspect", "--raw", &format!("oci:{}", text(&folder.path().join("annotated")))]);
+    assert!(manifest.contains("org.opencontainers.image.version"), "{manifest}");
+    let checked = folder.path().join("Dockerfile");
+    fs::write(&checked, "FROM localhost/busybox:1.38.0-glibc\nHEALTHCHECK CMD true\n").expect("writes");
+    let (file, context) = (text(&checked), text(folder.path()));
+    run_with(
+        "buildah",
+        &["build", "--quiet", "--format", "docker", "-t", "checked", "-f", file, context],
+        &environment,
+    );
+    let layout = format!("oci:{}", text(&folder.path().join("checked")));
+    jettison(&["copy", "containers-storage:checked", &layout]);
+    assert!(run("skopeo", &["inspect", "--config", "--raw", &layout]).contains("Healthcheck"));
     let inspected = run_with("buildah", &["inspect", "--type", "image", "localhost/app:release"], &environment);
     assert!(inspected.contains("\"OCIv1\""), "{inspected}");
     run("sh", &["-c", &format!("rm -rf {}", text(&storage))]);

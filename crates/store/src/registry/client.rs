@@ -4,7 +4,7 @@
 //! password, or a token that another server gives for one. Tokens are fetched again when they have run out.
 
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use reqwest::{RequestBuilder, Response, StatusCode, Url, redirect};
@@ -224,8 +224,12 @@ fn header(text: &str, host: &str) -> Result<HeaderValue, RemoteError> {
 
 /// The seconds that a server asks for; dates in this place are rare, and then the own pause counts.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    let after = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = after.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    // A time that is over by now asks for no pause of its own.
+    httpdate::parse_http_date(after).ok()?.duration_since(SystemTime::now()).ok()
 }
 
 /// What an error says, in the words of the registry.

@@ -81,7 +81,10 @@ fn options() -> Options {
 }
 
 fn scope(folder: &std::path::Path, later: bool) -> Scope {
-    Scope { limits: Limits::default(), unpack: Some(Unpack { first: 1, later, folder: folder.to_owned() }) }
+    Scope {
+        limits: Limits::default(),
+        unpack: Some(Unpack { first: 1, later, seen_only: false, folder: folder.to_owned() }),
+    }
 }
 
 /// Sees everything, and keeps a text.

@@ -327,6 +327,53 @@ fn passing_failures_pass_and_servers_say_how_long_to_wait() {
 }
 
 #[test]
+fn servers_say_until_when_to_wait() {
+    let layout = Layout::new();
+    // To whole seconds: from one to two of them from now on.
+    let until = std::time::SystemTime::now() + Duration::from_secs(2);
+    let fault = move |asked: &Asked| {
+        let is_first = asked.count == 0 && asked.method == "PUT" && asked.path.contains("/manifests/");
+        is_first.then(|| Answer::new(503, "").with("Retry-After", &httpdate::fmt_http_date(until)))
+    };
+    let registry = Registry::new(ALL, fault, |_| None);
+    push(&layout, &registry, "a:1").expect("pushes");
+    let late = std::time::SystemTime::now() + Duration::from_secs(1);
+    assert!(late >= until, "the server was not heard");
+    check(&layout, &registry, "a:1");
+}
+
+#[test]
+fn a_registry_that_keeps_a_part_of_a_piece_gets_the_rest_and_one_that_keeps_nothing_an_end() {
+    let layout = Layout::new();
+    for kept in [0, 5_000_000] {
+        let held = Arc::new(Mutex::new(Held::default()));
+        let of_server = held.clone();
+        let forget = move |asked: &Asked| {
+            let mut held = of_server.lock().expect("not poisoned");
+            let answer = held.answer(asked, ALL);
+            if asked.method == "PATCH" && asked.body.len() > kept {
+                let id = asked.path.rsplit('/').next().and_then(|last| last.split('?').next()).expect("an upload");
+                let upload = held.uploads.get_mut(id)?;
+                upload.truncate(upload.len() - asked.body.len() + kept);
+                let range = format!("0-{}", upload.len().saturating_sub(1));
+                return Some(Answer::new(202, "").with("Location", &asked.path).with("Range", &range));
+            }
+            Some(answer)
+        };
+        let registry = Registry { held, ..Registry::new(ALL, forget, |_| None) };
+        let pushed = push(&layout, &registry, "a:1");
+        if kept == 0 {
+            let error = pushed.expect_err("nothing gets there");
+            assert!(error.to_string().contains("it has 0 bytes where 8388608 were sent"), "{error}");
+            assert!(registry.tags().is_empty());
+        } else {
+            pushed.expect("pushes");
+            check(&layout, &registry, "a:1");
+        }
+    }
+}
+
+#[test]
 fn a_push_that_fails_leaves_the_tag_as_it_was() {
     let layout = Layout::new();
     let refused = |asked: &Asked| {
@@ -345,6 +392,8 @@ fn a_push_that_fails_leaves_the_tag_as_it_was() {
     std::fs::write(&path, bytes).expect("writes");
     let error = push(&layout, &registry, "a:1").expect_err("is damaged");
     assert!(error.to_string().contains(&layout.large.to_string()), "{error}");
+    let is_end = |asked: &String| asked.starts_with("PUT") && asked.contains(&layout.large.to_string());
+    assert!(!registry.server.asked().iter().any(is_end), "{:?}", registry.server.asked());
     assert!(registry.tags().is_empty());
 }
 

@@ -2,19 +2,22 @@
 //! and signatures of them, stay true.
 
 use std::collections::HashSet;
+use std::io::Read as _;
 
 use jettison_image::manifest::{CONTAINERD_NAME, REF_NAME};
-use jettison_image::{Descriptor, Digest, Index, Limits, Manifest, media};
+use jettison_image::validate::Inconsistency;
+use jettison_image::{Compression, Descriptor, Digest, Index, Limits, Manifest, media};
 
 use crate::Progress;
 use crate::archive::Archive;
 use crate::blob::Blob;
 use crate::error::{Error, Result};
-use crate::open::{AttachedReceipt, StoredImage, open_archive, parse_document};
+use crate::open::{AttachedReceipt, StoredImage, StoredLayer, open_archive, parse_document};
 use crate::output::Output;
 use crate::platforms::{StoredIndex, Wanted};
 use crate::reference::Reference;
 use crate::registry::{self, Pushed};
+use crate::scan::read_back;
 
 /// How an image is copied.
 #[derive(Clone, Debug)]
@@ -162,15 +165,35 @@ impl Copying<'_> {
             self.descriptor(descriptor, 0, progress)?;
             return Ok(descriptor.clone());
         }
-        for (descriptor, layer) in image.manifest.layers.iter().zip(&image.layers) {
+        let mut manifest = image.manifest.clone();
+        for (at, (descriptor, layer)) in manifest.layers.iter_mut().zip(&image.layers).enumerate() {
+            *descriptor = self.as_stored(at, layer, descriptor)?;
             self.blob(descriptor, &layer.blob, progress)?;
         }
         self.manifests += 1;
-        let bytes = serde_json::to_vec(&image.manifest).unwrap_or_default();
+        let bytes = serde_json::to_vec(&manifest).unwrap_or_default();
         let descriptor = Descriptor::of(media::OCI_MANIFEST, &bytes);
         self.output.small_blob(&image.config_bytes)?;
-        self.output.add_manifest(&descriptor, image.manifest.clone(), &bytes)?;
+        self.output.add_manifest(&descriptor, manifest, &bytes)?;
         Ok(descriptor)
+    }
+
+    /// The descriptor of a layer as it lies in an archive of docker's, which says only what the layer is unpacked: some
+    /// tools write such archives with layers that are packed.
+    fn as_stored(&self, at: usize, layer: &StoredLayer, unpacked: &Descriptor) -> Result<Descriptor> {
+        let path = self.archive.path();
+        let Some(section) = layer.blob.section() else { return Ok(unpacked.clone()) };
+        let mut first = Vec::new();
+        section.reader().take(512).read_to_end(&mut first).map_err(Error::io("read", path))?;
+        if Compression::of_magic(&first) == Compression::None {
+            return Ok(unpacked.clone());
+        }
+        let (scan, _) = read_back(path, layer, &())?;
+        if scan.diff_id != unpacked.digest {
+            let source = Inconsistency::DiffId { layer: at + 1, expected: unpacked.digest, got: scan.diff_id };
+            return Err(Error::Inconsistent { path: path.to_owned(), source });
+        }
+        Ok(Descriptor::new(scan.compression.media_type(media::Dialect::Oci), scan.digest, scan.stored_size))
     }
 
     fn blob(&mut self, descriptor: &Descriptor, blob: &Blob, progress: &dyn Progress) -> Result<()> {

@@ -10,6 +10,7 @@ mod written;
 
 mod base;
 mod config;
+mod copies;
 mod damaged;
 mod diff;
 mod dockerfiles;

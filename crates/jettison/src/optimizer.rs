@@ -428,7 +428,10 @@ impl Work<'_> {
             _ => before,
         };
         let (bytes, what) = growth(before, after, packed_alike)?;
-        Some(format!("the own layers stay as they are: merged they would be {bytes} bytes larger {what}"))
+        Some(format!(
+            "the own layers stay as they are: merged they would be {} larger {what}",
+            jettison_report::bytes(bytes)
+        ))
     }
 }
 

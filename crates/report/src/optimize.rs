@@ -9,7 +9,7 @@ use crate::diff::differences;
 use crate::receipt::receipt_summary;
 use crate::secrets::{fates_human, fates_json};
 use crate::style::{BAD, FAINT, GOOD, HEADING, styled};
-use crate::text::{bytes, count, grouped, signed, table};
+use crate::text::{bytes, count, grouped, table};
 
 /// The most secrets that are listed.
 const SECRETS: usize = 20;
@@ -86,7 +86,10 @@ fn said_once(report: &OptimizeReport, out: &mut String) {
         let (from, to) = acted.layers;
         let layers = if from == to { String::new() } else { format!(", {} → {to}", count(from, "own layer")) };
         let found = count(acted.findings, "finding");
-        let _ = writeln!(out, "pass {}: saved {} unpacked ({found}{layers})", acted.name, signed(acted.saved));
+        // Layers made for pulling repeat folders.
+        let did = if acted.saved < 0 { "added" } else { "saved" };
+        let size = bytes(acted.saved.unsigned_abs());
+        let _ = writeln!(out, "pass {}: {did} {size} unpacked ({found}{layers})", acted.name);
     }
 }
 

@@ -210,7 +210,10 @@ impl<'r> Release<'r> {
         let before = if is_grouped { pulling_limit(plain) } else { plain };
         let after = written.iter().map(|(_, layer)| layer.size).sum();
         let (bytes, what) = growth(unpacked(before), unpacked(after), false)?;
-        Some(format!("the layers are written as at -O0: merged they would be {bytes} bytes larger {what}"))
+        Some(format!(
+            "the layers are written as at -O0: merged they would be {} larger {what}",
+            jettison_report::bytes(bytes)
+        ))
     }
 
     fn finish(

@@ -24,7 +24,8 @@ fn layers_that_would_grow_stay_as_they_are() {
     let before = Written::at(folder.at("in")).image();
     // 11 folders, 2 files and the end against 2 files and 2 ends.
     let grown = (11 + 2 + 2) * 512 - (2 + 4) * 512;
-    let note = format!("the own layers stay as they are: merged they would be {grown} bytes larger");
+    let note =
+        format!("the own layers stay as they are: merged they would be {} larger", jettison_report::bytes(grown));
     for transport in ["oci", "oci-archive", "docker-archive"] {
         for compression in ["none", "gzip", "zstd"] {
             let target = folder.at(&format!("{transport}-{compression}"));

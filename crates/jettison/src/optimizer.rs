@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use jettison_image::changes::Part;
+use jettison_image::history::Source;
 use jettison_image::manifest::{BASE_DIGEST, BASE_NAME};
 use jettison_image::{Base, Config, Descriptor, Layer, Manifest, Tree, history, media};
 use jettison_ir::{ImageOptions, ImageUnit, Level, OptimizeReport, Own, Plan, Receipt, pulling_limit, with_edits};
@@ -446,7 +447,7 @@ fn rewritten(
     let (loaded, base) = (&work.members[packing.member], work.unit.base.layers);
     let image = &loaded.image;
     let count = image.layers.len();
-    let mut sources: Vec<Vec<usize>> = parts.iter().map(|part| part.layers.clone()).collect();
+    let mut sources: Vec<Source> = parts.iter().map(Part::source).collect();
     name_all_layers(&mut sources, base, count);
     let mut diff_ids = image.config.diff_ids()[..base].to_vec();
     diff_ids.extend(written.iter().map(|(scan, _)| scan.diff_id));
@@ -481,11 +482,12 @@ fn over(loaded: &Loaded, kept: &[Kept]) -> Manifest {
 }
 
 /// Layers of which nothing is left in any part were merged all the same: the last part names them.
-pub(crate) fn name_all_layers(sources: &mut [Vec<usize>], base: usize, count: usize) {
-    let unnamed: Vec<usize> = (base..count).filter(|layer| !sources.iter().any(|part| part.contains(layer))).collect();
+pub(crate) fn name_all_layers(sources: &mut [Source], base: usize, count: usize) {
+    let is_named = |layer: &usize| sources.iter().any(|part| part.layers.contains(layer));
+    let unnamed: Vec<usize> = (base..count).filter(|layer| !is_named(layer)).collect();
     if let Some(last) = sources.last_mut() {
-        last.extend(unnamed);
-        last.sort_unstable();
+        last.layers.extend(unnamed);
+        last.layers.sort_unstable();
     }
 }
 

@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 
 use super::{Change, Changes};
 use crate::digest::Digest;
+use crate::history::Source;
 use crate::layer::{Kind, Layer};
 use crate::tree::{Node, ROOT};
 
@@ -25,6 +26,16 @@ pub struct Part {
     pub changes: Vec<Change>,
     /// The input layers that made them, ascending, counted from 0.
     pub layers: Vec<usize>,
+    /// What it holds, the largest first, where changes were spread by what they belong to.
+    pub holds: Vec<String>,
+}
+
+impl Part {
+    /// What its layer is made of, for the history.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        Source { layers: self.layers.clone(), holds: self.holds.clone() }
+    }
 }
 
 impl Changes<'_, '_> {

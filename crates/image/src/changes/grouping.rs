@@ -249,7 +249,9 @@ impl Changes<'_, '_> {
             return vec![self.part(&whole, &removers)];
         }
         let mut folders: BTreeSet<Node> = BTreeSet::new();
-        let mut parts: Vec<Part> = layers.iter().map(|layer| self.part(layer, &removers)).collect();
+        let holds = |layer: &[usize]| self.holds(layer, &of_items);
+        let mut parts: Vec<Part> =
+            layers.iter().map(|layer| Part { holds: holds(layer), ..self.part(layer, &removers) }).collect();
         for change in parts.iter_mut().flat_map(|part| &mut part.changes) {
             if let Change::Entry(node) = *change
                 && self.is_folder(*change)
@@ -258,8 +260,19 @@ impl Changes<'_, '_> {
                 *change = Change::Folder(node);
             }
         }
-        parts.push(self.top(&top, folders, &removers));
+        parts.push(Part { holds: holds(&top), ..self.top(&top, folders, &removers) });
         parts
+    }
+
+    /// The names of the groups in a layer, the largest first.
+    fn holds(&self, layer: &[usize], of_items: &[Group]) -> Vec<String> {
+        let mut sizes: BTreeMap<&Group, u64> = BTreeMap::new();
+        for &at in layer {
+            *sizes.entry(&of_items[at]).or_default() += self.weight(self.items[at]);
+        }
+        let mut groups: Vec<(&Group, u64)> = sizes.into_iter().collect();
+        groups.sort_by_key(|&(group, size)| (std::cmp::Reverse(size), group));
+        groups.into_iter().map(|(group, _)| group.title()).collect()
     }
 
     /// The last layer: its changes and folders as they are.
@@ -278,7 +291,7 @@ impl Changes<'_, '_> {
             path.iter_mut().filter(|byte| **byte == b'/').for_each(|byte| *byte = 0);
             path
         });
-        Part { changes, layers: own.layers }
+        Part { changes, ..own }
     }
 
     fn is_folder(&self, change: Change) -> bool {

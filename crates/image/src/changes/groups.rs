@@ -71,6 +71,15 @@ impl Group {
         Self::new(GroupKind::State, "")
     }
 
+    /// What people call it.
+    pub(super) fn title(&self) -> String {
+        match self.kind {
+            GroupKind::State => "databases, caches and folders".to_owned(),
+            GroupKind::Tree | GroupKind::Application => format!("/{}", self.name),
+            _ => self.name.clone(),
+        }
+    }
+
     /// The group of a path without a leading slash. `owner` gives the name of the package that has a path.
     pub fn of<'o>(path: &[u8], owner: impl Fn(&[u8]) -> Option<&'o str>) -> Self {
         let text = String::from_utf8_lossy(path);

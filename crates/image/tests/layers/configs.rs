@@ -1,5 +1,6 @@
 //! Cases of merging, 13: configs and histories, from the text form and back to it.
 
+use jettison_image::history::Source;
 use jettison_image::text::ImageText;
 use jettison_image::{Config, Digest, history, validate};
 
@@ -65,7 +66,9 @@ fn case_13_merged_histories_have_an_entry_a_layer() {
         let config = round_trip(text);
         for kept in 0..=3 {
             for parts in [vec![], vec![(kept..3).collect()], (kept..3).map(|layer| vec![layer]).collect::<Vec<_>>()] {
-                let merged = history::merged(&config, 3, kept, &parts);
+                let sources: Vec<Source> =
+                    parts.iter().map(|layers| Source { layers: layers.clone(), holds: Vec::new() }).collect();
+                let merged = history::merged(&config, 3, kept, &sources);
                 let after = config.with_layers(vec![Digest::default(); kept + parts.len()], merged.clone());
                 validate::history(&after).expect(text);
                 let empty = |config: &Config| config.history().iter().filter(|entry| entry.empty_layer).count();

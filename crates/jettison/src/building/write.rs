@@ -7,8 +7,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use jettison_engine::build::{BuiltBase, BuiltLayer};
 use jettison_image::base::Evidence;
-use jettison_image::changes::{Changes, Contents};
+use jettison_image::changes::{Changes, Contents, Part};
 use jettison_image::config::HistoryEntry;
+use jettison_image::history::Source;
 use jettison_image::manifest::{BASE_DIGEST, BASE_NAME};
 use jettison_image::packages::{self, Packages};
 use jettison_image::{
@@ -167,7 +168,7 @@ impl<'r> Release<'r> {
             }
             match self.growth(&written) {
                 None => {
-                    let mut sources: Vec<Vec<usize>> = parts.iter().map(|part| part.layers.clone()).collect();
+                    let mut sources: Vec<Source> = parts.iter().map(Part::source).collect();
                     let (base, count) = (self.unit.base.layers, self.unit.upper.layers().len());
                     name_all_layers(&mut sources, base, count);
                     let history = history::merged(self.image.config, count, base, &sources);

@@ -105,6 +105,26 @@ fn what_changes_changes_its_own_layer_and_the_topmost() {
 }
 
 #[test]
+fn layers_say_what_they_hold() {
+    let folder = Folder::new();
+    let image = optimized(&folder, &Release::first(), "");
+    let entries = image.config["history"].as_array().expect("a history");
+    let comments: Vec<&str> = entries.iter().filter_map(|entry| entry["comment"].as_str()).collect();
+    assert_eq!(comments.len(), image.tars.len() - 1, "{comments:?}");
+    // Each package and distribution in one of them, the application and what always changes in their own.
+    for (at, comment) in comments.iter().enumerate() {
+        let own = match comments.len() - at {
+            1 => "databases, caches and folders",
+            2 => "/app",
+            _ => "",
+        };
+        assert!(comment.contains(": ") && comment.contains(own), "{comments:?}");
+    }
+    let weighed = run(&format!("weigh oci-archive:{} --no-measure", folder.at("out"))).ok().out;
+    assert!(weighed.contains("/app: COPY app") && weighed.contains("databases, caches and folders"), "{weighed}");
+}
+
+#[test]
 fn a_second_run_has_nothing_to_do() {
     let folder = Folder::new();
     let once = optimized(&folder, &Release::first(), "");

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-use jettison_image::changes::{Changes, Contents};
+use jettison_image::changes::{Changes, Contents, Part};
+use jettison_image::history::Source;
 use jettison_image::text::{ImageText, LayerText};
 use jettison_image::tree::Cause;
 use jettison_image::{Base, Config, Digest, Kind, Layer, Limits, Node, Tree, history};
@@ -169,7 +170,7 @@ fn carry_out(image: &Image, unit: &ImageUnit<'_>, plan: &Plan) -> Image {
         return image.clone();
     };
     let tars: Vec<Vec<u8>> = image.tars[..base].iter().cloned().chain(written).collect();
-    let sources: Vec<Vec<usize>> = parts.iter().map(|part| part.layers.clone()).collect();
+    let sources: Vec<Source> = parts.iter().map(Part::source).collect();
     let history = history::merged(&image.config, image.layers.len(), base, &sources);
     let diff_ids = tars.iter().map(|tar| Digest::of(tar)).collect();
     let config = image.config.with_layers(diff_ids, history);

@@ -26,7 +26,7 @@ const MOST_WITH_BASE: usize = 120;
 /// What decides which paths go into which layer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grouping {
-    /// The package that has a path.
+    /// What the package that has a path was built from.
     owners: HashMap<Vec<u8>, String>,
     /// Where groups were in the image before this one.
     before: Option<Before>,
@@ -78,7 +78,7 @@ impl Shelf {
 }
 
 impl Grouping {
-    /// By owners of paths: each with the name of a package, without its version. Of several the least name counts, so that
+    /// By owners of paths: each with what its package was built from, without a version. Of several the least name counts, so that
     /// their order does not.
     #[must_use]
     pub fn new(owners: impl IntoIterator<Item = (Vec<u8>, String)>) -> Self {
@@ -349,9 +349,9 @@ mod tests {
         let of_languages: Vec<_> =
             distributions.iter().zip(kinds).map(|(name, kind)| (kind, name.as_str(), 1)).collect();
         all.extend(sizes(&of_languages));
-        let slots = slots(&all, MOST);
+        let before = slots(&all, MOST);
         let of = |kinds: &[GroupKind]| -> BTreeSet<&Slot> {
-            slots.iter().filter(|(group, _)| kinds.contains(&group.kind)).map(|(_, slot)| slot).collect()
+            before.iter().filter(|(group, _)| kinds.contains(&group.kind)).map(|(_, slot)| slot).collect()
         };
         let (system, requirements) =
             (of(&[GroupKind::Package]), of(&[GroupKind::Python, GroupKind::Node, GroupKind::Gem, GroupKind::Module]));
@@ -359,13 +359,9 @@ mod tests {
         assert!(system.is_disjoint(&requirements));
         // A further distribution moves nothing of the system, however many bins there are then.
         all.extend(sizes(&[(GroupKind::Python, "more", 3), (GroupKind::Python, "d200", 3)]));
-        let more = super::tests::slots(&all, MOST);
-        assert!(
-            slots
-                .iter()
-                .filter(|(group, _)| group.kind == GroupKind::Package)
-                .all(|(group, slot)| more[group] == *slot)
-        );
+        let after = slots(&all, MOST);
+        let mut packages = before.iter().filter(|(group, _)| group.kind == GroupKind::Package);
+        assert!(packages.all(|(group, slot)| after[group] == *slot));
     }
 
     #[test]

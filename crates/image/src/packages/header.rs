@@ -76,6 +76,16 @@ impl Header {
         }
     }
 
+    /// Changes some of the numbers of a tag that has one of a byte each, as those of `from` that `is_meant` picks by their
+    /// places become `to`. Says how many there were.
+    pub(super) fn change(&mut self, tag: u32, from: u8, to: u8, is_meant: impl Fn(usize) -> bool) -> usize {
+        let Some(item) = self.item(tag).filter(|item| matches!(item.kind, 1 | 2)) else { return 0 };
+        let start = self.data.saturating_add(item.offset);
+        let data = self.bytes.get_mut(start..).unwrap_or_default().iter_mut().take(item.count);
+        let found = data.enumerate().filter(|(at, byte)| **byte == from && is_meant(*at));
+        found.map(|(_, byte)| *byte = to).count()
+    }
+
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }

@@ -13,6 +13,7 @@ mod graph;
 mod header;
 mod lists;
 mod lookups;
+pub mod mtree;
 mod ndb;
 mod pacman;
 mod rpm;
@@ -127,6 +128,8 @@ pub struct Package {
     pub files: Vec<Vec<u8>>,
     /// Which of its files are configuration that people change.
     pub configuration: Vec<Vec<u8>>,
+    /// Which of its files were not installed, as the database says: rpm leaves out documentation on request.
+    pub left_out: Vec<Vec<u8>>,
     /// What it needs.
     pub depends: Vec<Requirement>,
     /// What is installed along with it unless somebody says no.
@@ -145,7 +148,8 @@ pub struct Package {
     pub section: String,
     /// Bytes of its files, unpacked, as the database says.
     pub size: u64,
-    /// All that the database says about the package itself, without the time and the reason of its installation.
+    /// All that the database says about the package itself, without the time and the reason of its installation and what of
+    /// it was left out.
     pub record: Vec<u8>,
 }
 
@@ -208,6 +212,7 @@ impl Package {
             architecture: String::new(),
             files: Vec::new(),
             configuration: Vec::new(),
+            left_out: Vec::new(),
             depends: Vec::new(),
             recommends: Vec::new(),
             supplements: Vec::new(),

@@ -2,7 +2,7 @@
 //! the blobs, each with a head, a sum and a tail (rpm's `lib/backend/ndb/rpmpkg.c`). All numbers have their lowest byte
 //! first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const MAGIC: &[u8] = b"RpmP";
 const SLOT: &[u8] = b"Slot";
@@ -65,6 +65,23 @@ pub(super) fn without(bytes: &[u8], gone: &BTreeSet<u32>) -> Result<Vec<u8>, &'s
     for slot in slots {
         content(bytes, slot)?;
         out.extend_from_slice(&bytes[slot.start..slot.end]);
+    }
+    Ok(out)
+}
+
+/// The database with other headers for some packages, each as long as the one before it. What indexes say stays true of it.
+pub(super) fn replaced(bytes: &[u8], headers: &BTreeMap<u32, Vec<u8>>) -> Result<Vec<u8>, &'static str> {
+    let (slots, mut out) = (slots(bytes)?, bytes.to_vec());
+    for (package, header) in headers {
+        let slot = slots.iter().find(|slot| slot.number == *package).ok_or("a package has no slot")?;
+        if content(bytes, *slot)?.len() != header.len() {
+            return Err("a header has another length");
+        }
+        let start = slot.start + HEAD_SIZE;
+        out[start..start + header.len()].copy_from_slice(header);
+        let tail = slot.end - TAIL_SIZE;
+        let sum = adler(&out[slot.start..tail]);
+        out[tail..tail + 4].copy_from_slice(&sum.to_le_bytes());
     }
     Ok(out)
 }

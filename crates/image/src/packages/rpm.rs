@@ -1,6 +1,8 @@
 //! rpm's database, which holds a header for each package: a table of SQLite (`rpmdb.sqlite`), SUSE's ndb (`Packages.db`),
 //! or, in older images, a hash of Berkeley DB (`Packages`).
 
+use std::collections::BTreeMap;
+
 use super::database::{Database, Text};
 use super::header::Header;
 use super::{Capability, Manager, Package, Packages, PackagesError, Requirement, berkeley, ndb, sqlite};
@@ -26,6 +28,15 @@ impl Format {
             Self::Sqlite => "rpmdb.sqlite",
             Self::Ndb => "Packages.db",
             Self::Berkeley => "Packages",
+        }
+    }
+
+    /// The database with other headers for some packages, each as long as the one before it.
+    pub(super) fn replaced(self, bytes: &[u8], headers: &BTreeMap<u32, Vec<u8>>) -> Result<Vec<u8>, &'static str> {
+        match self {
+            Self::Sqlite => sqlite::replaced(bytes, headers),
+            Self::Ndb => ndb::replaced(bytes, headers),
+            Self::Berkeley => Err("databases of Berkeley DB are read and not written"),
         }
     }
 
@@ -66,6 +77,11 @@ pub(super) mod tags {
     pub(in super::super) const RECOMMENDS: (u32, u32) = (5046, 5047);
     pub(in super::super) const SUPPLEMENTS: (u32, u32) = (5052, 5053);
 }
+
+/// States of files: there as the package brought them, and left out (`RPMFILE_STATE_NORMAL`, `RPMFILE_STATE_NOTINSTALLED`).
+/// Other ones are another package's.
+pub(super) const NORMAL: u8 = 0;
+pub(super) const LEFT_OUT: u8 = 2;
 
 /// `RPMFILE_CONFIG` and `RPMFILE_GHOST` of rpm's `rpmfiles.h`.
 pub(super) const CONFIG: u64 = 1;
@@ -112,6 +128,7 @@ fn package(database: &mut Database<'_, '_>, file: &Text, blob: Vec<u8>) -> Resul
     };
     let (folders, names) = (header.bytes(tags::FOLDERS), header.bytes(tags::BASE_NAMES));
     let (places, flags) = (header.numbers(tags::FOLDER_OF), header.numbers(tags::FILE_FLAGS));
+    let states = header.numbers(tags::FILE_STATES);
     for (at, name) in names.iter().enumerate() {
         let place = places.get(at).and_then(|place| folders.get(usize::try_from(*place).ok()?));
         let folder = place.ok_or_else(|| file.damaged("a file has no folder"))?;
@@ -120,8 +137,12 @@ fn package(database: &mut Database<'_, '_>, file: &Text, blob: Vec<u8>) -> Resul
         if flags & CONFIG != 0 && flags & GHOST == 0 {
             package.configuration.push(path.clone());
         }
+        if states.get(at) == Some(&u64::from(LEFT_OUT)) {
+            package.left_out.push(path.clone());
+        }
         package.files.push(path);
     }
+    header.change(tags::FILE_STATES, LEFT_OUT, NORMAL, |_| true);
     // The time and the number of the transaction differ in every build.
     header.blank(tags::INSTALLED_AT);
     header.blank(tags::TRANSACTION);

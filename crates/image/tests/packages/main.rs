@@ -3,6 +3,7 @@
 mod berkeley;
 mod erased;
 mod family;
+mod forgotten;
 mod graph;
 mod ndb;
 mod sqlite;

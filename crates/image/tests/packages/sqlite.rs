@@ -10,6 +10,7 @@ pub(crate) enum Tag<'t> {
     Texts(&'t [&'t str]),
     Numbers(&'t [u32]),
     Small(&'t [u16]),
+    States(&'t [u8]),
 }
 
 /// A header: how many tags, how many bytes, the index, the data.
@@ -27,6 +28,7 @@ pub(crate) fn header(tags: &[(u32, Tag<'_>)]) -> Vec<u8> {
                 data.resize(data.len().next_multiple_of(2), 0);
                 (3, numbers.len())
             }
+            Tag::States(states) => (1, states.len()),
         };
         for field in [*tag, kind, narrow(data.len()), narrow(count)] {
             index.extend(field.to_be_bytes());
@@ -36,6 +38,7 @@ pub(crate) fn header(tags: &[(u32, Tag<'_>)]) -> Vec<u8> {
             Tag::Texts(texts) => texts.iter().for_each(|text| data.extend([text.as_bytes(), b"\0"].concat())),
             Tag::Numbers(numbers) => numbers.iter().for_each(|number| data.extend(number.to_be_bytes())),
             Tag::Small(numbers) => numbers.iter().for_each(|number| data.extend(number.to_be_bytes())),
+            Tag::States(states) => data.extend_from_slice(states),
         }
     }
     [narrow(tags.len()).to_be_bytes().to_vec(), narrow(data.len()).to_be_bytes().to_vec(), index, data].concat()

@@ -193,36 +193,73 @@ fn alpine_runs_the_same_and_installs_more() {
 #[test]
 fn images_of_other_managers_run_the_same_and_install_more() {
     let bench = managers::bench();
-    for (name, install, listed, verify, more) in [
-        ("rpm", "dnf install -y gcc runs", "rpm -qa --qf '%{NAME}\n'", "rpm --verify --all", "dnf install -y idle"),
-        (
-            "pacman",
-            "pacman -Sy --noconfirm gcc runs",
-            "pacman -Qq 2>/dev/null",
-            "pacman -Qkk 2>&1 | grep -v 'database file for'",
-            "pacman -Sy --noconfirm idle",
-        ),
+    for manager in [
+        Commands {
+            name: "rpm",
+            install: "dnf install -y gcc runs",
+            listed: "rpm -qa --qf '%{NAME}\n'",
+            verify: "rpm --verify --all",
+            // A file that was left out is still listed, as such.
+            has_readme: "rpm -q --state runs | grep -q '^normal .*/usr/share/doc/runs/README$'",
+            more: "dnf install -y idle",
+            remove: "dnf remove -y runs",
+        },
+        Commands {
+            name: "pacman",
+            install: "pacman -Sy --noconfirm gcc runs",
+            listed: "pacman -Qq 2>/dev/null",
+            verify: "pacman -Qkk 2>&1 | grep -v 'database file for'",
+            has_readme: "pacman -Qlq runs 2>/dev/null | grep -q '^/usr/share/doc/runs/README$'",
+            more: "pacman -Sy --noconfirm idle",
+            remove: "pacman -R --noconfirm runs",
+        },
     ] {
+        manager.slims(&bench);
+    }
+}
+
+/// What a manager is asked in its own words.
+struct Commands {
+    name: &'static str,
+    install: &'static str,
+    listed: &'static str,
+    verify: &'static str,
+    has_readme: &'static str,
+    more: &'static str,
+    remove: &'static str,
+}
+
+impl Commands {
+    fn slims(&self, bench: &Bench) {
+        let Self { name, install, listed, .. } = *self;
         let copies = "COPY --from=repositories:1 /repo /repo\nCOPY --from=repositories:1 /pkgs /pkgs";
         let dockerfile = format!("FROM {name}:1\n{copies}\nRUN {install} && gcc /usr/bin/app\nCMD [\"app\"]\n");
         fs::write(bench.at("app/Dockerfile"), dockerfile).expect("writes");
-        let subject = Subject::build(&bench, name, &bench.at("app"), &["--offline"]);
+        let subject = Subject::build(bench, name, &bench.at("app"), &["--offline"]);
         let before = subject.unpack("before");
+        before.run(self.has_readme);
         for (tag, level) in LEVELS {
-            subject.optimize(tag, &[level]);
+            let report = subject.optimize(tag, &[level]);
             let after = subject.unpack(tag);
             says_the_same(&before, &after, &["app && echo it works", "runs"]);
             let mut expected: BTreeSet<String> = before.lines(listed);
             assert!(expected.contains("gcc") && expected.contains("libhelp"), "{expected:?}");
             if level == "-Os" {
                 expected.retain(|name| !["gcc", "cpp", "gcc-docs"].contains(&name.as_str()));
+                // Files of a package that stays: the database says that they were left out.
+                assert!(paths_of(&report, "documentation").contains("/usr/share/doc/runs/README"), "{report}");
+                assert!(paths_of(&report, "unused-locales").contains("/usr/share/locale/de/LC_MESSAGES/runs.mo"));
+                assert!(after.path().join("usr/share/doc/runs/copyright").exists());
+                assert!(after.says(self.has_readme).contains("exit status"), "{name} has it");
             }
             assert_eq!(after.lines(listed), expected, "{name} {level}");
-            let new: Vec<_> = after.lines(verify).difference(&before.lines(verify)).cloned().collect();
+            let new: Vec<_> = after.lines(self.verify).difference(&before.lines(self.verify)).cloned().collect();
             assert!(new.is_empty(), "{name} {level}: {new:?}");
-            after.run(more);
+            after.run(self.more);
             assert_eq!(after.run("idle"), "it idles\n");
             assert!(after.lines(listed).contains("idle"));
+            after.run(self.remove);
+            assert!(!after.path().join("usr/share/doc/runs").exists(), "{name} knows what is left of the package");
         }
     }
 }

@@ -212,7 +212,8 @@ impl<'c> Compared<'c> {
                 files
             }
             Manager::Rpm => vec![(b"var/lib/zypp/AutoInstalled".to_vec(), Self::brought_along)],
-            Manager::Pacman => Vec::new(),
+            Manager::Pacman if self.forgotten.is_empty() => Vec::new(),
+            Manager::Pacman => self.new.packages.iter().flat_map(|package| self.lists_of_pacman(package)).collect(),
         };
         if !self.gone.is_empty() {
             files.push((b"etc/ld.so.cache".to_vec(), loader::is_smaller));
@@ -243,6 +244,12 @@ impl<'c> Compared<'c> {
                 folders.flat_map(|folder| before.within(&folder).into_iter().chain([folder])).collect()
             }
         }
+    }
+
+    /// What pacman has about the files of a package.
+    fn lists_of_pacman(&self, package: &Package) -> [(Vec<u8>, Form<'c>); 2] {
+        let at = |name: &[u8]| [self.folder(package).as_slice(), name].concat();
+        [(at(b"/files"), Self::forgets), (at(b"/mtree"), Self::forgets_attributes)]
     }
 
     /// pacman's folder of a package.
@@ -303,6 +310,16 @@ impl<'c> Compared<'c> {
             // A checksum stands before its path.
             let path = line.split_once_str("  ").map_or(line, |(_, path)| path);
             self.forgotten.contains(&self.canonical(path))
+        })
+    }
+
+    /// Packed lines that each start with a path.
+    fn forgets_attributes(&self, old: &[u8], new: &[u8]) -> bool {
+        let (Some(old), Some(new)) = (packages::mtree::unpacked(old), packages::mtree::unpacked(new)) else {
+            return false;
+        };
+        is_without(&lines(&old), &lines(&new), |line| {
+            packages::mtree::path(line).is_some_and(|path| self.forgotten.contains(&self.canonical(&path)))
         })
     }
 

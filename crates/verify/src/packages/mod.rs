@@ -189,6 +189,10 @@ impl<'i, 'a> Removal<'i, 'a> {
                     let count = |package: &Package| format!("{} files", package.files.len());
                     self.differ(package, "list of files", Some(&count(package)), Some(&count(other)));
                 }
+                Some(other) if !self.are_left_out(package, other) => {
+                    let count = |package: &Package| format!("{} files", package.left_out.len());
+                    self.differ(package, "files left out", Some(&count(package)), Some(&count(other)));
+                }
                 Some(_) => {}
             }
         }
@@ -221,6 +225,13 @@ impl<'i, 'a> Removal<'i, 'a> {
             || (new.files.len() <= old.files.len()
                 && new.files.iter().all(|path| old.files.contains(path))
                 && old.files.iter().all(|path| has.contains(path) || self.forgotten.contains(path)))
+    }
+
+    /// Whether files count as left out that did, and beside them those that are gone on purpose alone.
+    fn are_left_out(&self, old: &Package, new: &Package) -> bool {
+        let (before, after): (HashSet<&Vec<u8>>, HashSet<&Vec<u8>>) =
+            (old.left_out.iter().collect(), new.left_out.iter().collect());
+        before.is_subset(&after) && after.difference(&before).all(|path| self.forgotten.contains(*path))
     }
 
     /// Whether what apk says of a package, its files included, is the same but for files that are gone on purpose.

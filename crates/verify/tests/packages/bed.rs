@@ -131,6 +131,20 @@ impl Contents for Own<'_> {
     }
 }
 
+/// What the judge of packages says where these files are gone on purpose, and which of the database's files it takes for the
+/// same.
+pub(crate) fn forgetting(before: &Bed, after: &Bed, forgotten: &[&str], files: &[&str]) -> (Vec<String>, Vec<bool>) {
+    let (old, new) = (before.layer(), after.layer());
+    let (old, new) = (Tree::of([&old]).expect("a tree"), Tree::of([&new]).expect("a tree"));
+    let mut read_old = |node: Node| before.content(&old.path(node));
+    let mut read_new = |node: Node| after.content(&new.path(node));
+    let sides = (Image { tree: &old, read: &mut read_old }, Image { tree: &new, read: &mut read_new });
+    let forgotten = forgotten.iter().map(|path| path.as_bytes().to_vec()).collect();
+    let removal = Removal::with_forgotten(&[], forgotten, sides.0, sides.1);
+    let same = files.iter().map(|path| removal.is_same_database(&format!("/{path}"))).collect();
+    (removal.differences().iter().map(ToString::to_string).collect(), same)
+}
+
 /// Weighs two images by these claims.
 pub(crate) fn weighed(before: &Bed, after: &Bed, claims: &[SourceClaim], noise: &[Difference]) -> Weighed {
     let config = Config::parse(b"{\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]}}").expect("a config");

@@ -4,6 +4,7 @@
 mod bed;
 mod debian;
 mod edited;
+mod forgotten;
 #[path = "../../../image/tests/packages/ndb.rs"]
 mod ndb;
 mod others;

@@ -1,12 +1,12 @@
-//! Databases that no longer list some files of packages that stay: what dpkg and apk would say of packages that were
-//! installed without these files, so that nothing counts as missing.
+//! Databases that no longer list some files of packages that stay, or as left out: what managers would say of packages that
+//! were installed without these files, so that nothing counts as missing.
 
 use std::collections::BTreeSet;
 
 use bstr::ByteSlice as _;
 
 use super::super::Manager;
-use super::{EditError, Edited, Editor, doubt, within};
+use super::{EditError, Edited, Editor, doubt, pacman, rpm, within};
 
 /// The databases without the files at some paths, which are those that packages have and that are gone.
 pub(super) fn forget(mut editor: Editor<'_, '_>, paths: &BTreeSet<Vec<u8>>) -> Result<Edited, EditError> {
@@ -17,10 +17,8 @@ pub(super) fn forget(mut editor: Editor<'_, '_>, paths: &BTreeSet<Vec<u8>>) -> R
         match packages.manager {
             Manager::Apk => installed(&mut editor, &paths)?,
             Manager::Dpkg => lists(&mut editor, &paths)?,
-            Manager::Pacman | Manager::Rpm => {
-                let problem = "the files of packages are under a checksum, so that none can be left out";
-                return Err(doubt(&packages.place, problem));
-            }
+            Manager::Pacman => pacman::forget(&mut editor, &paths)?,
+            Manager::Rpm => rpm::forget(&mut editor, &paths)?,
         }
     }
     Ok(Edited { changes: editor.changes })

@@ -1,5 +1,7 @@
 //! pacman's database without some packages: a folder for each (alpm's `lib/libalpm/remove.c`).
 
+use std::collections::BTreeSet;
+
 use bstr::ByteSlice as _;
 use hashbrown::HashMap;
 
@@ -7,6 +9,7 @@ use super::files::Listed;
 use super::{Change, EditError, Editor, Package, Rest, doubt, sums, within};
 use crate::layer::Kind;
 use crate::packages::database::shown;
+use crate::packages::mtree;
 
 /// What pacman puts behind the name of configuration that somebody changed.
 const SAVED: &[u8] = b".pacsave";
@@ -37,6 +40,37 @@ pub(super) fn without(editor: &mut Editor<'_, '_>) -> Result<(), EditError> {
     }
     editor.remove_empty(folders);
     Ok(())
+}
+
+/// A package's `files` has a path a line, and its `mtree` a line a path with its attributes, which `pacman -Qkk` compares
+/// with what is there (mtree(5) of libarchive).
+pub(super) fn forget(editor: &mut Editor<'_, '_>, paths: &BTreeSet<&Vec<u8>>) -> Result<(), EditError> {
+    for package in editor.staying().filter(|package| package.files.iter().any(|path| paths.contains(path))) {
+        let folder = within(&editor.packages.place, format!("{}-{}", package.name, package.version).as_bytes());
+        let path = within(&folder, b"files");
+        let Some(file) = editor.database.text(&path)? else { return Err(doubt(&path, "it is not there")) };
+        let new = without_lines(&file.content, |line| {
+            let path = line.split_once_str("\t").map_or(line, |(path, _)| path);
+            paths.contains(&editor.database.canonical(path))
+        });
+        editor.rewrite(path, &file.content, new);
+        let path = within(&folder, b"mtree");
+        let Some(file) = editor.database.text(&path)? else { continue };
+        let old = mtree::unpacked(&file.content).ok_or_else(|| doubt(&path, "it is no gzip"))?;
+        let new = without_lines(&old, |line| {
+            mtree::path(line).is_some_and(|path| paths.contains(&editor.database.canonical(&path)))
+        });
+        if new != old {
+            let new = mtree::packed(&new).ok_or_else(|| doubt(&path, "it cannot be packed"))?;
+            editor.rewrite(path, &file.content, new);
+        }
+    }
+    Ok(())
+}
+
+fn without_lines(content: &[u8], mut is_gone: impl FnMut(&[u8]) -> bool) -> Vec<u8> {
+    let lines = content.lines_with_terminator();
+    lines.filter(|line| !is_gone(line.trim_end_with(|c| c == '\n'))).flatten().copied().collect()
 }
 
 /// Folders end in slashes; configuration has the MD5 that it was installed with, which is returned by paths.

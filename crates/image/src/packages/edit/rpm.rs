@@ -1,12 +1,14 @@
 //! rpm's database without some packages, and what `rpm --erase` leaves of their files (rpm's `lib/transaction.c` and
 //! `lib/fsm.c`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use hashbrown::HashSet;
 use sha2::{Digest as _, Sha224, Sha384, Sha512};
 
+use super::super::database::Text;
 use super::super::header::Header;
-use super::super::rpm::{CONFIG, Format, GHOST, tags};
+use super::super::rpm::{CONFIG, Format, GHOST, LEFT_OUT, NORMAL, tags};
 use super::super::{ndb, sqlite};
 use super::files::Listed;
 use super::sums::{md5, sha1};
@@ -19,9 +21,6 @@ const ALTERNATIVES: &[u8] = b"var/lib/alternatives";
 /// The part of a mode that says what a file is, and its values (stat(2)).
 const TYPE: u64 = 0o170_000;
 const FOLDER: u64 = 0o040_000;
-
-/// The state of files that are there as the package brought them; others are another package's or were left out.
-const NORMAL: u64 = 0;
 
 /// How sums were made (`FILEDIGESTALGO`; the numbers are those of RFC 4880, section 9.4).
 mod algorithms {
@@ -44,34 +43,71 @@ pub(super) fn without(editor: &mut Editor<'_, '_>) -> Result<(), EditError> {
 }
 
 fn database(editor: &mut Editor<'_, '_>) -> Result<(), EditError> {
+    let (format, file) = file(editor)?;
+    let damaged = |problem| doubt(&file.path, problem);
+    let blobs = format.blobs(&file.content).map_err(damaged)?;
+    if blobs.len() != editor.packages.packages.len() {
+        return Err(damaged("it has other packages than were read"));
+    }
+    let gone: BTreeSet<u32> = editor.gone.iter().map(|at| blobs[*at].0).collect();
+    let new = match format {
+        Format::Sqlite => sqlite::without(&file.content, &gone).map_err(damaged)?,
+        Format::Ndb => {
+            // It would be out of date; rpm makes it anew where there is none.
+            editor.remove(within(&editor.packages.place, b"Index.db"));
+            ndb::without(&file.content, &gone).map_err(damaged)?
+        }
+        Format::Berkeley => return Err(damaged("databases of Berkeley DB are read and not written")),
+    };
+    editor.rewrite(file.path, &file.content, new);
+    Ok(())
+}
+
+/// The file that has the headers.
+fn file(editor: &mut Editor<'_, '_>) -> Result<(Format, Text), EditError> {
     let place = editor.packages.place.clone();
     for format in Format::ALL {
         let Some(file) = editor.database.text(&within(&place, format.file().as_bytes()))? else { continue };
-        let damaged = |problem| doubt(&file.path, problem);
-        let blobs = format.blobs(&file.content).map_err(damaged)?;
-        if blobs.len() != editor.packages.packages.len() {
-            return Err(damaged("it has other packages than were read"));
+        if format == Format::Sqlite {
+            let log = editor.database.text(&within(&place, b"rpmdb.sqlite-wal"))?;
+            if log.is_some_and(|log| !log.content.is_empty()) {
+                return Err(doubt(&file.path, "it has an unfinished log"));
+            }
         }
-        let gone: BTreeSet<u32> = editor.gone.iter().map(|at| blobs[*at].0).collect();
-        let new = match format {
-            Format::Sqlite => {
-                let log = editor.database.text(&within(&place, b"rpmdb.sqlite-wal"))?;
-                if log.is_some_and(|log| !log.content.is_empty()) {
-                    return Err(damaged("it has an unfinished log"));
-                }
-                sqlite::without(&file.content, &gone).map_err(damaged)?
-            }
-            Format::Ndb => {
-                // It would be out of date; rpm makes it anew where there is none.
-                editor.remove(within(&place, b"Index.db"));
-                ndb::without(&file.content, &gone).map_err(damaged)?
-            }
-            Format::Berkeley => return Err(damaged("databases of Berkeley DB are read and not written")),
-        };
-        editor.rewrite(file.path, &file.content, new);
-        return Ok(());
+        return Ok((format, file));
     }
     Err(doubt(&place, "rpm's database is not there"))
+}
+
+/// Headers have a state for each file: what is gone counts as left out, as it does where rpm was told to leave
+/// documentation out (`--excludedocs`), and nothing misses it. The states are no part of what is signed.
+pub(super) fn forget(editor: &mut Editor<'_, '_>, paths: &BTreeSet<&Vec<u8>>) -> Result<(), EditError> {
+    let (format, file) = file(editor)?;
+    let damaged = |problem| doubt(&file.path, problem);
+    let blobs = format.blobs(&file.content).map_err(damaged)?;
+    if blobs.len() != editor.staying().count() {
+        return Err(damaged("it has other packages than were read"));
+    }
+    let mut headers = BTreeMap::new();
+    for (package, (number, blob)) in editor.staying().zip(blobs) {
+        let is_meant = |at: usize| package.files.get(at).is_some_and(|path| paths.contains(path));
+        let expected = (0..package.files.len()).filter(|at| is_meant(*at)).count();
+        if expected == 0 {
+            continue;
+        }
+        let mut header = Header::new(blob).map_err(damaged)?;
+        let states = header.numbers(tags::FILE_STATES);
+        let is_there = |at: usize| states.get(at) == Some(&u64::from(NORMAL));
+        let there = (0..package.files.len()).filter(|at| is_meant(*at) && is_there(*at)).count();
+        if states.len() != package.files.len() || header.change(tags::FILE_STATES, NORMAL, LEFT_OUT, is_meant) != there
+        {
+            return Err(damaged("a package has no states of its files"));
+        }
+        headers.insert(number, header.into_bytes());
+    }
+    let new = format.replaced(&file.content, &headers).map_err(damaged)?;
+    editor.rewrite(file.path, &file.content, new);
+    Ok(())
 }
 
 /// What the headers say of the files of packages that go. Changed configuration is named otherwise where it stays.
@@ -82,11 +118,13 @@ fn listed(editor: &mut Editor<'_, '_>) -> Result<Listed, EditError> {
         let (states, flags) = (header.numbers(tags::FILE_STATES), header.numbers(tags::FILE_FLAGS));
         let modes = header.numbers(tags::FILE_MODES);
         let sums = Sums::new(&header);
+        let left_out: HashSet<&Vec<u8>> = package.left_out.iter().collect();
         for (at, path) in package.files.iter().enumerate() {
             let is_folder = modes.get(at).is_some_and(|mode| mode & TYPE == FOLDER);
             let set = if is_folder { &mut listed.folders } else { &mut listed.files };
             set.insert(path.clone());
-            if states.get(at).is_some_and(|state| *state != NORMAL) {
+            let is_normal = states.get(at).is_none_or(|state| *state == u64::from(NORMAL));
+            if !is_normal || left_out.contains(path) {
                 listed.kept.insert(path.clone());
                 continue;
             }

@@ -5,7 +5,7 @@
 mod build;
 mod rewrite;
 
-pub(super) use rewrite::without;
+pub(super) use rewrite::{replaced, without};
 
 /// The first file header's text.
 const MAGIC: &[u8] = b"SQLite format 3\0";

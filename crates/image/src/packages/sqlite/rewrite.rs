@@ -24,6 +24,15 @@ const NUMBER: &str = "hnum";
 
 /// rpm's database without the packages of some numbers. What is not as rpm makes it is refused.
 pub(in super::super) fn without(bytes: &[u8], gone: &BTreeSet<u32>) -> Result<Vec<u8>, &'static str> {
+    rewritten(bytes, gone, &BTreeMap::new())
+}
+
+/// The database with other headers for some packages, each as long as the one before it.
+pub(in super::super) fn replaced(bytes: &[u8], headers: &BTreeMap<u32, Vec<u8>>) -> Result<Vec<u8>, &'static str> {
+    rewritten(bytes, &BTreeSet::new(), headers)
+}
+
+fn rewritten(bytes: &[u8], gone: &BTreeSet<u32>, headers: &BTreeMap<u32, Vec<u8>>) -> Result<Vec<u8>, &'static str> {
     if bytes.len() >= MOST {
         return Err("it is too large to be written");
     }
@@ -49,6 +58,9 @@ pub(in super::super) fn without(bytes: &[u8], gone: &BTreeSet<u32>) -> Result<Ve
             if is_table {
                 let gone = numbers(object, &rows, gone)?;
                 rows.retain(|row| row.number.is_none_or(|number| !gone.contains(&number)));
+                if object.name == b"Packages" {
+                    replace(&mut rows, headers)?;
+                }
                 kept.insert(&object.name, rows.len());
                 dropped.insert(&object.name, gone);
             } else {
@@ -72,6 +84,20 @@ pub(in super::super) fn without(bytes: &[u8], gone: &BTreeSet<u32>) -> Result<Ve
     let schema: Result<Vec<Row>, &str> = pages.schema(&objects);
     builder.tree(1, &schema?, true)?;
     finish(bytes, builder.into_pages())
+}
+
+/// Puts other headers in the places of those that rows have: a row ends with its header.
+fn replace(rows: &mut [Row], headers: &BTreeMap<u32, Vec<u8>>) -> Result<(), &'static str> {
+    for (package, header) in headers {
+        let row = rows.iter_mut().find(|row| row.number == Some(i64::from(*package))).ok_or("a package has no row")?;
+        match columns(&row.bytes)?.last() {
+            Some(Value::Bytes(old)) if old.len() == header.len() => {}
+            _ => return Err("a header has another length"),
+        }
+        let start = row.bytes.len() - header.len();
+        row.bytes[start..].copy_from_slice(header);
+    }
+    Ok(())
 }
 
 /// The numbers of the rows that go: packages themselves, and what indexes have of them.

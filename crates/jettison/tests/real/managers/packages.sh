@@ -19,6 +19,8 @@ script() { printf '#!/bin/sh\n%s\n' "$2" >"$1" && chmod 755 "$1"; }
 (root gcc-docs usr/share/gcc-docs && head -c 100000 /dev/urandom >text)
 (root libhelp usr/lib && cp /made/libhelp.so.1 .)
 (root runs usr/bin && script runs 'echo it runs')
+(root runs usr/share/doc/runs && echo 'how it runs' >README && echo terms >copyright)
+(root runs usr/share/locale/de/LC_MESSAGES && head -c 20000 /dev/urandom >runs.mo)
 (root idle usr/bin && script idle 'echo it idles')
 
 for name in gcc cpp gcc-docs libhelp runs idle; do

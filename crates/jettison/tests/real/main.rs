@@ -32,12 +32,14 @@ mod packages;
 mod packings;
 mod proofs;
 mod pushes;
+mod python;
 mod reference;
 mod registries;
 mod removals;
 mod rewrites;
 mod running;
 mod saved;
+mod scanner;
 mod slimmed;
 mod stripped;
 #[path = "../build/suite.rs"]

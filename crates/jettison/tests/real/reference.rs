@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use jettison_syntax::dockerfile::{Dockerfile, stood_for};
 use serde_json::Value;
+
+use crate::python;
 
 #[path = "../../../syntax/tests/reference/data.rs"]
 #[allow(dead_code)] // Files only: the reference itself is at hand here.
@@ -36,21 +37,9 @@ for line in sys.stdin:
     print(json.dumps(answer), flush=True)
 "#;
 
-/// A Python that has the reference.
-fn python() -> PathBuf {
-    let python = std::env::var_os("JETTISON_PYTHON")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/python/bin/python3"), PathBuf::from);
-    assert!(
-        python.exists(),
-        "{} does not exist: `pip install dockerfile==3.4.0` into an environment there, or run ./test, which does",
-        python.display()
-    );
-    python
-}
-
 /// The reference's answers, in the order of the texts.
 fn answers(texts: &[String]) -> Vec<Value> {
-    let mut child = Command::new(python())
+    let mut child = Command::new(python::program("python3"))
         .args(["-c", PROGRAM])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -9,12 +9,17 @@ use crate::python;
 use crate::running::Root;
 
 /// What is installed, each with its version, by its kind: `deb`, `apk`, `rpm`, `alpm`, `python`, `npm`, `gem`.
-type Found = BTreeMap<String, BTreeSet<String>>;
+pub(crate) type Found = BTreeMap<String, BTreeSet<String>>;
 
-fn found(root: &Root) -> Found {
+/// What Syft reads; it would look into each program for its version as well.
+const CATALOGERS: &str = "alpm-db-cataloger,apk-db-cataloger,dpkg-db-cataloger,rpm-db-cataloger,\
+    javascript-package-cataloger,python-installed-package-cataloger,ruby-installed-gemspec-cataloger";
+
+pub(crate) fn found(root: &Root) -> Found {
     let mut command = Command::new(python::program("syft"));
-    command.args(["--quiet", "--override-default-catalogers=image", "--output=json"]);
-    command.arg(format!("dir:{}", root.path().display())).env("SYFT_CHECK_FOR_APP_UPDATE", "false");
+    command.args(["--quiet", "--output=json", "--override-default-catalogers", CATALOGERS]);
+    command.arg(format!("dir:{}", root.path().display()));
+    command.envs([("SYFT_CHECK_FOR_APP_UPDATE", "false"), ("SYFT_FILE_METADATA_SELECTION", "none")]);
     let output = command.output().expect("syft");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -27,8 +32,8 @@ fn found(root: &Root) -> Found {
 }
 
 /// The scanner finds the packages of the manager that are there, by their names, and of languages what it found before.
-pub(crate) fn agrees(before: &Root, after: &Root, manager: &str, installed: &BTreeSet<String>) {
-    let (before, mut after) = (found(before), found(after));
+pub(crate) fn agrees(before: &Found, after: &Root, manager: &str, installed: &BTreeSet<String>) {
+    let mut after = found(after);
     let all = after.remove(manager).unwrap_or_default();
     let names: BTreeSet<String> = all.iter().filter_map(|one| Some(one.split_once(' ')?.0.to_owned())).collect();
     assert_eq!(&names, installed);

@@ -18,6 +18,7 @@ mod hostile;
 mod isolation;
 mod lines;
 mod packages;
+mod prepared;
 mod prove;
 mod prove_faults;
 mod prove_wrong;

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::build_cases::{self as cases, Case};
 use crate::compare::{built_on_alpine, differences, settings};
+use crate::prepared;
 use crate::tree::{self, Tree};
 
 /// How many cases are built at a time.
@@ -28,17 +29,6 @@ pub(crate) struct Way {
     pub(crate) has_subordinate_ids: bool,
     /// Of so many cases one is built; 0 and 1 are all.
     pub(crate) one_of: usize,
-}
-
-/// Removes what programs of before today's left.
-fn remove_older(kept: &Path) {
-    let siblings = fs::read_dir(kept.parent().expect("a folder")).expect("a folder");
-    for path in siblings.map(|entry| entry.expect("an entry").path()) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.starts_with("alpine-") && path.is_dir() {
-            fs::remove_dir_all(&path).expect("removes");
-        }
-    }
 }
 
 /// A place to build in, with a cache of its own that the cases share.
@@ -70,22 +60,16 @@ impl Suite {
 
     /// With a copy of a cache that was made once for all processes of this test program.
     fn prepared(way: Way) -> Self {
-        let program = fs::metadata(env!("CARGO_BIN_EXE_jettison")).and_then(|program| program.modified());
-        let made = program.expect("the program").duration_since(std::time::UNIX_EPOCH).expect("a time").as_nanos();
-        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("alpine-{made}"));
-        let lock = fs::File::create(kept.with_extension("lock")).expect("a file");
-        lock.lock().expect("a lock");
-        if !kept.exists() {
-            remove_older(&kept);
-            let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-            let mut first = Self { folder, base: Tree::new(), way: way.clone() };
-            first.make_base();
-            fs::rename(first.folder.keep(), &kept).expect("renames");
-        }
-        drop(lock);
         let folder = tempfile::tempdir().expect("a folder");
-        let copied = Command::new("cp").arg("-a").arg(kept.join(".")).arg(folder.path()).status().expect("cp runs");
-        assert!(copied.success(), "{copied}");
+        prepared::copy("alpine", folder.path(), |place| {
+            let first = tempfile::tempdir_in(place).expect("a folder");
+            let mut first = Self { folder: first, base: Tree::new(), way: way.clone() };
+            first.make_base();
+            for entry in fs::read_dir(first.folder.path()).expect("a folder") {
+                let entry = entry.expect("an entry");
+                fs::rename(entry.path(), place.join(entry.file_name())).expect("renames");
+            }
+        });
         let base = tree::read(&folder.path().join("alpine.tar"));
         Self { folder, base, way }
     }

@@ -30,6 +30,8 @@ mod loads;
 mod managers;
 mod packages;
 mod packings;
+#[path = "../build/prepared.rs"]
+mod prepared;
 mod proofs;
 mod pushes;
 mod python;

@@ -6,9 +6,21 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::packages::{Bench, gone, withdrawn};
+use crate::prepared;
 
 /// Images with these managers, and with the packages.
 pub(crate) fn bench() -> Bench {
+    let bench = Bench::empty();
+    prepared::copy("managers", &bench.at(""), |place| {
+        let first = self::first();
+        let cache = first.at("cache");
+        let copied = Command::new("cp").arg("-a").arg(cache).arg(place).status().expect("cp runs");
+        assert!(copied.success(), "{copied}");
+    });
+    bench
+}
+
+fn first() -> Bench {
     let bench = Bench::new();
     for target in ["repositories", "rpm", "pacman"] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_jettison"));

@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::prepared;
 use crate::tools::{folder, run, text};
 
 pub(crate) struct Bench {
@@ -18,16 +19,24 @@ impl Bench {
     /// Debian as an image in a cache.
     pub(crate) fn new() -> Self {
         let bench = Self::empty();
-        let root = bench.at("base/root.tar");
-        run("mmdebstrap", &["--variant=minbase", "--quiet", "bookworm", text(&root)]);
-        bench.base("debian:bookworm-slim", "FROM scratch\nADD root.tar /\nCMD [\"bash\"]\n");
+        prepared::copy("bookworm", bench.folder.path(), |place| {
+            let first = Self::within(tempfile::tempdir_in(place).expect("a folder"));
+            let root = first.at("base/root.tar");
+            run("mmdebstrap", &["--variant=minbase", "--quiet", "bookworm", text(&root)]);
+            first.base("debian:bookworm-slim", "FROM scratch\nADD root.tar /\nCMD [\"bash\"]\n");
+            fs::rename(first.at("cache"), place.join("cache")).expect("renames");
+        });
         bench.file("app/main.c", "int main(void) { return 7; }\n");
         bench
     }
 
     /// Nothing yet.
     pub(crate) fn empty() -> Self {
-        let bench = Self { folder: folder() };
+        Self::within(folder())
+    }
+
+    fn within(folder: TempDir) -> Self {
+        let bench = Self { folder };
         for name in ["base", "app"] {
             fs::create_dir_all(bench.at(name)).expect("a folder");
         }

@@ -30,10 +30,10 @@ pub(crate) struct Subject<'b> {
 }
 
 impl<'b> Subject<'b> {
-    /// Builds a Dockerfile as it is written, a layer an instruction.
+    /// Builds a Dockerfile as it is written, a layer an instruction. Nothing is packed, as nothing of that is looked at.
     pub(crate) fn build(bench: &'b Bench, name: &'static str, context: &Path, more: &[&str]) -> Self {
         let subject = Self { bench, name };
-        let out = format!("type=oci,tar=false,dest={}", text(&subject.layout()));
+        let out = format!("type=oci,tar=false,compression=uncompressed,dest={}", text(&subject.layout()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_jettison"));
         command.args(["build", "-O0", "--progress=quiet", "-t", &format!("{name}:before"), "-o", &out, "--cache-dir"]);
         let output = command.arg(bench.at("cache")).args(more).arg(context).output().expect("jettison");
@@ -52,7 +52,9 @@ impl<'b> Subject<'b> {
     /// Optimizes the image as it was built, into the same layout.
     pub(crate) fn optimize(&self, tag: &str, arguments: &[&str]) -> Value {
         let mut command = Command::new(env!("CARGO_BIN_EXE_jettison"));
-        command.args(["optimize", "--format=json", "-o", &self.place(tag), &self.place("before")]).args(arguments);
+        command
+            .args(["optimize", "--format=json", "--compression=none", "-o", &self.place(tag), &self.place("before")])
+            .args(arguments);
         let output = command.arg("--cache-dir").arg(self.bench.at("cache")).output().expect("jettison");
         assert!(output.status.success(), "{} {arguments:?}: {}", self.name, String::from_utf8_lossy(&output.stderr));
         let report: Value = serde_json::from_slice(&output.stdout).expect("a report");

@@ -15,12 +15,12 @@ use crate::tools::{folder, run};
 use crate::walked::{Walked, walk};
 
 /// Where Debian's rpm has no database by itself.
-const PLACE: &str = "/var/lib/rpm";
+pub(crate) const PLACE: &str = "/var/lib/rpm";
 
 /// A package: its name, what the header says more, what is installed, and the list of its files.
-type Package = (&'static str, &'static str, &'static str, &'static str);
+pub(crate) type Package = (&'static str, &'static str, &'static str, &'static str);
 
-const PACKAGES: [Package; 3] = [
+pub(crate) const PACKAGES: [Package; 3] = [
     (
         "tool",
         "Requires: lib1\nRecommends: other",
@@ -61,7 +61,7 @@ fn asked(root: &Path, question: &[&str]) -> (bool, String) {
 }
 
 /// Builds the packages; gives their files.
-fn built(folder: &Path) -> Vec<String> {
+pub(crate) fn built(folder: &Path) -> Vec<String> {
     for (name, more, install, files) in PACKAGES {
         let spec = folder.join(format!("{name}.spec"));
         let text = format!(
@@ -77,7 +77,7 @@ fn built(folder: &Path) -> Vec<String> {
 }
 
 /// Does what the edit says, in place.
-fn edit(root: &Path, gone: &[&str]) {
+pub(crate) fn edit(root: &Path, gone: &[&str]) {
     let packed = run_for_bytes(root);
     let layer = Layer::read(packed.as_slice(), Limits::default()).expect("a layer");
     let tree = Tree::of([&layer]).expect("a tree");

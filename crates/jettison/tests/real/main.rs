@@ -5,6 +5,7 @@
 //! `$JETTISON_SHARED`. What is missing fails the suite.
 
 mod bases;
+mod berkeley;
 #[path = "../build/build_cases.rs"]
 mod build_cases;
 mod builders;

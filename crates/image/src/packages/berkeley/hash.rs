@@ -39,7 +39,7 @@ pub(super) fn entries(pages: &mut Pages<'_>) -> Result<Vec<Entry>, &'static str>
         let before = pages.number(pages.bytes, places::BEFORE + 4 * group)?;
         let mut next = bucket.checked_add(before).ok_or("a bucket has no place")?;
         while next != 0 {
-            let page = pages.page(next)?;
+            let Some(page) = pages.page_if_made(next)? else { break };
             if ![kinds::HASH_UNSORTED, kinds::HASH].contains(&page.bytes[25]) {
                 return Err("a page is not one of a hash");
             }
@@ -65,7 +65,7 @@ pub(super) fn entries(pages: &mut Pages<'_>) -> Result<Vec<Entry>, &'static str>
 /// A key or a value: in the page itself, or from another page on.
 fn item(pages: &mut Pages<'_>, item: &[u8], start: usize) -> Result<Parts, &'static str> {
     match item[0] {
-        items::WHOLE => Ok(vec![start + 1..start + item.len()]),
+        items::WHOLE => Ok(std::iter::once(start + 1..start + item.len()).collect()),
         items::LONG if item.len() == LONG => pages.long(pages.number(item, 4)?, pages.number(item, 8)?),
         _ => Err("an entry is of a kind that rpm does not use"),
     }

@@ -241,14 +241,20 @@ impl<'b> Pages<'b> {
     }
 
     fn page(&mut self, at: u32) -> Result<Page<'b>, &'static str> {
+        self.page_if_made(at)?.ok_or("a page has another's number")
+    }
+
+    /// The same; none where the page is all zeros, as that of a bucket is that never had an entry.
+    fn page_if_made(&mut self, at: u32) -> Result<Option<Page<'b>>, &'static str> {
         self.left = self.left.checked_sub(1).ok_or("its pages lead in circles")?;
         let start = usize::try_from(at).ok().filter(|_| at <= self.last).and_then(|at| at.checked_mul(self.page));
         let page = start.and_then(|start| Some((start, self.bytes.get(start..start.checked_add(self.page)?)?)));
         let (start, bytes) = page.ok_or("a page is missing")?;
-        if self.number(bytes, 8)? != at {
-            return Err("a page has another's number");
+        match self.number(bytes, 8)? {
+            number if number == at => Ok(Some(Page { start, bytes })),
+            _ if bytes.iter().all(|byte| *byte == 0) => Ok(None),
+            _ => Err("a page has another's number"),
         }
-        Ok(Page { start, bytes })
     }
 
     /// What lies in pages of its own, from one on.

@@ -200,6 +200,23 @@ fn older_hashes_have_pages_without_an_order() {
 }
 
 #[test]
+fn buckets_that_never_had_an_entry_are_zeros() {
+    let mut bytes = settings(Form::Hash, Order::Little, 512, 9);
+    bytes.resize(3 * 512, 0);
+    // The last page, the last bucket, the pages before the buckets.
+    for (at, number) in [(32, 2), (72, 1), (96, 1), (100, 1)] {
+        bytes[at] = number;
+    }
+    assert_eq!(blobs(&bytes), Ok(vec![]));
+    assert_eq!(index_without(&bytes, &BTreeSet::from([1])), Ok(bytes.clone()));
+    bytes[1024 + 100] = 1;
+    assert_eq!(blobs(&bytes), Err("a page has another's number"));
+    let mut tree = build(Form::Tree, Order::Little, 512, Pairs::new()).unwrap();
+    tree[512..].fill(0);
+    assert_eq!(index_without(&tree, &BTreeSet::from([1])), Err("a page has another's number"));
+}
+
+#[test]
 fn what_cannot_be_written_is_an_error() {
     let pair = |key: usize, value: usize| Pairs::from([(vec![1; key], vec![2; value])]);
     let hash = build(Form::Hash, Order::Little, 512, pair(4, MEMBER)).unwrap();

@@ -77,7 +77,7 @@ fn item(pages: &mut Pages<'_>, page: &Page<'_>, at: usize, room: &mut usize) -> 
                 return Err("an entry is cut off");
             }
             *room = room.checked_sub(length).ok_or("entries of a page share a place")?;
-            Ok(Some(vec![page.start + start + LEAF_HEAD..page.start + end]))
+            Ok(Some(std::iter::once(page.start + start + LEAF_HEAD..page.start + end).collect()))
         }
         &items::LONG => {
             let (first, length) = (pages.number(page.bytes, start + 4)?, pages.number(page.bytes, start + 8)?);

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use crate::erased::{PACKAGES, PLACE, built, edit};
+use jettison_image::packages::edit::forget;
+
+use crate::erased::{PACKAGES, PLACE, built, change, edit};
 use crate::tools::{folder, run, text};
 
 /// Keys with their values, in the order in which they are read.
@@ -290,5 +292,23 @@ fn rpm_says_of_berkeley_db_what_it_says_of_its_own() {
             let answer = sort(asked(&ours, &[&read_only[..], question].concat()));
             assert_eq!(answer, sort(asked(&theirs, question)), "{gone:?} {question:?}");
         }
+        if gone == ["tool"] {
+            left_out(&ours, &place, &expected["Packages"]);
+        }
     }
+}
+
+/// Has a file count as left out; headers stay as long as they are, and nothing else changes.
+fn left_out(root: &Path, place: &Path, before: &Pairs) {
+    let asked = |question: &[&str]| asked(root, &[&["--define", "_db_backend bdb_ro"], question].concat()).1;
+    assert_eq!(asked(&["-q", "--state", "lib1"]).matches("normal").count(), 3);
+    let file = BTreeSet::from([b"usr/lib/lib1.so".to_vec()]);
+    change(root, |tree, content, packages| forget(tree, content, packages, &BTreeSet::new(), &file));
+    fs::remove_file(root.join("usr/lib/lib1.so")).expect("a file");
+    let states = asked(&["-q", "--state", "lib1"]);
+    assert!(states.contains("not installed /usr/lib/lib1.so\n") && states.matches("normal").count() == 2, "{states}");
+    assert_eq!(asked(&["-V", "lib1"]), "");
+    let after = sorted(&place.join("Packages"));
+    let differing = before.iter().zip(&after).filter(|(before, after)| before != after);
+    assert_eq!((differing.count(), after.len()), (1, before.len()));
 }

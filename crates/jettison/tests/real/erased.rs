@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bstr::ByteSlice as _;
-use jettison_image::packages::edit::{Change, Rest, without};
-use jettison_image::packages::read;
+use jettison_image::packages::edit::{Change, EditError, Edited, Rest, without};
+use jettison_image::packages::{Packages, read};
 use jettison_image::{Layer, Limits, Node, Tree};
 
 use crate::tools::{folder, run};
@@ -78,14 +78,24 @@ pub(crate) fn built(folder: &Path) -> Vec<String> {
 
 /// Does what the edit says, in place.
 pub(crate) fn edit(root: &Path, gone: &[&str]) {
+    change(root, |tree, content, packages| {
+        let gone: BTreeSet<usize> = gone.iter().map(|name| packages.position(name).expect("a package")).collect();
+        without(tree, content, packages, &gone, Rest::Keep)
+    });
+}
+
+/// Does in place what an edit of a root's packages says.
+pub(crate) fn change(
+    root: &Path,
+    edit: impl FnOnce(&Tree<'_>, &mut dyn FnMut(Node) -> Option<Vec<u8>>, &Packages) -> Result<Edited, EditError>,
+) {
     let packed = run_for_bytes(root);
     let layer = Layer::read(packed.as_slice(), Limits::default()).expect("a layer");
     let tree = Tree::of([&layer]).expect("a tree");
     let at = |path: &[u8]| -> PathBuf { root.join(path.to_path().expect("a path")) };
     let mut content = |node: Node| fs::read(at(&tree.path(node))).ok();
     let packages = read(&tree, &mut content).expect("a database").remove(0);
-    let gone: BTreeSet<usize> = gone.iter().map(|name| packages.position(name).expect("a package")).collect();
-    let edited = without(&tree, &mut content, &packages, &gone, Rest::Keep).expect("an edit");
+    let edited = edit(&tree, &mut content, &packages).expect("an edit");
     for (path, change) in &edited.changes {
         match change {
             Change::Moved(from) => fs::rename(at(from), at(path)).expect("a file"),

@@ -36,7 +36,7 @@ impl Format {
         match self {
             Self::Sqlite => sqlite::replaced(bytes, headers),
             Self::Ndb => ndb::replaced(bytes, headers),
-            Self::Berkeley => Err("databases of Berkeley DB are read and not written"),
+            Self::Berkeley => berkeley::replaced(bytes, headers),
         }
     }
 

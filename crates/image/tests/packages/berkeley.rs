@@ -1,5 +1,5 @@
 //! A database of rpm as a hash of Berkeley DB, made by hand: two buckets of which each goes on in further pages, short
-//! values in these, long ones in pages of their own.
+//! values in these, long ones in pages of their own; and its indexes as trees.
 
 const PAGE: usize = 512;
 const HEAD: usize = 26;
@@ -51,16 +51,43 @@ pub(crate) fn database(headers: &[Vec<u8>], order: Order) -> Vec<u8> {
         }
     }
     let end = u32::try_from(writer.pages.len() - 1).expect("small");
-    // Magic number, version, page size; last page; buckets; how many pages are before each group of buckets.
-    for (at, number) in [(12, 0x0006_1561), (16, 9), (20, 512), (32, end), (72, 1), (96, 1), (100, 1)] {
-        let number = writer.number(number);
-        writer.pages[0][at..at + 4].copy_from_slice(&number);
+    // Magic number, version, page size; last page; buckets; the sample key; how many pages are before each group of buckets.
+    let settings = [(12, 0x0006_1561), (16, 9), (20, 512), (32, end), (72, 1), (92, 0x5e68_8dd1), (96, 1), (100, 1)];
+    writer.settings(&settings, 8);
+    writer.pages.concat()
+}
+
+/// An index as a tree of one leaf: keys in their order with the packages that have them, each with a place.
+pub(crate) fn index(keys: &[(&str, &[(u32, u32)])], order: Order) -> Vec<u8> {
+    let mut writer = Writer { pages: vec![vec![0; PAGE]; 2], order };
+    let mut items = Vec::new();
+    for (key, set) in keys {
+        let set = set.iter().flat_map(|(package, place)| [writer.number(*package), writer.number(*place)]);
+        for value in [key.as_bytes().to_vec(), set.flatten().collect()] {
+            let mut item = [writer.small(value.len()), vec![1], value].concat();
+            item.resize(item.len().next_multiple_of(4), 0);
+            items.push(item);
+        }
     }
-    writer.pages[0][25] = 8;
+    writer.bucket(1, 0, &items);
+    // A number of a log that is not kept, the leaf's height and kind.
+    let log = writer.number(1);
+    writer.pages[1][4..8].copy_from_slice(&log);
+    writer.pages[1][24..26].copy_from_slice(&[1, 5]);
+    // Magic number, version, page size; last page; keys that a leaf has at least; the root.
+    writer.settings(&[(12, 0x0005_3162), (16, 9), (20, 512), (32, 1), (76, 2), (88, 1)], 9);
     writer.pages.concat()
 }
 
 impl Writer {
+    fn settings(&mut self, numbers: &[(usize, u32)], kind: u8) {
+        for (at, number) in numbers {
+            let number = self.number(*number);
+            self.pages[0][*at..at + 4].copy_from_slice(&number);
+        }
+        self.pages[0][25] = kind;
+    }
+
     fn number(&self, number: u32) -> Vec<u8> {
         match self.order {
             Order::Little => number.to_le_bytes().to_vec(),

@@ -268,7 +268,7 @@ fn files_as_rpm_erases_them() {
 }
 
 #[test]
-fn ndb_is_written_and_berkeley_db_is_not() {
+fn ndb_is_written() {
     let packages = image("usr/lib/sysimage/rpm/Packages.db", ndb::database(&headers()));
     let edited = edit(&packages, &["tool"], Rest::Keep).expect("an edit");
     assert_eq!(edited.changes.get(&b"usr/lib/sysimage/rpm/Index.db"[..]), Some(&Change::Gone), "rpm makes it anew");
@@ -279,7 +279,59 @@ fn ndb_is_written_and_berkeley_db_is_not() {
     assert_eq!(after[8..12], 78u32.to_le_bytes(), "indexes of the database before do not count");
     let read = Image::of(&[("usr/lib/sysimage/rpm/Packages.db", File::Content(after.to_vec()))]).one();
     assert_eq!(read.packages.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["lib"]);
-    let old = image("var/lib/rpm/Packages", berkeley::database(&headers(), Order::Little));
-    let error = edit(&old, &["tool"], Rest::Keep).expect_err("not written").to_string();
-    assert_eq!(error, "/var/lib/rpm/Packages: databases of Berkeley DB are read and not written");
+}
+
+/// The indexes of two packages, of which the first one goes.
+fn indexes(order: Order) -> [(&'static str, Vec<u8>, Vec<u8>); 3] {
+    let made = |keys: &[(&str, &[(u32, u32)])]| berkeley::index(keys, order);
+    let [both, tool, lib]: [&[(u32, u32)]; 3] = [&[(1, 8), (2, 0)], &[(1, 0)], &[(2, 0)]];
+    [
+        ("Name", made(&[("lib", lib), ("tool", tool)]), made(&[("lib", lib)])),
+        (
+            "Basenames",
+            made(&[("both", both), ("data", &[(1, 10)]), ("lib.so", &[(2, 1)])]),
+            made(&[("both", lib), ("lib.so", &[(2, 1)])]),
+        ),
+        ("Requirename", made(&[("lib", tool)]), made(&[])),
+    ]
+}
+
+#[test]
+fn berkeley_db_is_written_with_its_indexes() {
+    for order in [Order::Little, Order::Big] {
+        let database = |beside: Option<(&str, Vec<u8>)>| {
+            let mut files = vec![("Packages".to_owned(), File::Content(berkeley::database(&headers(), order)))];
+            files.extend(indexes(order).map(|(name, before, _)| (name.to_owned(), File::Content(before))));
+            // None of them has a package that goes, or is an index.
+            files.push(("Group".to_owned(), File::Content(berkeley::index(&[("Unspecified", &[(2, 0)])], order))));
+            for own in ["__db.001", "__db.002", "__db.own", ".dbenv.lock", "own"] {
+                files.push((own.to_owned(), text("in memory")));
+            }
+            files.extend(beside.map(|(name, content)| (name.to_owned(), File::Content(content))));
+            let files: Vec<_> = files.into_iter().map(|(name, file)| (format!("var/lib/rpm/{name}"), file)).collect();
+            Image::of(&files)
+        };
+        let before = database(None);
+        let edited = edit(&before, &["tool"], Rest::Keep).expect("an edit");
+        let expected = [
+            "Basenames written",
+            "Name written",
+            "Packages written",
+            "Requirename written",
+            "__db.001 gone",
+            "__db.002 gone",
+        ];
+        assert_eq!(shown(&edited), expected.map(|line| format!("var/lib/rpm/{line}")));
+        for (name, _, after) in indexes(order) {
+            assert_eq!(written(&edited, &format!("var/lib/rpm/{name}")), after, "{name}");
+        }
+        let after = written(&edited, "var/lib/rpm/Packages");
+        assert!(!after.windows(4).any(|four| four == b"tool"), "no page has it any more");
+        let read = Image::of(&[("var/lib/rpm/Packages", File::Content(after.to_vec()))]).one();
+        assert_eq!(read.packages.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["lib"]);
+        // What is no index of rpm's has entries of another size.
+        let other = berkeley::database(&[vec![1; 9]], order);
+        let error = edit(&database(Some(("Other", other))), &["tool"], Rest::Keep).expect_err("a doubt").to_string();
+        assert_eq!(error, "/var/lib/rpm/Other: a set of packages is none");
+    }
 }

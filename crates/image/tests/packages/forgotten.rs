@@ -6,7 +6,8 @@ use jettison_image::packages::edit::{Change, EditError, Edited, forget};
 use jettison_image::packages::{mtree, read};
 use jettison_image::{Node, Tree};
 
-use crate::{File, Image, ndb, sqlite, text};
+use crate::berkeley::Order;
+use crate::{File, Image, berkeley, ndb, sqlite, text};
 
 fn edit(image: &Image, paths: &[&str]) -> Result<Edited, EditError> {
     let tree = Tree::of([&image.layer]).expect("a tree");
@@ -42,6 +43,12 @@ fn rpm_has_what_is_gone_as_left_out() {
     for (path, before, after) in [
         ("var/lib/rpm/rpmdb.sqlite", sqlite::database(&headers), sqlite::database(&expected)),
         ("usr/lib/sysimage/rpm/Packages.db", ndb::database(&headers), ndb::database(&expected)),
+        (
+            "var/lib/rpm/Packages",
+            berkeley::database(&headers, Order::Little),
+            berkeley::database(&expected, Order::Little),
+        ),
+        ("usr/share/rpm/Packages", berkeley::database(&headers, Order::Big), berkeley::database(&expected, Order::Big)),
     ] {
         let image = Image::of(&[(path, File::Content(before.clone()))]);
         let old = image.one();
@@ -55,11 +62,18 @@ fn rpm_has_what_is_gone_as_left_out() {
         for (old, new) in old.packages.iter().zip(&new.packages) {
             assert_eq!((&old.record, &old.files), (&new.record, &new.files), "nothing else is said of {}", old.name);
         }
-        if path.ends_with(".db") {
-            assert_eq!(written, after, "sums are those of what is there now");
+        if !path.ends_with(".sqlite") {
+            assert_eq!(written, after, "headers are changed in place, and sums are those of what is there now");
         }
         assert_eq!(edit(&image, &["usr/other"]).expect("an edit"), Edited::default());
     }
+    let open = [
+        ("var/lib/rpm/Packages", File::Content(berkeley::database(&headers, Order::Little))),
+        ("var/lib/rpm/__db.001", text("pages in memory")),
+    ];
+    let edited = edit(&Image::of(&open), &["usr/share/doc/gcc"]).expect("an edit");
+    assert_eq!(edited.changes.get(&b"var/lib/rpm/__db.001"[..]), Some(&Change::Gone), "it has what was there before");
+    assert_eq!(edit(&Image::of(&open), &["usr/other"]).expect("an edit"), Edited::default());
     let without = sqlite::header(&[
         (1000, sqlite::Tag::Text("old")),
         (1116, sqlite::Tag::Numbers(&[0])),

@@ -7,20 +7,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bstr::ByteSlice as _;
-use jettison_image::packages::edit::{Change, Rest, without};
-use jettison_image::packages::read;
+use jettison_image::packages::edit::{Change, EditError, Edited, Rest, without};
+use jettison_image::packages::{Packages, read};
 use jettison_image::{Layer, Limits, Node, Tree};
 
 use crate::tools::{folder, run};
 use crate::walked::{Walked, walk};
 
 /// Where Debian's rpm has no database by itself.
-const PLACE: &str = "/var/lib/rpm";
+pub(crate) const PLACE: &str = "/var/lib/rpm";
 
 /// A package: its name, what the header says more, what is installed, and the list of its files.
-type Package = (&'static str, &'static str, &'static str, &'static str);
+pub(crate) type Package = (&'static str, &'static str, &'static str, &'static str);
 
-const PACKAGES: [Package; 3] = [
+pub(crate) const PACKAGES: [Package; 3] = [
     (
         "tool",
         "Requires: lib1\nRecommends: other",
@@ -61,7 +61,7 @@ fn asked(root: &Path, question: &[&str]) -> (bool, String) {
 }
 
 /// Builds the packages; gives their files.
-fn built(folder: &Path) -> Vec<String> {
+pub(crate) fn built(folder: &Path) -> Vec<String> {
     for (name, more, install, files) in PACKAGES {
         let spec = folder.join(format!("{name}.spec"));
         let text = format!(
@@ -77,15 +77,25 @@ fn built(folder: &Path) -> Vec<String> {
 }
 
 /// Does what the edit says, in place.
-fn edit(root: &Path, gone: &[&str]) {
+pub(crate) fn edit(root: &Path, gone: &[&str]) {
+    change(root, |tree, content, packages| {
+        let gone: BTreeSet<usize> = gone.iter().map(|name| packages.position(name).expect("a package")).collect();
+        without(tree, content, packages, &gone, Rest::Keep)
+    });
+}
+
+/// Does in place what an edit of a root's packages says.
+pub(crate) fn change(
+    root: &Path,
+    edit: impl FnOnce(&Tree<'_>, &mut dyn FnMut(Node) -> Option<Vec<u8>>, &Packages) -> Result<Edited, EditError>,
+) {
     let packed = run_for_bytes(root);
     let layer = Layer::read(packed.as_slice(), Limits::default()).expect("a layer");
     let tree = Tree::of([&layer]).expect("a tree");
     let at = |path: &[u8]| -> PathBuf { root.join(path.to_path().expect("a path")) };
     let mut content = |node: Node| fs::read(at(&tree.path(node))).ok();
     let packages = read(&tree, &mut content).expect("a database").remove(0);
-    let gone: BTreeSet<usize> = gone.iter().map(|name| packages.position(name).expect("a package")).collect();
-    let edited = without(&tree, &mut content, &packages, &gone, Rest::Keep).expect("an edit");
+    let edited = edit(&tree, &mut content, &packages).expect("an edit");
     for (path, change) in &edited.changes {
         match change {
             Change::Moved(from) => fs::rename(at(from), at(path)).expect("a file"),

@@ -1,10 +1,11 @@
 //! What others read: images built by Docker, buildah and by hand, optimized here, and read by skopeo, umoci,
 //! buildah and Docker. Their view of the result must be their view of the input.
 //!
-//! Needs root, Debian's docker.io, docker-registry, apache2-utils, buildah, podman, skopeo, umoci, zstd, fuse-overlayfs, uidmap, mmdebstrap, rpm and busybox-static, and the images in
+//! Needs root, Debian's docker.io, docker-registry, apache2-utils, buildah, podman, skopeo, umoci, zstd, fuse-overlayfs, uidmap, mmdebstrap, rpm, db5.3-util and busybox-static, and the images in
 //! `$JETTISON_SHARED`. What is missing fails the suite.
 
 mod bases;
+mod berkeley;
 #[path = "../build/build_cases.rs"]
 mod build_cases;
 mod builders;

@@ -8,11 +8,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 
 /// The programs, by the Debian package that brings them.
-const PACKAGES: [(&str, &str); 12] = [
+const PACKAGES: [(&str, &str); 16] = [
     ("/usr/bin/docker", "docker.io"),
     ("dockerd", "docker.io"),
     ("buildah", "buildah"),
     ("podman", "podman"),
+    ("db5.3_dump", "db5.3-util"),
+    ("db5.3_load", "db5.3-util"),
+    ("db5.3_stat", "db5.3-util"),
+    ("db5.3_verify", "db5.3-util"),
     ("docker-registry", "docker-registry"),
     ("htpasswd", "apache2-utils"),
     ("mmdebstrap", "mmdebstrap"),

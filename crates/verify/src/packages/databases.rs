@@ -39,7 +39,7 @@ const CACHES: [&str; 5] = [
 ];
 
 /// rpm's files of all formats: one has the headers of the packages, and what others have is told by these.
-const RPM: [&str; 26] = [
+const RPM: [&str; 31] = [
     "rpmdb.sqlite",
     "rpmdb.sqlite-shm",
     "Packages.db",
@@ -49,14 +49,19 @@ const RPM: [&str; 26] = [
     "Conflictname",
     "Dirnames",
     "Enhancename",
+    "Filedigests",
+    "Filemd5s",
     "Filetriggername",
     "Group",
     "Installtid",
     "Name",
     "Obsoletename",
     "Providename",
+    "Provideversion",
+    "Pubkeys",
     "Recommendname",
     "Requirename",
+    "Requireversion",
     "Sha1header",
     "Sigmd5",
     "Suggestname",
@@ -160,11 +165,29 @@ impl<'c> Compared<'c> {
         let is_file = |path: &Vec<u8>| before.is_file(path) && after.is_file(path);
         let mut same: Vec<Vec<u8>> =
             files.into_iter().filter(|path| is_file(path) && !is_equal(before, after, path)).collect();
+        if self.old.manager == Manager::Rpm {
+            same.extend(self.remade(before, after));
+        }
         let is_apts = self.old.manager == Manager::Dpkg && !self.gone.is_empty();
         if is_apts && !before.has(WORKPLACE) && after.is_empty_folder(WORKPLACE) {
             same.push(WORKPLACE.to_vec());
         }
         same
+    }
+
+    /// What was made of rpm's headers and is gone where these are others now: rpm makes it anew.
+    fn remade(&self, before: &Files<'_, '_>, after: &Files<'_, '_>) -> Vec<Vec<u8>> {
+        let at = |name: &[u8]| [self.old.place.as_slice(), b"/", name].concat();
+        let is_remade = |path: &Vec<u8>| {
+            let name = path.rsplit_once_str("/").map_or(path.as_slice(), |(_, name)| name);
+            // Berkeley DB's pages in memory are in numbered files.
+            let number = name.strip_prefix(b"__db.").unwrap_or_default();
+            let is_region = !number.is_empty() && number.iter().all(u8::is_ascii_digit);
+            let headers: &[u8] = if is_region { b"Packages" } else { b"Packages.db" };
+            (is_region || name == b"Index.db") && !is_equal(before, after, &at(headers))
+        };
+        let all = before.within(&self.old.place).into_iter();
+        all.filter(|path| before.is_file(path) && !after.has(path) && is_remade(path)).collect()
     }
 
     /// The files that are compared by what is in them.

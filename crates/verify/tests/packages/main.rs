@@ -2,6 +2,8 @@
 //! refused.
 
 mod bed;
+#[path = "../../../image/tests/packages/berkeley.rs"]
+mod berkeley;
 mod debian;
 mod edited;
 mod forgotten;

@@ -1,7 +1,8 @@
 //! Alpine, Arch and systems with rpm: their databases before and after a removal.
 
 use crate::bed::{Bed, all_refused, refuting};
-use crate::{ndb, sqlite};
+use crate::berkeley::Order;
+use crate::{berkeley, ndb, sqlite};
 
 /// The scripts of packages as apk keeps them.
 fn scripts(names: &[&str]) -> Vec<u8> {
@@ -285,6 +286,63 @@ fn older_databases_of_rpm() {
                 "package gcc has another need: cpp",
             ),
             ("a file beside it is another", |_, after| after.file("usr/lib/sysimage/rpm/own", "x"), "own is new"),
+            (
+                "the index is gone and the headers are the same",
+                |before, after| {
+                    *after = before.clone();
+                    after.remove("usr/lib/sysimage/rpm/Index.db");
+                },
+                "/usr/lib/sysimage/rpm/Index.db is missing",
+            ),
+        ],
+    );
+    let mut after = after;
+    after.remove("usr/lib/sysimage/rpm/Index.db");
+    assert_eq!(refuting(&before, &after, &["gcc"]), [""; 0], "rpm makes it anew");
+}
+
+#[test]
+fn rpms_in_berkeley_db() {
+    let bed = |names: &[&str], time: u32, order: Order| {
+        let database = match order {
+            Order::Little => |headers: &[Vec<u8>]| berkeley::database(headers, Order::Little),
+            Order::Big => |headers: &[Vec<u8>]| berkeley::database(headers, Order::Big),
+        };
+        let mut bed = rpm_in("var/lib/rpm/Packages", database, names, time);
+        let keys: Vec<(&str, &[(u32, u32)])> = names.iter().map(|name| (*name, &[(1, 0)][..])).collect();
+        for index in ["Name", "Filemd5s"] {
+            bed.file(&format!("var/lib/rpm/{index}"), berkeley::index(&keys, order));
+        }
+        if time == 1 {
+            bed.file("var/lib/rpm/__db.001", "in memory");
+            bed.file("var/lib/rpm/__db.004", "in memory");
+        }
+        bed
+    };
+    let both = |order| (bed(&["bash", "gcc", "cpp"], 1, order), bed(&["bash"], 2, order));
+    let (before, after) = both(Order::Big);
+    assert_eq!(refuting(&before, &after, &["gcc"]), [""; 0]);
+    let (before, after) = both(Order::Little);
+    assert_eq!(refuting(&before, &after, &["gcc"]), [""; 0]);
+    all_refused(
+        &before,
+        &after,
+        &["gcc"],
+        &[
+            (
+                "what is in memory is gone and the headers are the same",
+                |before, after| {
+                    *after = before.clone();
+                    after.remove("var/lib/rpm/__db.004");
+                },
+                "/var/lib/rpm/__db.004 is missing",
+            ),
+            ("an index is gone", |_, after| after.remove("var/lib/rpm/Name"), "/var/lib/rpm/Name is missing"),
+            (
+                "what is not Berkeley DB's is gone",
+                |before, _| before.file("var/lib/rpm/__db.own", "x"),
+                "/var/lib/rpm/__db.own is missing",
+            ),
         ],
     );
 }

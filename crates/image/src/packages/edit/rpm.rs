@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha224, Sha384, Sha512};
 use super::super::database::Text;
 use super::super::header::Header;
 use super::super::rpm::{CONFIG, Format, GHOST, LEFT_OUT, NORMAL, tags};
-use super::super::{ndb, sqlite};
+use super::super::{berkeley, ndb, sqlite};
 use super::files::Listed;
 use super::sums::{md5, sha1};
 use super::{Change, EditError, Editor, Rest, alternatives, doubt, within};
@@ -57,10 +57,41 @@ fn database(editor: &mut Editor<'_, '_>) -> Result<(), EditError> {
             editor.remove(within(&editor.packages.place, b"Index.db"));
             ndb::without(&file.content, &gone).map_err(damaged)?
         }
-        Format::Berkeley => return Err(damaged("databases of Berkeley DB are read and not written")),
+        Format::Berkeley => {
+            regions(editor);
+            indexes(editor, &file.path, &gone)?;
+            berkeley::without(&file.content, &gone).map_err(damaged)?
+        }
     };
     editor.rewrite(file.path, &file.content, new);
     Ok(())
+}
+
+/// Rewrites what lies beside the headers: for each tag that rpm looks packages up by a file of values and packages.
+fn indexes(editor: &mut Editor<'_, '_>, headers: &[u8], gone: &BTreeSet<u32>) -> Result<(), EditError> {
+    let place = editor.packages.place.clone();
+    for name in editor.database.names(&place).into_iter().filter(|name| !is_region(name)) {
+        let Some(file) = editor.database.text(&within(&place, &name))? else { continue };
+        if file.path != headers && berkeley::is_one(&file.content) {
+            let new = berkeley::index_without(&file.content, gone).map_err(|problem| doubt(&file.path, problem))?;
+            editor.rewrite(file.path, &file.content, new);
+        }
+    }
+    Ok(())
+}
+
+/// Takes away what Berkeley DB has in memory of files while they are open, `__db.001` and so on: it would go before what the
+/// files say now. It is made anew where it is not there.
+fn regions(editor: &mut Editor<'_, '_>) {
+    let place = editor.packages.place.clone();
+    for name in editor.database.names(&place).into_iter().filter(|name| is_region(name)) {
+        editor.remove(within(&place, &name));
+    }
+}
+
+fn is_region(name: &[u8]) -> bool {
+    let number = name.strip_prefix(b"__db.");
+    number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
 }
 
 /// The file that has the headers.
@@ -106,6 +137,9 @@ pub(super) fn forget(editor: &mut Editor<'_, '_>, paths: &BTreeSet<&Vec<u8>>) ->
         headers.insert(number, header.into_bytes());
     }
     let new = format.replaced(&file.content, &headers).map_err(damaged)?;
+    if format == Format::Berkeley && !headers.is_empty() {
+        regions(editor);
+    }
     editor.rewrite(file.path, &file.content, new);
     Ok(())
 }

@@ -111,7 +111,7 @@ pub(super) fn blobs(bytes: &[u8]) -> Result<Vec<(u32, Vec<u8>)>, &'static str> {
     Ok(headers.map(|(number, entry)| (*number, pages.content(&entry.value))).collect())
 }
 
-/// The hash of headers without some packages. It is written anew, as small as it can be.
+/// The hash of headers without some packages. It is written anew, so that no page is left over.
 pub(super) fn without(bytes: &[u8], gone: &BTreeSet<u32>) -> Result<Vec<u8>, &'static str> {
     let mut pages = Pages::new(bytes)?;
     pages.may_be_written()?;

@@ -39,7 +39,7 @@ fn pairs(bytes: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
         Form::Hash => hash::entries(&mut pages).unwrap(),
         Form::Tree => tree::entries(&mut pages).unwrap(),
     };
-    assert_eq!(pages.left, 1, "each page but the settings is one that is looked at");
+    assert_eq!(pages.left, 1, "no page is left over: all but the settings are looked at");
     entries.iter().map(|entry| (pages.content(&entry.key), pages.content(&entry.value))).collect()
 }
 
@@ -92,7 +92,7 @@ proptest! {
         prop_assert_eq!(blobs(&whole).unwrap(), expected(&BTreeSet::new()));
         let left = without(&whole, &gone).unwrap();
         prop_assert_eq!(blobs(&left).unwrap(), expected(&gone));
-        prop_assert!(left.len() <= whole.len() && left.len().is_multiple_of(page));
+        prop_assert_eq!(pairs(&left).len(), packages(&mut Pages::new(&left).unwrap()).unwrap().len());
         let zero = packages(&mut Pages::new(&left).unwrap()).unwrap().contains_key(&0);
         prop_assert_eq!(zero, headers.contains_key(&0), "rpm's last number stays");
         prop_assert_eq!(without(&left, &gone).unwrap(), left, "what is written once is written so again");
@@ -137,7 +137,6 @@ proptest! {
             }
         }
         prop_assert_eq!(sorted(&left), expected);
-        prop_assert!(left.len() <= whole.len());
         prop_assert_eq!(index_without(&left, &gone).unwrap(), left);
     }
 

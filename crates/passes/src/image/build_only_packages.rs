@@ -3,12 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use bstr::ByteSlice as _;
 use jettison_image::packages::{Package, Packages};
-use jettison_image::{Node, Tree};
 use jettison_ir::{Assumption, Claim, Decline, Edit, Finding, Fix, ImageUnit, Level, Pass, Plan, Remark, Run, Safety};
 
 use crate::analysis::build_tools::{build_package, compiles_where_used};
+use crate::analysis::image::calls::library;
 use crate::analysis::image::mentions::Mentions;
 use crate::analysis::image::removal::{Held, Removal, Users, Wish};
 
@@ -89,26 +88,9 @@ fn builds_later(unit: &ImageUnit<'_>) -> Option<String> {
         );
     }
     let tree = &unit.upper;
-    let compiling = tree.walk().find_map(|node| {
-        let name = tree.name(node);
-        let folder = || tree.parent(node).map(|folder| tree.name(folder));
-        let stem = match name.strip_suffix(b".dist-info") {
-            Some(stem) => stem.split(|byte| *byte == b'-').next()?,
-            // npm brings node-gyp along for what it installs, wherever it is.
-            None if folder() == Some(b"node_modules") && !is_npms(tree, node) => name,
-            None if folder() == Some(b"gems") => name.rsplit_once_str("-").map_or(name, |(stem, _)| stem),
-            None => return None,
-        };
-        let stem = stem.to_str().ok()?.to_lowercase().replace('_', "-");
-        compiles_where_used(&stem).then_some(stem)
-    });
+    let compiling = tree.walk().filter_map(|node| library(tree, node)).find(|name| compiles_where_used(name));
     compiling
         .map(|name| format!("no packages that serve to build are taken away: {name} is there, which calls compilers"))
-}
-
-/// Whether a module is one of npm's own: `npm/node_modules/NAME`.
-fn is_npms(tree: &Tree<'_>, module: Node) -> bool {
-    tree.parent(module).and_then(|modules| tree.parent(modules)).is_some_and(|owner| tree.name(owner) == b"npm")
 }
 
 fn finding(database: usize, packages: &Packages, users: &Users<'_, '_>, removal: &Removal) -> Finding {

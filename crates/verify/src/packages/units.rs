@@ -1,5 +1,5 @@
-//! Units of systemd of packages that are gone: the links by which they were enabled, and Debian's notes of these
-//! (deb-systemd-helper(1p)). Purging forgets both.
+//! Services of packages that are gone: the links by which systemd's units were enabled, Debian's notes of these
+//! (deb-systemd-helper(1p)), and the links of runlevels to scripts (update-rc.d(8)). Purging forgets all of them.
 
 use hashbrown::HashSet;
 use jettison_image::Kind;
@@ -43,6 +43,13 @@ pub(super) fn own(compared: &Compared<'_>, before: &Files<'_, '_>) -> Vec<Vec<u8
             }
         }
         all.extend(names);
+    }
+    for level in "0123456S".chars() {
+        let links = before.within(format!("etc/rc{level}.d").as_bytes()).into_iter();
+        own.extend(links.filter(|link| {
+            let script = before.target(link).and_then(|target| target.strip_prefix(b"../init.d/"));
+            script.is_some_and(|name| compared.is_gone(&[b"etc/init.d/", name].concat()))
+        }));
     }
     let is_note = |path: &Vec<u8>| {
         let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();

@@ -1,12 +1,12 @@
-//! Units of systemd that packages had enabled: the links, and the notes of `deb-systemd-helper` that it made these
-//! (deb-systemd-helper(1p), `purge` and `unmask`).
+//! Services that packages had enabled: the links to systemd's units with the notes of `deb-systemd-helper` that it made
+//! these (deb-systemd-helper(1p), `purge` and `unmask`), and the links of runlevels to scripts (`update-rc.d NAME remove`).
 
 use std::collections::BTreeSet;
 
 use bstr::ByteSlice as _;
 
 use super::dpkg::Going;
-use super::{Change, EditError, Editor, Rest, info, within};
+use super::{Change, EditError, Editor, Package, Rest, info, within};
 use crate::layer::Kind;
 
 /// Where units of packages are, where the links of those that are enabled, and the helper's notes of these and of those
@@ -39,6 +39,9 @@ pub(super) fn forget(editor: &mut Editor<'_, '_>, going: &Going<'_>) -> Result<V
     let mut folders = BTreeSet::new();
     for package in editor.gone_packages() {
         let script = info::content(editor, going, package, "postrm")?;
+        if script.contains_str("update-rc.d") && script.contains_str("purge") {
+            forget_runlevels(editor, package);
+        }
         if !script.contains_str("deb-systemd-helper") || !script.contains_str("purge") {
             continue;
         }
@@ -52,6 +55,20 @@ pub(super) fn forget(editor: &mut Editor<'_, '_>, going: &Going<'_>) -> Result<V
         }
     }
     Ok(folders.into_iter().collect())
+}
+
+/// Takes away what starts and stops the scripts of a package: `/etc/rc2.d/S01cron`, which leads to `../init.d/cron`.
+fn forget_runlevels(editor: &mut Editor<'_, '_>, package: &Package) {
+    let is_gone = |path: &&Vec<u8>| editor.changes.get(*path) == Some(&Change::Gone);
+    let scripts = package.files.iter().filter(is_gone).filter_map(|path| path.strip_prefix(b"etc/init.d/"));
+    let targets: BTreeSet<Vec<u8>> = scripts.map(|name| [b"../init.d/", name].concat()).collect();
+    for level in "0123456S".chars() {
+        for link in editor.within(format!("etc/rc{level}.d").as_bytes()) {
+            if editor.target(&link).is_some_and(|target| targets.contains(target)) {
+                editor.remove(link);
+            }
+        }
+    }
 }
 
 fn forget_unit(

@@ -1,5 +1,6 @@
 //! What passes on images share: rules of what is waste, what the image names itself, and which homes and settings it has.
 
+pub(crate) mod calls;
 pub(crate) mod digests;
 pub(crate) mod histories;
 pub(crate) mod languages;

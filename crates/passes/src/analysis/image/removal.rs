@@ -9,7 +9,9 @@ use jettison_image::packages::{self, Package, Packages, Reason, Ties};
 use jettison_image::{Kind, Node};
 use jettison_ir::{ImageUnit, Plan};
 
-use super::mentions::Mentions;
+use super::calls;
+use super::mentions::{Mentions, programs_at};
+use crate::analysis::build_tools::{BuildPackage, build_package};
 
 /// Where `update-alternatives` keeps its links: what they lead to is managed, and no use.
 const ALTERNATIVES: &[u8] = b"etc/alternatives/";
@@ -30,6 +32,8 @@ pub(crate) enum Held {
     ByName(Node, Node),
     /// The image's settings, or a script that they name, use a file of it.
     ByCommand(Node),
+    /// The application's code starts a program of it by its name.
+    ByCode(Node),
     /// The base ships it.
     ByBase,
     /// The system is none without it.
@@ -62,6 +66,7 @@ pub(crate) struct Users<'u, 'a> {
     /// Of each file that uses something of a package: whose it is (none where no package has it), the packages, the files.
     uses: Vec<Use>,
     command: Vec<(usize, Node)>,
+    code: Vec<(usize, Node)>,
     /// Packages that are to be gone already.
     going: BTreeSet<usize>,
 }
@@ -114,9 +119,11 @@ impl<'u, 'a> Users<'u, 'a> {
         }
         let named = mentions.used_nodes(unit).into_iter();
         let command = named.flat_map(|node| of(node).iter().map(move |package| (*package, node))).collect();
+        let called = programs_at(unit, &calls::programs(unit, mentions)).into_iter();
+        let code = called.flat_map(|node| of(node).iter().map(move |package| (*package, node))).collect();
         let going =
             plan.edits.packages().iter().filter(|(at, _)| *at == database).map(|(_, package)| *package).collect();
-        Self { unit, packages, uses, command, going }
+        Self { unit, packages, uses, command, code, going }
     }
 
     /// What can go of the packages at these places.
@@ -136,6 +143,10 @@ impl<'u, 'a> Users<'u, 'a> {
         }
         for (package, node) in self.command.iter().filter(|(package, _)| gone.contains(package)) {
             held.entry(*package).or_insert(Held::ByCommand(*node));
+        }
+        // Who asks for a removal knows what the code calls.
+        for (package, node) in self.code.iter().filter(|(package, _)| wish == Wish::Found && gone.contains(package)) {
+            held.entry(*package).or_insert(Held::ByCode(*node));
         }
         loop {
             gone.retain(|at| !held.contains_key(at) && !self.going.contains(at));
@@ -162,7 +173,9 @@ impl<'u, 'a> Users<'u, 'a> {
                 }
             }
             let recommended = package.recommends.iter().flat_map(|one| packages.meeting(package, one));
-            for one in recommended.filter(|one| gone.contains(one) && !named.contains(one)) {
+            // What serves to build by its name is kept by a compiler that stays, which works with it: headers of libc.
+            let builds = build_package(&package.name).is_some();
+            for one in recommended.filter(|one| gone.contains(one) && (builds || !named.contains(one))) {
                 held.entry(one).or_insert(Held::ByRecommendation(at));
             }
         }
@@ -187,7 +200,6 @@ impl<'u, 'a> Users<'u, 'a> {
 
     /// Whether a package brings libraries and is there for headers: programs of the image may open these by name.
     fn is_unseen(&self, at: usize, gone: &BTreeSet<usize>) -> bool {
-        use crate::analysis::build_tools::{BuildPackage, build_package};
         let tree = &self.unit.upper;
         let is_library = |path: &Vec<u8>| {
             let name = path.rsplit_str("/").next().unwrap_or_default();
@@ -238,6 +250,9 @@ impl<'u, 'a> Users<'u, 'a> {
                 Held::ByCommand(node) => {
                     links.push(format!("the image's command uses {} of {}", shown(*node), name(left)))
                 }
+                Held::ByCode(node) => {
+                    links.push(format!("the application's code calls {} of {}", shown(*node), name(left)))
+                }
                 Held::ByBase => links.push(format!("the base ships {}", name(left))),
                 Held::System => links.push(format!("the system is none without {}", name(left))),
                 Held::Unseen => links.push(format!("programs may open the libraries of {} by name", name(left))),
@@ -278,7 +293,7 @@ fn is_folder(unit: &ImageUnit<'_>, node: Node) -> bool {
     }
 }
 
-/// Whether a link is one of `update-alternatives`, or of those that `ldconfig` makes beside libraries.
+/// Whether a link is one of `update-alternatives`, of `update-rc.d`, or of those that `ldconfig` makes beside libraries.
 fn is_managed_link(unit: &ImageUnit<'_>, node: Node) -> bool {
     let tree = &unit.upper;
     if tree.kind(node) != Kind::Symlink {
@@ -286,5 +301,6 @@ fn is_managed_link(unit: &ImageUnit<'_>, node: Node) -> bool {
     }
     let (path, target) = (tree.path(node), tree.attributes(node).link);
     let is_alternative = path.starts_with(ALTERNATIVES) || target.starts_with(b"/etc/alternatives/");
-    is_alternative || (tree.name(node).contains_str(".so") && !target.contains(&b'/'))
+    let is_of_runlevel = path.starts_with(b"etc/rc") && target.starts_with(b"../init.d/");
+    is_alternative || is_of_runlevel || (tree.name(node).contains_str(".so") && !target.contains(&b'/'))
 }

@@ -4,12 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::ByteSlice as _;
-use jettison_image::{Kind, Node, packages};
+use jettison_image::{Kind, Node, Tree, packages};
 use jettison_ir::{Changed, Claim, Decline, Edit, Finding, Fix, ImageUnit, Pattern, Plan, Remark, matches_name};
 
 use super::mentions::Mentions;
 use super::places;
 use super::rules::{self, Rule};
+
+/// So many links may lead to each other, as on Linux.
+const MOST_LINKS: usize = 40;
 
 /// What of a rule's waste stays, and why.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,9 +57,11 @@ impl<'f, 'a> Finder<'f, 'a> {
     pub(crate) fn new(unit: &'f ImageUnit<'a>, plan: &'f Plan) -> Self {
         let tree = &unit.upper;
         let mut led_to: BTreeMap<Node, Vec<Node>> = BTreeMap::new();
-        for node in tree.walk().filter(|node| tree.kind(*node) == Kind::Symlink) {
-            if let Some(target) = packages::follow(tree, &tree.path(node)) {
-                led_to.entry(target).or_default().push(node);
+        for link in tree.walk().filter(|node| tree.kind(*node) == Kind::Symlink) {
+            // Links on the way are needed as well.
+            let next = |node: &Node| (tree.kind(*node) == Kind::Symlink).then(|| leads_to(tree, *node)).flatten();
+            for target in std::iter::successors(next(&link), next).take(MOST_LINKS) {
+                led_to.entry(target).or_default().push(link);
             }
         }
         Self { unit, plan, homes: places::homes(unit), mentions: Mentions::of(unit), led_to, held: BTreeMap::new() }
@@ -197,6 +202,11 @@ impl<'f, 'a> Finder<'f, 'a> {
     /// What goes, a finding a layer, and what stays, a decline a reason.
     fn sort(&self, rule: &Rule, found: BTreeSet<Node>) -> Vec<Remark> {
         let tree = &self.unit.upper;
+        if let Err(error) = self.unit.packages()
+            && rule.is_of_packages
+        {
+            return vec![decline(None, format!("{}: they stay, as nothing tells whose they are: {error}", rule.what))];
+        }
         let mut stays: BTreeMap<Node, Stays> = BTreeMap::new();
         let mut named: Vec<Node> = self.mentions.nodes.iter().filter(|node| found.contains(*node)).copied().collect();
         while let Some(node) = named.pop() {
@@ -274,6 +284,14 @@ impl<'f, 'a> Finder<'f, 'a> {
         });
         declines.collect()
     }
+}
+
+/// What is at the path that a link has, which may be a link.
+fn leads_to(tree: &Tree<'_>, link: Node) -> Option<Node> {
+    let target = tree.attributes(link).link;
+    let folder = tree.parent(link).filter(|_| !target.starts_with(b"/")).map(|folder| tree.path(folder));
+    let path = [folder.unwrap_or_default().as_slice(), b"/", target].concat();
+    tree.find(&packages::canonical(tree, &path))
 }
 
 pub(crate) fn decline(layer: Option<usize>, reason: String) -> Remark {

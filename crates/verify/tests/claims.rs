@@ -91,6 +91,15 @@ fn what_is_no_stripped_form_is_refused() {
 }
 
 #[test]
+fn a_database_that_cannot_be_read_stays_as_it_is() {
+    let image = |status: &str, more: &str| format!(" f 0644 0:0 \"{status}\" /var/lib/dpkg/status\n{more}");
+    let (before, after) = (image("junk\\n", " f 0644 0:0 \"\" /a\n"), image("junk\\n", ""));
+    assert_eq!(refused(&before, &after, &[(Claim::Gone, &["a"])]), NOTHING);
+    let found = refused(&before, &image("Package: a\\nVersion: 1\\n", ""), &[(Claim::Gone, &["a"])]);
+    assert!(found.iter().any(|one| one.contains("/var/lib/dpkg/status")), "{found:?}");
+}
+
+#[test]
 fn databases_forget_what_is_gone_and_nothing_else() {
     let image = |list: &str, doc: &str| {
         format!(

@@ -64,6 +64,36 @@ fn purging_forgets_answers_and_units() {
 }
 
 #[test]
+fn purging_forgets_what_starts_scripts() {
+    let status = [stanza("cron", "Conffiles:\n /etc/init.d/cron 00\n"), stanza("other", "")].concat();
+    let image = Image::of(&[
+        ("var/lib/dpkg/status", &status),
+        ("var/lib/dpkg/info/cron.list", "/.\n/etc/init.d\n/etc/init.d/cron\n"),
+        ("var/lib/dpkg/info/cron.postrm", "if [ \"$1\" = purge ]; then update-rc.d cron remove; fi\n"),
+        ("var/lib/dpkg/info/other.list", "/.\n/etc/init.d\n/etc/init.d/other\n"),
+        ("etc/init.d/cron", "changed"),
+        ("etc/init.d/other", ""),
+        ("etc/rc2.d/S01cron", "-> ../init.d/cron"),
+        ("etc/rc2.d/S01other", "-> ../init.d/other"),
+        ("etc/rcS.d/K01cron", "-> ../init.d/cron"),
+    ]);
+    let links = |rest| -> Vec<String> {
+        image.changes(&["cron"], rest).into_iter().filter(|line| line.starts_with("- ")).collect()
+    };
+    assert_eq!(
+        links(Rest::Purge),
+        [
+            "- etc/init.d/cron",
+            "- etc/rc2.d/S01cron",
+            "- etc/rcS.d/K01cron",
+            "- var/lib/dpkg/info/cron.list",
+            "- var/lib/dpkg/info/cron.postrm"
+        ]
+    );
+    assert_eq!(links(Rest::Keep), [""; 0]);
+}
+
+#[test]
 fn removing_leaves_both() {
     let changes = image().changes(&["man"], Rest::Keep);
     assert!(

@@ -27,8 +27,8 @@ fn image() -> Bed {
     for (name, fields, files) in [
         ("nano", "", &["usr/bin/nano"][..]),
         ("vim", "", &["usr/bin/vim", "usr/share/man/da/vim.1"]),
-        ("timer", "", &["usr/lib/systemd/system/own.timer", "usr/lib/systemd/system/masked.timer"]),
-        ("other", "", &["usr/lib/systemd/system/other.timer"]),
+        ("timer", "", &["usr/lib/systemd/system/own.timer", "usr/lib/systemd/system/masked.timer", "etc/init.d/timer"]),
+        ("other", "", &["usr/lib/systemd/system/other.timer", "etc/init.d/other"]),
         ("lib:amd64", "Conffiles:\n /etc/lib.conf 00\n", &["etc/lib.conf", "usr/lib/lib.so"]),
     ] {
         let short = name.split(':').next().unwrap_or_default();
@@ -41,7 +41,9 @@ fn image() -> Bed {
         }
     }
     bed.file("var/lib/dpkg/status", status);
-    bed.file("var/lib/dpkg/info/timer.postrm", "deb-systemd-helper purge own.timer\n");
+    bed.file("var/lib/dpkg/info/timer.postrm", "purge) deb-systemd-helper purge own.timer; update-rc.d timer remove\n");
+    bed.link("etc/rc2.d/S01timer", "../init.d/timer");
+    bed.link("etc/rc2.d/S01other", "../init.d/other");
     bed.file(
         "var/lib/dpkg/alternatives/editor",
         "auto\n/usr/bin/editor\neditor.da.1\n/usr/share/man/da/editor.1\n\n/usr/bin/nano\n40\n\n/usr/bin/vim\n15\n/usr/share/man/da/vim.1\n\n",
@@ -102,6 +104,11 @@ fn units_that_are_purged() {
         &after,
         &["timer"],
         &[
+            (
+                "another script is not started",
+                |_, after| after.remove("etc/rc2.d/S01other"),
+                "/etc/rc2.d/S01other is missing",
+            ),
             (
                 "another unit's link is gone",
                 |_, after| after.remove("etc/systemd/system/other.wants/other.timer"),

@@ -191,6 +191,7 @@ mod tests {
         let comments =
             "// Dir::Cache::archives \"/a\";\n# Dir::Cache::archives \"/a\";\n/* Dir::Cache::archives \"/a\";\n*/";
         assert_eq!(all(comments, key), [""; 0]);
+        assert_eq!(all("Dir::Cache // mine; not yours\n\"/d\";", "Dir::Cache"), ["/d"]);
         assert_eq!(all("Dir::Cache::archives \"\";", key), [""; 0]);
         assert_eq!(all("} Dir { \"", key), [""; 0]);
     }

@@ -158,6 +158,19 @@ impl<'a> ImageUnit<'a> {
         layer.sparse(entry).is_none().then(|| self.read(origin.layer, entry))?
     }
 
+    /// The first bytes of a file, `length` or all that it has; none where they cannot be had or have holes.
+    #[must_use]
+    pub fn start(&self, node: Node, length: u64) -> Option<Vec<u8>> {
+        let origin = self.upper.origin(node);
+        let (layer, entry) = self.upper.entry(origin).filter(|_| self.upper.kind(node) == Kind::File)?;
+        let length = length.min(entry.size);
+        // Dumps are sparse, and builders may store them so. What is stored starts with the first run.
+        let is_stored = layer
+            .sparse(entry)
+            .is_none_or(|runs| runs.first().is_some_and(|run| run.offset == 0 && run.length >= length));
+        is_stored.then(|| self.read_at(origin.layer, entry.data_offset, length))?
+    }
+
     /// The content of a copy that a layer ships, whether a container sees it or not; none where it cannot be had.
     #[must_use]
     pub fn shipped(&self, origin: Origin) -> Option<Vec<u8>> {

@@ -291,7 +291,7 @@ fn plan<'w>(
     refused(&outcome)?;
     notes.extend(loaded.notes());
     notes.extend(link_notes(&unit.upper));
-    notes.extend(input.watch.notes());
+    notes.extend(input.watch.notes(config));
     Ok(Work { members: &input.members, unit, outcome, notes, receipt: Receipt::default(), has_grown: false })
 }
 

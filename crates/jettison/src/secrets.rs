@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context as _, Result};
 use bstr::ByteSlice as _;
 use jettison_image::layer::ContentWatch;
-use jettison_image::{Digest, Layer, Tree};
+use jettison_image::{Config, Digest, Layer, Tree};
 use jettison_ir::{Secret, ShippedSecret};
 use jettison_passes::secrets::Scanner;
 use serde::{Deserialize, Serialize};
@@ -32,11 +32,15 @@ impl SecretWatch {
         Self { scanner: Arc::clone(&self.scanner), seen: Mutex::default(), given_up: Mutex::default() }
     }
 
-    /// The files that could not be looked through, each with the reason.
-    pub(crate) fn notes(&self) -> Vec<String> {
+    /// The secrets in the image's config, and the files that could not be looked through, each with the reason.
+    pub(crate) fn notes(&self, config: &Config) -> Vec<String> {
         let mut notes = self.given_up.lock().map_or_else(|_| Vec::new(), |notes| notes.clone());
         // Layers are read by several threads.
         notes.sort();
+        match self.scanner.scan_config(config) {
+            Ok(secrets) => notes.extend(secrets.iter().map(ToString::to_string)),
+            Err(error) => notes.push(format!("the config was not looked through for secrets: {error}")),
+        }
         notes
     }
 }
@@ -92,7 +96,7 @@ struct Kept {
 }
 
 /// Other versions may find other things.
-const RULES: &str = concat!(env!("CARGO_PKG_VERSION"), " 1");
+const RULES: &str = concat!(env!("CARGO_PKG_VERSION"), " 2");
 
 /// The secrets that the layers of `tree` ship, visible or not. All of the layers must have been read with `watch`.
 pub(crate) fn find(watch: &SecretWatch, tree: &Tree<'_>) -> Vec<ShippedSecret> {

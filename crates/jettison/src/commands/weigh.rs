@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Weigh, printer: &Printer) -> Result<ExitCode> {
     notes.extend(left_out(&opened));
     notes.extend(loaded.notes());
     notes.extend(link_notes(&unit.upper));
-    notes.extend(watch.notes());
+    notes.extend(watch.notes(&loaded.image.config));
     let found = secrets::find(&watch, &unit.upper);
     let weight = Weight::of(&unit, &loaded.stored_sizes());
     let databases = by_package.then(|| installed(&loaded, &unit.upper, &mut notes));

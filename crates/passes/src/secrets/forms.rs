@@ -100,6 +100,7 @@ const FORMS: &[Form] = &[
     form("aws-credentials", "AWS credentials", &[".aws/credentials", ".aws/config", ".boto", ".s3cfg", ".passwd-s3fs"],
         Assigned(&["aws_secret_access_key", "aws_session_token", "secret_key", "gs_secret_access_key"]), High, IfAlone),
     form("azure-credentials", "tokens of the Azure command line", &[".azure/accessTokens.json", ".azure/msal_token_cache.json", ".azure/msal_token_cache.bin", ".azure/service_principal_entries.json"], Any, High, Always),
+    form("bundler-credentials", "password of a gem server", &[".bundle/config", "local/bundle/config"], AssignedEnding(&["__com", "__dev", "__io", "__net", "__org"]), High, IfAlone),
     form("cargo-credentials", "token of a crate registry", &[".cargo/credentials", ".cargo/credentials.toml"], Assigned(&["token"]), High, Always),
     form("composer-credentials", "credentials of Composer", &[".composer/auth.json", "composer/auth.json", "auth.json"],
         Assigned(&["github.com", "gitlab.com", "password", "gitlab-token", "bearer"]), High, Always),

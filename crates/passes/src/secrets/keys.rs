@@ -9,6 +9,9 @@ use super::rules::Hit;
 /// The rule that private keys are reported under.
 pub(super) const RULE: &str = "private-key";
 
+/// What OpenPGP's armour calls one.
+const PGP: &str = "PGP PRIVATE KEY BLOCK";
+
 /// A private key that the library found in a text. A file is a key as a whole if it holds nothing that somebody else
 /// would need, such as the certificate that goes with it.
 pub(super) fn secret(path: &[u8], content: &[u8], hit: &Hit, line: u32) -> Secret {
@@ -34,6 +37,24 @@ pub(super) fn secret(path: &[u8], content: &[u8], hit: &Hit, line: u32) -> Secre
     }
 }
 
+/// The private keys of OpenPGP in a text, each from its first mark to its last (RFC 9580, 6.2), as long as a key is.
+pub(super) fn of_pgp(content: &[u8]) -> Vec<Hit> {
+    const SHORTEST: usize = 128;
+    let (begin, end) = (format!("-----BEGIN {PGP}-----"), format!("-----END {PGP}-----"));
+    let block = |start: usize| {
+        let length = content[start..].find(&end)? + end.len();
+        let is_line = start == 0 || content[start - 1] == b'\n';
+        (is_line && length >= SHORTEST).then(|| Hit {
+            rule: RULE.to_owned(),
+            kind: RULE.to_owned(),
+            confidence: Confidence::High,
+            start,
+            end: start + length,
+        })
+    };
+    content.find_iter(&begin).filter_map(block).collect()
+}
+
 fn is_host_key(path: &[u8]) -> bool {
     path.starts_with(b"etc/ssh/ssh_host_")
 }
@@ -41,7 +62,7 @@ fn is_host_key(path: &[u8]) -> bool {
 /// Whether the byte at `offset` stands between the marks of a private key.
 pub(super) fn covers(content: &[u8], offset: usize) -> bool {
     let before = &content[..offset.min(content.len())];
-    let begin = before.rfind(b"PRIVATE KEY-----");
+    let begin = before.rfind(b"PRIVATE KEY-----").max(before.rfind(b"PRIVATE KEY BLOCK-----"));
     begin.is_some_and(|at| before[..at].rfind(b"-----BEGIN") > before[..at].rfind(b"-----END"))
 }
 

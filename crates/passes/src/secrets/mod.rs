@@ -1,10 +1,11 @@
-//! Secrets in files: which files are looked at, and what is found in one.
+//! Secrets in files: which files are looked at, and what is found in one; and those in an image's config (`config`).
 //!
 //! What tokens of providers look like, and what stands beside a secret, is knowledge that a library keeps
 //! (`redact-secret`). Which files are secrets by their place and form is here (`forms`), and so is what keeps the
 //! library's work small and its false alarms few: where a file is (`place`), and which pieces of it can hold a token
 //! at all (`windows`).
 
+mod config;
 mod forms;
 mod keys;
 mod place;
@@ -17,6 +18,7 @@ use aho_corasick::AhoCorasick;
 use bstr::ByteSlice as _;
 use jettison_ir::{Confidence, Secret};
 
+pub use config::ConfigSecret;
 use place::Place;
 use rules::{Hit, Rules};
 
@@ -173,7 +175,11 @@ impl Scanner {
         if content.find(b"PRIVATE KEY").is_none() {
             return Ok(Vec::new());
         }
-        let hits = self.rules.keys(content)?;
+        let mut hits = self.rules.keys(content)?;
+        let of_pgp = keys::of_pgp(content).into_iter();
+        let is_new = |key: &Hit| !hits.iter().any(|hit| hit.start < key.end && key.start < hit.end);
+        let of_pgp: Vec<Hit> = of_pgp.filter(is_new).collect();
+        hits.extend(of_pgp);
         Ok(hits.iter().map(|hit| keys::secret(path, content, hit, line_of(content, hit.start))).collect())
     }
 }

@@ -167,6 +167,11 @@ fn files_are_secrets_by_their_names_and_contents() {
         ("root/.gnupg/private-keys-v1.d/A.key", "(private)".to_owned(), "gnupg-key high"),
         ("root/.config/gh/hosts.yml", format!("github.com:\n  oauth_token: {p}\n"), "github-credentials:2 high"),
         ("root/.vault-token", p.clone(), "vault-token high"),
+        (
+            "root/.bundle/config",
+            format!("---\nBUNDLE_PATH: \"/x\"\nBUNDLE_GEMS__CONTRIBSYS__COM: \"me:{p}\"\n"),
+            "bundler-credentials:3 high",
+        ),
     ];
     for (path, content, expected) in cases {
         assert!(Scanner::wants(path.as_bytes(), content.len() as u64), "{path}");
@@ -187,6 +192,7 @@ fn files_of_these_names_without_a_secret_are_none() {
         ("root/.kube/config", "apiVersion: v1\nclusters: []\n"),
         ("etc/shadow", "root:*:1::\ndaemon:!:1::\nme:!!:1::\n"),
         ("root/.bash_history", ""),
+        ("root/.bundle/config", "---\nBUNDLE_WITHOUT: \"test\"\nBUNDLE_GEMS__A__COM: \"$TOKEN\"\n"),
         ("root/.config/gcloud/credentials.db", "no database"),
     ] {
         assert_eq!(found(path, content), [""; 0], "{path}");
@@ -301,4 +307,86 @@ fn a_token_is_found_wherever_it_stands() {
         let windows = windows::of(text.as_bytes(), false);
         assert!(windows.iter().any(|window| window.end == text.len()), "{before}: {windows:?}");
     }
+}
+
+/// Where secrets are in an image's config, and what rule found each.
+fn in_config(json: &serde_json::Value) -> Vec<(String, String)> {
+    let config = jettison_image::Config::parse(json.to_string().as_bytes()).expect("a config");
+    let found = Scanner::new().expect("the rules").scan_config(&config).expect("a scan");
+    for secret in &found {
+        let text = format!("{secret} {secret:?}");
+        assert!(!text.contains(&password()[5..]) && !text.contains(&random(LETTERS, 9)), "{text}");
+        assert!(text.contains("--remove-secrets cannot") && text.contains("RUN --mount=type=secret"), "{text}");
+    }
+    found.into_iter().map(|found| (found.place, found.secret.rule)).collect()
+}
+
+fn config_of(env: &[String], labels: &serde_json::Value, history: &serde_json::Value) -> serde_json::Value {
+    serde_json::json!({
+        "architecture": "amd64", "os": "linux", "config": {"Env": env, "Labels": labels}, "history": history,
+        "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", "0".repeat(64)), format!("sha256:{}", "1".repeat(64))]},
+    })
+}
+
+#[test]
+fn secrets_of_the_config_are_named_by_their_places() {
+    let aws = format!("API_SECRET={}{}", "AKIA", random(UPPER, 16));
+    let env = ["PATH=/bin".to_owned(), aws.clone(), format!("DB_PASSWORD={}", password())];
+    let labels = serde_json::json!({"x": format!("glp{}-{}", "at", random(LETTERS, 20)), "y": "web"});
+    let history = serde_json::json!([
+        {"created_by": "/bin/sh -c #(nop) ADD file:1 in / "},
+        {"created_by": format!("/bin/sh -c #(nop)  ENV {aws}"), "empty_layer": true},
+        {"created_by": format!("/bin/sh -c #(nop)  ARG PASSWORD={}", password()), "empty_layer": true},
+        {"created_by": format!("|1 TOKEN={} /bin/sh -c make", github())},
+    ]);
+    let found = in_config(&config_of(&env, &labels, &history));
+    let places: Vec<&str> = found.iter().map(|(place, _)| place.as_str()).collect();
+    let expected = [
+        "environment variable API_SECRET",
+        "environment variable DB_PASSWORD",
+        "label x",
+        "history, entry 3",
+        "history of layer 2",
+    ];
+    assert_eq!(places, expected);
+    assert_eq!(found[2].1, "gitlab-token");
+}
+
+#[test]
+fn settings_that_are_no_secrets_are_not_named() {
+    let hex = random(HEXADECIMAL, 40);
+    let env = [
+        "DB_PASSWORD=",
+        "TOKEN=$OTHER",
+        "API_KEY=changeme",
+        "POSTGRES_PASSWORD_FILE=/run/secrets/db",
+        "DB_PASSWORD=/run/secrets/db",
+        "MYSQL_ALLOW_EMPTY_PASSWORD=yes",
+        "PYTHON_VERSION=3.13.1",
+        "JAVA_TOOL_OPTIONS=-Dfile.encoding=UTF-8",
+    ];
+    let mut env: Vec<String> = env.map(str::to_owned).to_vec();
+    env.extend([format!("GPG_KEY={hex}"), format!("PYTHON_SHA256={hex}{}", &hex[..24])]);
+    let labels = serde_json::json!({"org.opencontainers.image.revision": hex, "maintainer": "me <me@a.org>"});
+    let history = serde_json::json!([
+        {"created_by": "RUN |1 TOKEN= /bin/sh -c set -eux; export PASSWORD=\"$(cat /run/secrets/a)\"; curl x # buildkit"},
+        {"created_by": format!("COPY file:{hex} in /app # buildkit")},
+    ]);
+    assert_eq!(in_config(&config_of(&env, &labels, &history)), []);
+    assert_eq!(
+        in_config(
+            &serde_json::json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}})
+        ),
+        []
+    );
+}
+
+#[test]
+fn private_keys_of_pgp_are_found_and_public_ones_are_not() {
+    let secrets = scan("app/pgp.asc", pem(&format!("PGP PRIVATE {} BLOCK", "KEY")));
+    assert_eq!(secrets.len(), 1, "{secrets:?}");
+    assert_eq!((secrets[0].rule.as_str(), secrets[0].line, secrets[0].is_whole_file), ("private-key", Some(1), true));
+    assert_eq!(secrets[0].description, "PGP private key block");
+    assert_eq!(found("app/pgp.asc", pem("PGP PUBLIC KEY BLOCK")), [""; 0]);
+    assert_eq!(found("app/doc.txt", format!("it starts with -----BEGIN PGP PRIVATE {} BLOCK-----", "KEY")), [""; 0]);
 }

@@ -11,6 +11,7 @@ pub(crate) mod python;
 pub(crate) mod records;
 pub(crate) mod removal;
 pub(crate) mod rules;
+pub(crate) mod settings;
 pub(crate) mod test_folders;
 pub(crate) mod test_use;
 pub(crate) mod trees;

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use bstr::ByteSlice as _;
 use jettison_image::{Kind, Node, packages};
 use jettison_ir::ImageUnit;
+use jettison_syntax::path::clean;
 
 use super::rules::Setting;
+use super::settings;
 use crate::analysis::places::is_of_bases;
 
 /// The home folders, as paths with a leading slash: of the users that the image knows, and of its own `HOME`.
@@ -38,16 +40,31 @@ pub(crate) fn expanded(unit: &ImageUnit<'_>, homes: &[String], path: &str) -> Ve
 
 /// The paths that a setting leads to, in each file that has it.
 pub(crate) fn set(unit: &ImageUnit<'_>, homes: &[String], setting: &Setting) -> Vec<String> {
-    let files = expanded(unit, homes, setting.file).into_iter().flat_map(|file| match file.strip_suffix("/*") {
-        None => vec![file],
-        Some(folder) => within(unit, folder),
-    });
-    let files: Vec<String> = files.collect();
-    let values = files.iter().filter_map(|file| value(&unit.text(file.trim_start_matches('/'))?, setting.key));
-    values
-        .filter(|value| is_folder_name(value))
-        .map(|value| format!("{}{}", value.trim_end_matches('/'), setting.below))
-        .collect()
+    // A home's own file speaks of this home, and one for all of any.
+    let of_homes = homes.iter().map(std::slice::from_ref).filter(|_| setting.file.starts_with('~'));
+    let scopes = of_homes.chain((!setting.file.starts_with('~')).then_some(homes));
+    let mut found = Vec::new();
+    for scope in scopes {
+        for file in expanded(unit, scope, setting.file) {
+            let files = file.strip_suffix("/*").map_or_else(|| vec![file.clone()], |folder| within(unit, folder));
+            let texts = files.iter().filter_map(|file| unit.text(file.trim_start_matches('/')));
+            let values = texts.flat_map(|text| settings::values(&text, setting.key));
+            found.extend(values.flat_map(|value| at_home(&value, scope)));
+        }
+    }
+    // Whose home it is may keep anything there.
+    found.retain(|value| is_folder_name(value) && !homes.iter().any(|home| clean(home) == clean(value)));
+    found.into_iter().map(|value| format!("{}{}", clean(&value), setting.below)).collect()
+}
+
+/// A value with the homes that it may speak of.
+fn at_home(value: &str, homes: &[String]) -> Vec<String> {
+    const HOMES: [&str; 5] = ["~", "$HOME", "${HOME}", "{$HOME}", "${user.home}"];
+    let rest = HOMES.iter().find_map(|home| value.strip_prefix(home).filter(|rest| rest.starts_with('/')));
+    match rest {
+        None => vec![value.to_owned()],
+        Some(rest) => homes.iter().map(|home| format!("{}{rest}", home.trim_end_matches('/'))).collect(),
+    }
 }
 
 /// The paths in a folder.
@@ -59,24 +76,8 @@ fn within(unit: &ImageUnit<'_>, folder: &str) -> Vec<String> {
 
 /// Whether a value is a folder that may be nothing but a cache: absolute, and none that base images bring along.
 fn is_folder_name(value: &str) -> bool {
-    let value = value.trim_end_matches('/');
-    value.starts_with('/') && !value.contains(['*', '?', '$']) && !is_of_bases(value)
-}
-
-/// The last value of a key in a configuration file: behind `=`, `:` or blanks, in quotes or not.
-fn value(text: &[u8], key: &str) -> Option<String> {
-    let mut last = None;
-    for line in text.lines().filter_map(|line| line.to_str().ok()).map(str::trim) {
-        let is_key = line.get(..key.len()).is_some_and(|start| start.eq_ignore_ascii_case(key));
-        let Some(behind) = line.get(key.len()..).filter(|_| is_key) else { continue };
-        let rest = behind.trim_start();
-        let is_separated = rest.len() < behind.len() || rest.starts_with(['=', ':']);
-        let value = rest.trim_start_matches(['=', ':']).trim().trim_end_matches(';').trim_matches(['"', '\'']);
-        if is_separated && !value.is_empty() {
-            last = Some(value.to_owned());
-        }
-    }
-    last
+    // A pattern would match more than this one folder.
+    value.starts_with('/') && !value.contains(['*', '?', '[', '$']) && !is_of_bases(&clean(value))
 }
 
 /// The folders that programs are looked for in: those of `PATH`, and the usual ones.
@@ -106,25 +107,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_are_read_in_the_forms_of_their_tools() {
-        let value = |text: &str, key| super::value(text.as_bytes(), key);
-        assert_eq!(value("[global]\ncache-dir = /srv/pip\n", "cache-dir").as_deref(), Some("/srv/pip"));
-        assert_eq!(
-            value("Dir::Cache::archives \"/srv/debs\";\n", "dir::cache::archives").as_deref(),
-            Some("/srv/debs")
-        );
-        assert_eq!(value("cache=/a\ncache=/b", "cache").as_deref(), Some("/b"));
-        assert_eq!(value("cacheFolder: \"/srv/yarn\"", "cacheFolder").as_deref(), Some("/srv/yarn"));
-        assert_eq!(value("# cache = /a\ncached = /b", "cache"), None);
+    fn values_speak_of_homes() {
+        let homes = ["/root".to_owned(), "/home/me/".to_owned()];
+        for value in ["~/c", "$HOME/c", "${HOME}/c", "${user.home}/c"] {
+            assert_eq!(at_home(value, &homes), ["/root/c", "/home/me/c"], "{value}");
+        }
+        for value in ["/c", "~other/c", "~", "$HOMES/c"] {
+            assert_eq!(at_home(value, &homes), [value]);
+        }
     }
 
     #[test]
     fn folders_of_the_system_are_no_caches() {
         assert!(["/srv/pip", "/cache", "/var/lib/x/"].iter().all(|value| is_folder_name(value)));
         assert!(
-            ["/", "/usr", "/usr/", "/usr/lib", "/var/lib", "relative", "", "/a/*"]
-                .iter()
-                .all(|value| !is_folder_name(value))
+            [
+                "/",
+                "//",
+                "/usr",
+                "/usr/",
+                "/usr/lib",
+                "/usr/./lib",
+                "/var/lib",
+                "/data/..",
+                "relative",
+                "",
+                "/a/*",
+                "/a/[b]"
+            ]
+            .iter()
+            .all(|value| !is_folder_name(value))
         );
     }
 }

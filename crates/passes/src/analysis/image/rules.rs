@@ -27,6 +27,8 @@ pub(crate) struct Rule {
     pub(crate) beside: Vec<&'static str>,
     /// Only files that are not empty.
     pub(crate) is_filled: bool,
+    /// Only files that the kernel wrote of a program's memory.
+    pub(crate) is_dump: bool,
     /// Files of packages as well.
     pub(crate) is_of_packages: bool,
 }
@@ -73,6 +75,7 @@ fn parse(text: &'static str) -> Vec<Rule> {
             "holding" => rule.holding.extend(words),
             "beside" => rule.beside.extend(words),
             "filled" => rule.is_filled = true,
+            "dumps" => rule.is_dump = true,
             "setting" => {
                 let words: Vec<&str> = words.collect();
                 if let [file, key, below] = words[..] {
@@ -92,7 +95,8 @@ mod tests {
 
     #[test]
     fn every_line_is_understood() {
-        let words = ["waste", "help", "path", "keep", "run", "without", "holding", "beside", "setting", "filled"];
+        let words =
+            ["waste", "help", "path", "keep", "run", "without", "holding", "beside", "setting", "filled", "dumps"];
         for line in include_str!("../../data/waste.txt").lines().map(str::trim) {
             let is_rule = !line.is_empty() && !line.starts_with(['#', '[']);
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));

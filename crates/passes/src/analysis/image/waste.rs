@@ -188,6 +188,7 @@ impl<'f, 'a> Finder<'f, 'a> {
         };
         (rule.holding.is_empty() || has(node, &rule.holding))
             && (rule.beside.is_empty() || tree.parent(node).is_some_and(|folder| has(folder, &rule.beside)))
+            && (!rule.is_dump || self.unit.start(node, 18).is_some_and(|start| is_dump(&start)))
     }
 
     /// A path, and all below it.
@@ -294,6 +295,27 @@ fn leads_to(tree: &Tree<'_>, link: Node) -> Option<Node> {
     tree.find(&packages::canonical(tree, &path))
 }
 
+/// Whether a file that starts so is a program's memory: ELF of the type `ET_CORE`, in the byte order that it states.
+fn is_dump(start: &[u8]) -> bool {
+    let is_elf = start.starts_with(b"\x7fELF");
+    let core = if start.get(5) == Some(&2) { [0, 4] } else { [4, 0] };
+    is_elf && start.get(16..18) == Some(&core)
+}
+
 pub(crate) fn decline(layer: Option<usize>, reason: String) -> Remark {
     Remark::Declined(Decline { layer, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_dump;
+
+    #[test]
+    fn dumps_are_told_by_their_type_in_their_byte_order() {
+        let elf = |order: u8, kind: [u8; 2]| [&b"\x7fELF\x02"[..], &[order, 1], &[0; 9], &kind].concat();
+        assert!(is_dump(&elf(1, [4, 0])) && is_dump(&elf(2, [0, 4])));
+        assert!(!is_dump(&elf(1, [0, 4])) && !is_dump(&elf(2, [4, 0])), "the other order");
+        assert!(!is_dump(&elf(1, [3, 0])) && !is_dump(&elf(1, [2, 0])), "libraries and programs");
+        assert!(!is_dump(b"the core of it all") && !is_dump(b"\x7fELF") && !is_dump(b""));
+    }
 }

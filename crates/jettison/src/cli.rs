@@ -72,8 +72,8 @@ pub(crate) enum Command {
     /// Copy an image from one place to another, byte for byte
     #[command(mut_arg("platform", several_platforms))]
     Copy(Copy),
-    /// Show what `optimize` took out of an image, from the receipt that the image carries
-    #[command(mut_arg("platform", |arg| arg.help("The platforms, as in linux/amd64,linux/arm64; `all` for every one [default: this machine's]")))]
+    /// Show what `optimize` took out of an image, from the receipt that the image carries or that --receipt wrote
+    #[command(mut_arg("platform", |arg| arg.help("The platforms, as in linux/amd64,linux/arm64; `all` for every one [default: this machine's; of a file all]")))]
     Receipt(ReceiptArgs),
     /// Rewrite a Dockerfile to its release form, or to its development form
     #[command(mut_args(source::needs_proof))]
@@ -257,7 +257,7 @@ pub(crate) struct Copy {
 
 #[derive(Args)]
 pub(crate) struct ReceiptArgs {
-    /// The image
+    /// The image; or the file that `optimize --receipt FILE` wrote
     pub(crate) image: Reference,
     /// human or json
     #[arg(long, default_value = "human")]

@@ -167,4 +167,7 @@ pub struct Decline {
     pub layer: Option<usize>,
     /// A whole sentence without its full stop.
     pub reason: String,
+    /// The paths that it says stay: once all of them are gone, by whatever pass, it is not true and is not said. Empty where
+    /// it is about no paths of its own.
+    pub stays: Vec<Node>,
 }

@@ -1,5 +1,7 @@
 //! What a user asks of an optimization beside its level.
 
+use jettison_image::Tree;
+
 use crate::pattern::Pattern;
 
 /// Wishes about an image.
@@ -26,5 +28,21 @@ impl ImageOptions {
     #[must_use]
     pub fn keeps(&self, path: &[u8]) -> Option<&Pattern> {
         self.keep.iter().find(|pattern| pattern.matches(path))
+    }
+
+    /// The patterns of what is to be kept that match no path of any of these trees: they may be mistyped.
+    #[must_use]
+    pub fn idle<'o>(&'o self, trees: &[&Tree<'_>]) -> Vec<&'o Pattern> {
+        let mut idle: Vec<&Pattern> = self.keep.iter().collect();
+        for tree in trees {
+            for node in tree.walk() {
+                if idle.is_empty() {
+                    return idle;
+                }
+                let path = tree.path(node);
+                idle.retain(|pattern| !pattern.matches(&path));
+            }
+        }
+        idle
     }
 }

@@ -19,6 +19,14 @@ pub enum PatternError {
         /// The text.
         text: String,
     },
+    /// A set of characters has no end in its name.
+    #[error("the pattern {text:?} has a [ at character {at} that no ] closes before the name ends")]
+    Unclosed {
+        /// The text.
+        text: String,
+        /// Where the set starts, in characters from 1.
+        at: usize,
+    },
 }
 
 impl Pattern {
@@ -56,6 +64,20 @@ pub fn matches_name(pattern: &[u8], name: &[u8]) -> bool {
     }
 }
 
+/// Where a set starts that does not end within its name, in characters from 1.
+fn unclosed(text: &str) -> Option<usize> {
+    let mut open = None;
+    for (at, character) in text.chars().enumerate() {
+        match character {
+            '[' => open = open.or(Some(at + 1)),
+            ']' => open = None,
+            '/' if open.is_some() => break,
+            _ => {}
+        }
+    }
+    open
+}
+
 /// Whether a byte is one of a set's, or within one of its ranges.
 fn is_in_set(set: &[u8], byte: u8) -> bool {
     match set {
@@ -71,6 +93,9 @@ impl std::str::FromStr for Pattern {
     fn from_str(text: &str) -> Result<Self, PatternError> {
         if !text.starts_with('/') {
             return Err(PatternError::Relative { text: text.to_owned() });
+        }
+        if let Some(at) = unclosed(text) {
+            return Err(PatternError::Unclosed { text: text.to_owned(), at });
         }
         let names = text.split('/').filter(|name| !name.is_empty()).map(|name| name.as_bytes().to_vec());
         Ok(Self { text: text.to_owned(), names: names.collect() })
@@ -113,5 +138,17 @@ mod tests {
             assert!(!is_match(pattern, path), "{pattern} {path}");
         }
         assert_eq!("doc".parse::<Pattern>(), Err(PatternError::Relative { text: "doc".to_owned() }));
+    }
+
+    #[test]
+    fn a_set_ends_within_its_name() {
+        for (text, at) in [("/usr/[a", 6), ("/ü/[a/b]", 4), ("/[ab]/[[c", 7), ("/[", 2)] {
+            assert_eq!(text.parse::<Pattern>(), Err(PatternError::Unclosed { text: text.to_owned(), at }), "{text}");
+        }
+        for text in ["/usr/[a]", "/a]", "/[[]", "/[a][b]/c"] {
+            assert!(text.parse::<Pattern>().is_ok(), "{text}");
+        }
+        let shown = "/usr/[a".parse::<Pattern>().unwrap_err().to_string();
+        assert_eq!(shown, r#"the pattern "/usr/[a" has a [ at character 6 that no ] closes before the name ends"#);
     }
 }

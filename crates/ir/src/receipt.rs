@@ -64,7 +64,7 @@ pub struct ReceiptPath {
     pub path: String,
     /// What became of it.
     pub change: PathChange,
-    /// A file's bytes before.
+    /// A file's bytes before, as its layer holds them: without the holes of a sparse one.
     pub bytes: u64,
     /// A file's bytes after; 0 where it is gone or another name of a file that stays.
     pub left: u64,
@@ -168,7 +168,7 @@ pub fn unshipped(unit: &ImageUnit<'_>, pass: &str, finding: &Finding) -> Option<
 }
 
 fn path(unit: &ImageUnit<'_>, node: Node, changed: &Changed) -> ReceiptPath {
-    let (kind, size) = (unit.upper.kind(node), unit.upper.attributes(node).size);
+    let (kind, size) = (unit.upper.kind(node), unit.held(node));
     // Of a file with several names only the last one that goes takes bytes away.
     let is_last = unit.upper.links(unit.upper.inode(node)) == 1;
     let size = if kind == Kind::File { size } else { 0 };

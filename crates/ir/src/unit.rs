@@ -147,6 +147,14 @@ impl<'a> ImageUnit<'a> {
         self.upper.origin(node).layer >= self.base.layers
     }
 
+    /// The bytes that a layer holds of a file: of a sparse one those of its runs, which may be far fewer than its size.
+    #[must_use]
+    pub fn held(&self, node: Node) -> u64 {
+        let entry = self.upper.entry(self.upper.origin(node));
+        let runs = entry.and_then(|(layer, entry)| layer.sparse(entry));
+        runs.map_or(self.upper.attributes(node).size, |runs| runs.iter().map(|run| run.length).sum())
+    }
+
     /// A file's content; none where it cannot be had or has holes.
     #[must_use]
     pub fn content(&self, node: Node) -> Option<Vec<u8>> {

@@ -72,8 +72,8 @@ pub(crate) enum Command {
     /// Copy an image from one place to another, byte for byte
     #[command(mut_arg("platform", several_platforms))]
     Copy(Copy),
-    /// Show what `optimize` took out of an image, from the receipt that the image carries
-    #[command(mut_arg("platform", |arg| arg.help("The platforms, as in linux/amd64,linux/arm64; `all` for every one [default: this machine's]")))]
+    /// Show what `optimize` took out of an image, from the receipt that the image carries or that --receipt wrote
+    #[command(mut_arg("platform", |arg| arg.help("The platforms, as in linux/amd64,linux/arm64; `all` for every one [default: this machine's; of a file all]")))]
     Receipt(ReceiptArgs),
     /// Rewrite a Dockerfile to its release form, or to its development form
     #[command(mut_args(source::needs_proof))]
@@ -257,7 +257,7 @@ pub(crate) struct Copy {
 
 #[derive(Args)]
 pub(crate) struct ReceiptArgs {
-    /// The image
+    /// The image; or the file that `optimize --receipt FILE` wrote
     pub(crate) image: Reference,
     /// human or json
     #[arg(long, default_value = "human")]
@@ -275,13 +275,13 @@ pub(crate) struct KeepArgs {
     pub(crate) keep: Vec<Pattern>,
     /// Keep the texts of a language at -Os, as de or pt_BR; `all` for every one [default: those that the image's LANG,
     /// LC_* and LANGUAGE name]
-    #[arg(long, value_name = "LANG", value_delimiter = ',')]
+    #[arg(long, value_name = "LANG", value_delimiter = ',', value_parser = parse_name)]
     pub(crate) keep_locale: Vec<String>,
     /// Remove these packages, and what was installed for them alone; one that is needed is refused
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = parse_name)]
     pub(crate) purge: Vec<String>,
     /// Remove a group of packages: one that `apk add --virtual NAME` made, or a package that is nothing but a name for others
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
     pub(crate) r#virtual: Vec<String>,
     /// Remove the configuration of packages that go as well
     #[arg(long)]
@@ -361,6 +361,11 @@ pub(crate) struct Demo {
     /// Where to put the images [default: jettison-demo in the folder for temporary files]
     #[arg(value_name = "DIR")]
     pub(crate) folder: Option<PathBuf>,
+}
+
+/// A name, which an unset variable of a script does not give.
+fn parse_name(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("the name is empty") } else { Ok(text.to_owned()) }
 }
 
 /// A number of bytes, with a decimal unit.

@@ -10,8 +10,17 @@ use crate::load::Loaded;
 /// Larger files are no databases.
 const MOST_BYTES: u64 = 256 << 20;
 
-/// What the databases say that can be read. The layers must be plain or unpacked, all of them. What cannot be read is noted.
-pub(crate) fn installed(loaded: &Loaded, tree: &Tree<'_>, notes: &mut Vec<String>) -> Vec<Packages> {
+/// The databases of an image.
+#[derive(Default)]
+pub(crate) struct Installed {
+    /// Those that can be read.
+    pub(crate) databases: Vec<Packages>,
+    /// What is wrong with the others.
+    pub(crate) unread: Vec<String>,
+}
+
+/// What the databases say. The layers must be plain or unpacked, all of them.
+pub(crate) fn installed(loaded: &Loaded, tree: &Tree<'_>) -> Installed {
     let mut contents = PlainContents::new(&loaded.scanned, &());
     let mut read = |node: Node| {
         let origin = tree.origin(node);
@@ -35,11 +44,11 @@ pub(crate) fn installed(loaded: &Loaded, tree: &Tree<'_>, notes: &mut Vec<String
         }
         Some(whole)
     };
-    let mut all = Vec::new();
+    let mut all = Installed::default();
     for database in read_each(tree, &mut read) {
         match database {
-            Ok(packages) => all.push(packages),
-            Err(error) => notes.push(format!("packages are not told apart where a database cannot be read: {error}")),
+            Ok(packages) => all.databases.push(packages),
+            Err(error) => all.unread.push(error.to_string()),
         }
     }
     all

@@ -137,6 +137,10 @@ pub(crate) fn optimize(request: &Request<'_>, printer: &Printer) -> Result<Vec<O
     let mut works = parallel::each(planned, if prints { 1 } else { parallel::at_once() }, |(input, contents)| {
         plan(request, &selection, input, contents, &output.scratch(), printer)
     })?;
+    let trees: Vec<&Tree<'_>> = works.iter().map(|work| &work.unit.upper).collect();
+    for pattern in request.options.idle(&trees) {
+        printer.say(&format!("warning: --keep {pattern} matches nothing"));
+    }
     works[0].notes.splice(0..0, notes_of_all(&opened));
     works[0].notes.extend(packings::note(request, &opened));
     let scans = request.read.scans();

@@ -199,6 +199,7 @@ pub fn run(
             break;
         }
     }
+    outcome.forget_untrue_declines(unit);
     Ok(outcome)
 }
 
@@ -244,7 +245,7 @@ impl Outcome {
             }
             Err(reason) => {
                 let reason = format!("{}: {reason}", finding.what);
-                self.decline(pass, Decline { layer: Some(finding.shipped_by), reason });
+                self.decline(pass, Decline { layer: Some(finding.shipped_by), reason, stays: Vec::new() });
                 false
             }
         }
@@ -291,6 +292,13 @@ impl Outcome {
         self.plan.own = std::mem::replace(&mut self.plan.own, Own::AsShipped).written();
         let new = self.plan.edits.follows().iter().filter(|(node, changed)| before.of(**node) != Some(changed));
         Ok(new.map(|(node, changed)| (*node, changed.clone())).collect())
+    }
+
+    /// What one pass leaves alone may go by another that comes behind it: that it stays is not said then.
+    fn forget_untrue_declines(&mut self, unit: &ImageUnit<'_>) {
+        let edits = &self.plan.edits;
+        let is_gone = |node: &Node| edits.is_gone(&unit.upper, *node);
+        self.declines.retain(|(_, decline)| decline.stays.is_empty() || !decline.stays.iter().all(is_gone));
     }
 
     /// Notes once why something was left alone.

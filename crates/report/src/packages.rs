@@ -16,6 +16,8 @@ use crate::weigh::WeighReport;
 pub struct PackagesReport<'r> {
     /// The databases that could be read.
     pub databases: &'r [Packages],
+    /// What is wrong with those that could not be, each with the file and what of it.
+    pub unread: &'r [String],
     /// The ties of each of them.
     pub graphs: &'r [Graph],
     /// The bytes.
@@ -35,8 +37,11 @@ pub fn packages_human(report: &WeighReport<'_>, packages: &PackagesReport<'_>, w
     let _ = writeln!(out, "{}  {}  {}", styled(HEADING, report.image), report.platform, report.digest);
     let _ = writeln!(out, "base: {} ({})\n", count(report.base_layers, "layer"), report.base);
     let (of_packages, of_none) = packages.weight.sums();
-    if packages.databases.is_empty() {
-        let _ = writeln!(out, "packages: none, there is no database of dpkg, apk, rpm or pacman that could be read");
+    if packages.databases.is_empty() && packages.unread.is_empty() {
+        let _ = writeln!(out, "packages: none, there is no database of dpkg, apk, rpm or pacman");
+    }
+    for problem in packages.unread {
+        let _ = writeln!(out, "packages: not told apart, their database cannot be read: {problem}");
     }
     for database in packages.databases {
         let (count, place) = (count(database.packages.len(), "package"), database.place.escape_bytes());

@@ -7,8 +7,8 @@ use jettison_ir::{PathChange, Receipt, ReceiptItem};
 use crate::style::{FAINT, HEADING, styled};
 use crate::text::{bytes, count, one_line, signed, table};
 
-/// The longest description of what was found.
-const WHAT: usize = 46;
+/// The longest description of what was found: with the other columns a row is no wider than 160 characters.
+const WHAT: usize = 52;
 /// The longest instruction that is shown.
 const INSTRUCTION: usize = 40;
 
@@ -20,7 +20,9 @@ pub fn receipt_summary(receipt: &Receipt) -> String {
     }
     let rows = receipt.items.iter().map(|item| {
         let stored = item.stored.map_or_else(|| "-".to_owned(), signed);
-        vec![item.pass.clone(), item.what.clone(), bytes(item.bytes), stored, item.paths.len().to_string(), layer(item)]
+        // What hides files is told by a whole instruction, which would push the numbers out of sight.
+        let what = one_line(&item.what, WHAT);
+        vec![item.pass.clone(), what, bytes(item.bytes), stored, item.paths.len().to_string(), layer(item)]
     });
     let headings = ["pass", "what", "unpacked", "stored", "paths", "shipped by"];
     let mut out = format!("{}\n", table(&headings, &[2, 3, 4], rows.collect()));
@@ -84,4 +86,47 @@ pub fn receipt_human(receipt: &Receipt) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(pass: &str, what: &str) -> ReceiptItem {
+        ReceiptItem {
+            pass: pass.to_owned(),
+            what: what.to_owned(),
+            help: "write the file once".to_owned(),
+            layer: 12,
+            instruction: format!("RUN {}", "apt-get install -y something ".repeat(20)),
+            bytes: 123_400_000,
+            stored: Some(-123_400_000),
+            packages: Vec::new(),
+            paths: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn rows_fit_a_terminal_whatever_instructions_hide_files() {
+        let by = format!("by layer 13: RUN {}", "set -eux; \\\n\tapt-get update && ".repeat(20));
+        let whats = ["overwritten", "shipped again for a mode, owner or time"].map(|what| format!("{what} {by}"));
+        let items = whats.iter().map(|what| item("build-only-packages", what)).collect();
+        let receipt = Receipt { items, ..Receipt::default() };
+        let summary = receipt_summary(&receipt);
+        let rows: Vec<&str> = summary.lines().collect();
+        assert_eq!(rows.len(), 4, "a heading, two rows and what to write: {summary}");
+        let widths: Vec<usize> = rows.iter().map(|row| row.chars().count()).collect();
+        assert!(widths.iter().all(|width| *width <= 160), "{widths:?}\n{summary}");
+        for (row, starts) in rows[1..3]
+            .iter()
+            .zip(["overwritten by layer 13: RUN set", "shipped again for a mode, owner or time by layer 13"])
+        {
+            assert!(
+                row.contains(starts) && row.contains(" 123.4 MB ") && row.contains(" layer 12: RUN apt-get"),
+                "{row}"
+            );
+        }
+        // The receipt itself has all of it.
+        assert!(receipt_human(&receipt).contains(&whats[0]));
+    }
 }

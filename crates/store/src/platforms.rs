@@ -29,7 +29,9 @@ impl Wanted {
         matches!(self, Self::Platform(_))
     }
 
-    fn takes(&self, platform: &Platform) -> bool {
+    /// Whether an image for a platform is among what is wanted.
+    #[must_use]
+    pub fn takes(&self, platform: &Platform) -> bool {
         match self {
             Self::Platform(wanted) => platform.satisfies(wanted),
             Self::Platforms(wanted) => wanted.iter().any(|wanted| platform.satisfies(wanted)),

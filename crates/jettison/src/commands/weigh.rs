@@ -16,7 +16,7 @@ use jettison_store::{Encoding, PlainContents, Unpack, measure};
 
 use crate::base;
 use crate::cli::{Format, Weigh};
-use crate::installed::installed;
+use crate::installed::{Installed, installed};
 use crate::load::{Loaded, left_out, load_watched, open_one};
 use crate::optimizer::{OwnBytes, growth, link_notes, own_encoding};
 use crate::printer::Printer;
@@ -46,7 +46,12 @@ pub(crate) fn run(args: &Weigh, printer: &Printer) -> Result<ExitCode> {
     notes.extend(watch.notes(&loaded.image.config));
     let found = secrets::find(&watch, &unit.upper);
     let weight = Weight::of(&unit, &loaded.stored_sizes());
-    let databases = by_package.then(|| installed(&loaded, &unit.upper, &mut notes));
+    let installed = if by_package { installed(&loaded, &unit.upper) } else { Installed::default() };
+    if args.format == Format::Json {
+        // The text says so where it says what could be read.
+        let note = |error| format!("packages are not told apart where a database cannot be read: {error}");
+        notes.extend(installed.unread.iter().map(note));
+    }
     // What is not shown is not measured.
     let measures = !args.no_measure && (!by_package || args.format == Format::Json);
     let saving = saving(measures, &loaded, &unit, printer)?;
@@ -65,7 +70,7 @@ pub(crate) fn run(args: &Weigh, printer: &Printer) -> Result<ExitCode> {
         notes: &notes,
     };
     match (args.by.waste(), args.format) {
-        (None, format) => packages(&report, &unit, &databases.unwrap_or_default(), (format, args.rows), printer)?,
+        (None, format) => packages(&report, &unit, &installed, (format, args.rows), printer)?,
         (Some(_), Format::Json) => {
             let mut value = weigh_json(&report);
             value["secrets"] = secrets_json(&found, &unit.instructions);
@@ -84,13 +89,14 @@ pub(crate) fn run(args: &Weigh, printer: &Printer) -> Result<ExitCode> {
 fn packages(
     report: &WeighReport<'_>,
     unit: &ImageUnit<'_>,
-    databases: &[Packages],
+    installed: &Installed,
     (format, rows): (Format, usize),
     printer: &Printer,
 ) -> Result<()> {
+    let (databases, unread) = (&installed.databases[..], &installed.unread[..]);
     let graphs: Vec<_> = databases.iter().map(Packages::graph).collect();
     let weight = PackagesWeight::of(unit, databases);
-    let packages = PackagesReport { databases, graphs: &graphs, weight: &weight };
+    let packages = PackagesReport { databases, unread, graphs: &graphs, weight: &weight };
     match format {
         Format::Json => {
             let mut all = weigh_json(report);

@@ -174,6 +174,31 @@ fn sparse_files_count_as_what_they_claim_to_be() {
 }
 
 #[test]
+fn what_goes_of_a_sparse_file_is_what_its_layer_held() {
+    let records = [
+        ("GNU.sparse.major", "0"),
+        ("GNU.sparse.minor", "1"),
+        ("GNU.sparse.name", "var/log/faillog"),
+        ("GNU.sparse.size", "30000000"),
+        ("GNU.sparse.map", "1024,700"),
+    ];
+    let data = [vec![b'l'; 700], vec![0; 324]].concat();
+    let image =
+        of_members(&[entry(b'0', "app", "", 0), pax(&records), entry(b'0', "GNUSparseFile.0/faillog", "", 700), data]);
+    let folder = Folder::new();
+    Layout::of(&image, Packing::Gzip, "1").files().to_folder(folder.at("in"));
+    let line = format!("optimize oci:{} --plan --squash-all", folder.at("in"));
+    let report = run(&format!("{line} --format json")).ok().json();
+    let item = &report["receipt"]["items"][0];
+    assert_eq!(
+        (&item["pass"], &item["paths"][0]["path"]),
+        (&"build-logs".into(), &"/var/log/faillog".into()),
+        "{report}"
+    );
+    assert_eq!((&item["bytes"], &item["paths"][0]["bytes"]), (&700.into(), &700.into()), "{report}");
+}
+
+#[test]
 fn sizes_that_overflow() {
     for size in ["18446744073709551615", "18446744073709551000", "9223372036854775807"] {
         let image = of_members(&[entry(b'0', "first", "", 0), pax(&[("size", size)]), entry(b'0', "x", "", 0)]);

@@ -120,6 +120,48 @@ fn what_is_to_be_kept_stays_whatever_a_pass_says() {
 }
 
 #[test]
+fn empty_names_and_patterns_that_are_none_are_refused() {
+    let folder = Folder::new();
+    for (options, parts) in [
+        ("--purge=", ["'--purge <NAME>'", "the name is empty"]),
+        ("--purge=gcc,,app", ["'--purge <NAME>'", "the name is empty"]),
+        ("--virtual=", ["'--virtual <NAME>'", "the name is empty"]),
+        ("--keep-locale=", ["'--keep-locale <LANG>'", "the name is empty"]),
+        ("--keep=/usr/[a", ["\"/usr/[a\"", "a [ at character 6 that no ] closes"]),
+        ("--keep=usr", ["\"usr\"", "must be an absolute path"]),
+    ] {
+        optimize(&folder, &Image::of(DEBIAN), options).fails(2, &parts);
+        assert_eq!(folder.names(), ["in"], "{options}");
+    }
+}
+
+#[test]
+fn a_pattern_that_matches_nothing_is_named() {
+    let folder = Folder::new();
+    let options = "--keep /usr/bin/gc --keep /tmp --keep /opt/** --format json";
+    let ran = optimize(&folder, &Image::of(DEBIAN), options).ok();
+    for (pattern, is_named) in [("/usr/bin/gc", true), ("/tmp", false), ("/opt/**", true)] {
+        let line = format!("warning: --keep {pattern} matches nothing");
+        assert_eq!(ran.err.lines().any(|one| one == line), is_named, "{pattern}\n{}", ran.err);
+    }
+}
+
+#[test]
+fn what_another_pass_takes_away_is_not_said_to_stay() {
+    let image = DEBIAN.replace(
+        "  d 0755 0:0 /usr\n",
+        "  d 0700 0:0 /root\n  f 0600 0:0 40*\"ls -l\\n\" /root/.bash_history\n  d 0755 0:0 /usr\n",
+    );
+    for (options, stays) in [("-Os", false), ("-Os --skip backup-files", true)] {
+        let folder = Folder::new();
+        let report = optimize(&folder, &Image::of(&image), &format!("{options} --format json")).ok().json();
+        let is_there = has(&paths(&folder), "/root/.bash_history");
+        let is_said = report["declined"].to_string().contains("/root/.bash_history stays");
+        assert_eq!((is_there, is_said), (stays, stays), "{options} {report}");
+    }
+}
+
+#[test]
 fn a_package_that_is_asked_for_goes_by_name_and_version() {
     let folder = Folder::new();
     let report = optimize(&folder, &Image::of(DEBIAN), "-O1 --purge gcc --format json").ok().json();

@@ -130,6 +130,14 @@ fn each_platform_has_its_own() {
     let one = json_of(&folder, &format!("receipt oci:@/out --platform linux/{ELSEWHERE} --format json"));
     assert_eq!(one, receipts[1]);
     Written::at(folder.at("out"));
+    // A file of several holds them all, and shows those that are asked for.
+    json_of(&folder, "optimize oci:@/in -o oci:@/again -O2 --receipt @/all.json --format json");
+    let all = json_of(&folder, "receipt @/all.json --format json");
+    assert_eq!(all.as_array().map(Vec::len), Some(2), "{all}");
+    let one = json_of(&folder, &format!("receipt @/all.json --platform linux/{ELSEWHERE} --format json"));
+    assert_eq!(one, all[1]);
+    run(&format!("receipt {} --platform linux/s390x", folder.at("all.json")))
+        .fails(2, &["has no receipt for the platform", "hint: it has those for linux/"]);
 }
 
 #[test]
@@ -170,4 +178,26 @@ fn a_receipt_that_is_not_there_whole_is_no_receipt() {
     );
     assert!(Written::at(folder.at("copy")).image().manifest.get("annotations").is_none());
     run(&format!("receipt oci-archive:{}/in", folder.at(""))).fails(2, &["carries no receipt"]);
+}
+
+#[test]
+fn a_receipt_in_a_file_is_read_as_one_in_an_image() {
+    let folder = input();
+    json_of(
+        &folder,
+        "optimize oci-archive:@/in -o oci:@/out -Os --attach-receipt --receipt @/receipt.json --format json",
+    );
+    for options in ["", "--format json"] {
+        let of_image = run(&format!("receipt oci:{} {options}", folder.at("out"))).ok().out;
+        let of_file = run(&format!("receipt {} {options}", folder.at("receipt.json"))).ok().out;
+        assert_eq!(of_file, of_image);
+        assert!(of_file.contains("build-only-packages"), "{of_file}");
+    }
+    for (text, part) in [("{\"level\":\"-O2\"}", "missing field `platform`"), ("[{]", "at line 1 column 3")] {
+        fs::write(folder.at("none.json"), text).expect("writes");
+        run(&format!("receipt {}", folder.at("none.json"))).fails(3, &["none.json is no receipt", "caused by: ", part]);
+    }
+    // What is neither is still looked at as an image.
+    fs::write(folder.at("text"), "words").expect("writes");
+    run(&format!("receipt {}", folder.at("text"))).fails(3, &["neither an image archive nor an OCI layout"]);
 }

@@ -173,5 +173,15 @@ fn without_a_database_and_with_a_damaged_one() {
     let damaged = "  f 0644 0:0 \"Package: a\\nVersion: 1\\nnothing\\n\" /var/lib/dpkg/status\n  f 0644 0:0 \"P:a\\nV:1\\n\" /lib/apk/db/installed\n";
     let out = weigh(&image(damaged), Packing::Gzip, "");
     assert!(out.contains("apk: 1 package, as /lib/apk/db says"), "{out}");
-    assert!(out.contains("note: ") && out.contains("/var/lib/dpkg/status:3: a field has a colon"), "{out}");
+    let problem =
+        "packages: not told apart, their database cannot be read: /var/lib/dpkg/status:3: a field has a colon";
+    assert_eq!(out.lines().filter(|line| line.starts_with(problem)).count(), 1, "{out}");
+    assert_eq!(out.matches("a field has a colon").count(), 1, "{out}");
+    // Nothing says that there is none, where it alone is there.
+    let alone = damaged.lines().next().expect("a file");
+    let out = weigh(&image(&format!("{alone}\n")), Packing::Gzip, "");
+    assert!(out.contains(problem) && !out.contains("packages: none"), "{out}");
+    let report = report(&image(damaged), Packing::Gzip);
+    let notes = report["notes"].to_string();
+    assert!(notes.contains("/var/lib/dpkg/status:3: a field has a colon"), "{report}");
 }

@@ -78,5 +78,5 @@ fn find(databases: &[Packages], name: &str, is_group: bool) -> Result<(usize, us
 }
 
 fn decline(reason: String) -> Remark {
-    Remark::Declined(Decline { layer: None, reason })
+    Remark::Declined(Decline { layer: None, reason, stays: Vec::new() })
 }

@@ -138,5 +138,5 @@ fn declines(packages: &Packages, users: &Users<'_, '_>, removal: &Removal, named
 }
 
 fn decline(reason: String) -> Remark {
-    Remark::Declined(Decline { layer: None, reason })
+    Remark::Declined(Decline { layer: None, reason, stays: Vec::new() })
 }

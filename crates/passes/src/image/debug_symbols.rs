@@ -177,5 +177,5 @@ fn held(unit: &ImageUnit<'_>, file: &File) -> Option<&'static str> {
 }
 
 fn decline(reason: String) -> Remark {
-    Remark::Declined(Decline { layer: None, reason })
+    Remark::Declined(Decline { layer: None, reason, stays: Vec::new() })
 }

@@ -92,7 +92,7 @@ fn run(unit: &ImageUnit<'_>, plan: &Plan) -> Vec<Remark> {
         let plural = if files == 1 { "" } else { "s" };
         let first = unit.shown(first);
         let reason = format!("{WHAT}: {files} file{plural} with {bytes} bytes stay as they are ({first}): {why}");
-        Remark::Declined(Decline { layer: None, reason })
+        Remark::Declined(Decline { layer: None, reason, stays: Vec::new() })
     });
     found.chain(declined).collect()
 }

@@ -44,7 +44,7 @@ fn run(unit: &ImageUnit<'_>, plan: &Plan) -> Vec<Remark> {
             "{files} files with {bytes} bytes of base layer {shipped_by} are hidden by layer {hidden_by}, \
              and base layers stay as they are so that they stay shared"
         );
-        Remark::Declined(Decline { layer: Some(shipped_by - 1), reason })
+        Remark::Declined(Decline { layer: Some(shipped_by - 1), reason, stays: Vec::new() })
     });
     found.chain(declined).collect()
 }

@@ -50,7 +50,7 @@ fn run(unit: &ImageUnit<'_>, plan: &Plan) -> Vec<Remark> {
         let remark = match stays(unit, secret, &names, &is_named) {
             Some(why) => {
                 let reason = format!("{}: {} stays: {why}", secret.secret.description, unit.shown(node));
-                Remark::Declined(Decline { layer: Some(secret.layer), reason })
+                Remark::Declined(Decline { layer: Some(secret.layer), reason, stays: names })
             }
             None => Remark::Found(finding(secret, names)),
         };

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::ByteSlice as _;
 use jettison_image::{Kind, Node, Tree, packages};
-use jettison_ir::{Changed, Claim, Decline, Edit, Finding, Fix, ImageUnit, Pattern, Plan, Remark, matches_name};
+use jettison_ir::{
+    Changed, Claim, Decline, Edit, Finding, Fix, ImageUnit, Pattern, PatternError, Plan, Remark, matches_name,
+};
 
 use super::mentions::Mentions;
 use super::places;
@@ -109,8 +111,12 @@ impl<'f, 'a> Finder<'f, 'a> {
         };
         let set = rule.settings.iter().flat_map(|setting| places::set(self.unit, &self.homes, setting));
         let paths: BTreeSet<String> = expand(&rule.paths).into_iter().chain(set).collect();
-        let keep: Vec<Pattern> = expand(&rule.keep).iter().filter_map(|path| path.parse().ok()).collect();
+        let keep = expand(&rule.keep).into_iter().map(|path| path.parse::<Pattern>());
+        let keep: Result<Vec<Pattern>, PatternError> =
+            keep.filter(|keep| !matches!(keep, Err(PatternError::Relative { .. }))).collect();
         let mut found = BTreeSet::new();
+        // A home whose name is no pattern: what is to be kept in it cannot be told.
+        let Ok(keep) = keep else { return found };
         for path in paths {
             self.select(&path, rule, &mut found);
         }
@@ -266,14 +272,15 @@ impl<'f, 'a> Finder<'f, 'a> {
 
     fn declines(&self, rule: &Rule, stays: &BTreeMap<Node, Stays>) -> Vec<Remark> {
         let tree = &self.unit.upper;
-        let mut sums: BTreeMap<Stays, (usize, u64, Node)> = BTreeMap::new();
+        let mut groups: BTreeMap<Stays, Vec<Node>> = BTreeMap::new();
         for (node, why) in stays.iter().filter(|(node, _)| tree.kind(**node) != Kind::Directory) {
-            let sum = sums.entry(*why).or_insert((0, 0, *node));
-            *sum = (sum.0 + 1, sum.1 + tree.attributes(*node).size, sum.2);
+            groups.entry(*why).or_default().push(*node);
         }
-        let declines = sums.into_iter().map(|(why, (files, bytes, first))| {
-            let plural = if files == 1 { "" } else { "s" };
-            let first = format!("/{}", tree.path(first).escape_bytes());
+        let declines = groups.into_iter().map(|(why, stays)| {
+            let (files, plural) = (stays.len(), if stays.len() == 1 { "" } else { "s" });
+            let bytes: u64 = stays.iter().map(|node| tree.attributes(*node).size).sum();
+            let first = stays.first().map(|node| tree.path(*node)).unwrap_or_default();
+            let first = format!("/{}", first.escape_bytes());
             let why = match why {
                 Stays::Base => "base layers stay as they are so that they stay shared; --squash-all merges them",
                 Stays::Package => "packages own them",
@@ -281,7 +288,8 @@ impl<'f, 'a> Finder<'f, 'a> {
                 Stays::Linked => "symbolic links lead there",
                 Stays::Held(reason) => reason,
             };
-            decline(None, format!("{}: {files} file{plural} with {bytes} bytes stay ({first}): {why}", rule.what))
+            let reason = format!("{}: {files} file{plural} with {bytes} bytes stay ({first}): {why}", rule.what);
+            Remark::Declined(Decline { layer: None, reason, stays })
         });
         declines.collect()
     }
@@ -303,7 +311,7 @@ fn is_dump(start: &[u8]) -> bool {
 }
 
 pub(crate) fn decline(layer: Option<usize>, reason: String) -> Remark {
-    Remark::Declined(Decline { layer, reason })
+    Remark::Declined(Decline { layer, reason, stays: Vec::new() })
 }
 
 #[cfg(test)]

@@ -19,6 +19,14 @@ pub(crate) struct Installed {
     pub(crate) unread: Vec<String>,
 }
 
+impl Installed {
+    /// What is wrong, as notes of a report.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = String> {
+        let note = |error| format!("packages are not told apart where a database cannot be read: {error}");
+        self.unread.iter().map(note)
+    }
+}
+
 /// What the databases say. The layers must be plain or unpacked, all of them.
 pub(crate) fn installed(loaded: &Loaded, tree: &Tree<'_>) -> Installed {
     let mut contents = PlainContents::new(&loaded.scanned, &());

@@ -62,8 +62,9 @@ fn before(
     let mut lower = Tree::empty(loaded.layers());
     lower.apply_until(below).with_context(|| format!("{previous} cannot be merged"))?;
     let upper = Tree::of(loaded.layers()).with_context(|| format!("{previous} cannot be merged"))?;
-    let databases = installed(&loaded, &upper, notes);
-    let grouping = Grouping::new(owners(&databases, &BTreeSet::new()));
+    let installed = installed(&loaded, &upper);
+    notes.extend(installed.notes());
+    let grouping = Grouping::new(owners(&installed.databases, &BTreeSet::new()));
     Ok(Some(Before::of(&Changes::between(&lower, &upper), &grouping)))
 }
 

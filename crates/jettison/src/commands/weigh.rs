@@ -49,8 +49,7 @@ pub(crate) fn run(args: &Weigh, printer: &Printer) -> Result<ExitCode> {
     let installed = if by_package { installed(&loaded, &unit.upper) } else { Installed::default() };
     if args.format == Format::Json {
         // The text says so where it says what could be read.
-        let note = |error| format!("packages are not told apart where a database cannot be read: {error}");
-        notes.extend(installed.unread.iter().map(note));
+        notes.extend(installed.notes());
     }
     // What is not shown is not measured.
     let measures = !args.no_measure && (!by_package || args.format == Format::Json);

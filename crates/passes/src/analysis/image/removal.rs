@@ -293,7 +293,7 @@ fn is_folder(unit: &ImageUnit<'_>, node: Node) -> bool {
     }
 }
 
-/// Whether a link is one of `update-alternatives`, of `update-rc.d`, or of those that `ldconfig` makes beside libraries.
+/// Whether a link is one of `update-alternatives`, of `update-rc.d`, of `systemctl enable`, or of those that `ldconfig` makes beside libraries.
 fn is_managed_link(unit: &ImageUnit<'_>, node: Node) -> bool {
     let tree = &unit.upper;
     if tree.kind(node) != Kind::Symlink {
@@ -302,5 +302,6 @@ fn is_managed_link(unit: &ImageUnit<'_>, node: Node) -> bool {
     let (path, target) = (tree.path(node), tree.attributes(node).link);
     let is_alternative = path.starts_with(ALTERNATIVES) || target.starts_with(b"/etc/alternatives/");
     let is_of_runlevel = path.starts_with(b"etc/rc") && target.starts_with(b"../init.d/");
-    is_alternative || is_of_runlevel || (tree.name(node).contains_str(".so") && !target.contains(&b'/'))
+    let is_of_unit = path.starts_with(b"etc/systemd/") && target.contains_str("lib/systemd/");
+    is_alternative || is_of_runlevel || is_of_unit || (tree.name(node).contains_str(".so") && !target.contains(&b'/'))
 }

@@ -50,8 +50,13 @@ const LIBRARIES: [(&str, &str); 7] = [
 pub(crate) fn programs(unit: &ImageUnit<'_>, mentions: &Mentions) -> BTreeSet<Vec<u8>> {
     let mut found = BTreeSet::new();
     let tree = &unit.upper;
-    let folders: BTreeSet<Node> = mentions.nodes.iter().filter_map(|node| folder_of_code(unit, *node)).collect();
-    let mut stack: Vec<Node> = folders.iter().copied().collect();
+    let named: Vec<Node> = mentions.nodes.iter().copied().filter(|node| is_own_code(unit, *node)).collect();
+    for node in &named {
+        note_calls(&text(unit, *node), &mut found);
+    }
+    // Not the whole image, where the code lies at its top.
+    let is_folder = |folder: &Node| !tree.path(*folder).is_empty();
+    let mut stack: Vec<Node> = named.iter().filter_map(|node| tree.parent(*node)).filter(is_folder).collect();
     let mut seen = BTreeSet::new();
     while let Some(node) = stack.pop().filter(|node| seen.insert(*node)) {
         for child in tree.children(node) {
@@ -93,13 +98,12 @@ fn is_npms(tree: &Tree<'_>, module: Node) -> bool {
     tree.parent(module).and_then(|modules| tree.parent(modules)).is_some_and(|owner| tree.name(owner) == b"npm")
 }
 
-/// The folder that code lies in which the image names, where it is the image's own and not the system's.
-fn folder_of_code(unit: &ImageUnit<'_>, node: Node) -> Option<Node> {
+/// Whether there is code that is the image's own and not the system's.
+fn is_own_code(unit: &ImageUnit<'_>, node: Node) -> bool {
     let tree = &unit.upper;
     let path = tree.path(node);
     let is_systems = path.starts_with(b"usr/") && !path.starts_with(b"usr/src/");
-    let is_own = tree.kind(node) == Kind::File && is_code(tree.name(node)) && !is_systems;
-    tree.parent(node).filter(|folder| is_own && unit.owner(node).is_none() && !tree.path(*folder).is_empty())
+    tree.kind(node) == Kind::File && is_code(tree.name(node)) && !is_systems && unit.owner(node).is_none()
 }
 
 fn is_code(name: &[u8]) -> bool {
